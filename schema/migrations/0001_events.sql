@@ -1,0 +1,130 @@
+-- Usage events, what has been seen of them, and who acted.
+--
+-- Every statement can be repeated. A statement ends with a semicolon at the end of a line. non_replicated_deduplication_window is 0
+-- (off) by default: without it a retried insert would count twice.
+
+CREATE TABLE IF NOT EXISTS events
+(
+    id          UUID,
+    time        DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    received    DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    source      LowCardinality(String),
+    name        LowCardinality(String),
+    actor       UInt64,
+    actor_kind  Enum8('unknown' = 0, 'human' = 1, 'machine' = 2),
+    actor_team  LowCardinality(String),
+    team_source LowCardinality(String),
+    owner_team  LowCardinality(String),
+    persona     LowCardinality(String),
+    cluster     LowCardinality(String),
+    namespace   LowCardinality(String),
+    resource    LowCardinality(String),
+    object      String CODEC(ZSTD(1)),
+    outcome     Enum8('success' = 0, 'failure' = 1, 'denied' = 2),
+    reason      LowCardinality(String),
+    duration_ms Nullable(Float64),
+    value       Nullable(Float64),
+    clamped     Bool,
+    attributes  Map(LowCardinality(String), String) CODEC(ZSTD(1))
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMM(time)
+ORDER BY (actor_kind, name, toStartOfDay(time, 'UTC'), actor, time)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS event_ids
+(
+    id             UUID,
+    first_received DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
+)
+ENGINE = MergeTree
+PARTITION BY toDate(first_received, 'UTC')
+ORDER BY id
+TTL toDateTime(first_received, 'UTC') + INTERVAL 8 DAY
+SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
+
+-- When an actor did something for the first time; it outlives the retention of events, else "first ever" breaks.
+-- min() is idempotent, so a repeated block changes nothing.
+CREATE TABLE IF NOT EXISTS first_seen
+(
+    name       LowCardinality(String),
+    outcome    Enum8('success' = 0, 'failure' = 1, 'denied' = 2),
+    actor_kind Enum8('unknown' = 0, 'human' = 1, 'machine' = 2),
+    actor      UInt64,
+    actor_team LowCardinality(String),
+    first_time SimpleAggregateFunction(min, DateTime64(3, 'UTC'))
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (name, outcome, actor_kind, actor, actor_team);
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS first_seen_mv TO first_seen AS
+SELECT name, outcome, actor_kind, actor, actor_team, min(time) AS first_time
+FROM events
+GROUP BY name, outcome, actor_kind, actor, actor_team;
+
+-- key_version and the keyed hash of an identity find its random surrogate. The earliest row of a hash wins.
+CREATE TABLE IF NOT EXISTS actor_keys
+(
+    key_version UInt32,
+    hash        FixedString(32),
+    actor       UInt64,
+    created     DateTime64(3, 'UTC')
+)
+ENGINE = MergeTree
+ORDER BY (key_version, hash)
+SETTINGS non_replicated_deduplication_window = 1000;
+
+-- actor is canonical's other name since the world began; the newest row of an actor wins. canonical = actor undoes a merge.
+CREATE TABLE IF NOT EXISTS actor_aliases
+(
+    actor     UInt64,
+    canonical UInt64,
+    at        DateTime64(3, 'UTC'),
+    version   UInt64
+)
+ENGINE = ReplacingMergeTree(version)
+ORDER BY actor;
+
+-- The whole roster under one version; readers use the highest version that roster_versions lists, which is written last.
+CREATE TABLE IF NOT EXISTS roster
+(
+    version    UInt64,
+    team       LowCardinality(String),
+    actor      UInt64,
+    valid_from DateTime64(3, 'UTC'),
+    valid_to   DateTime64(3, 'UTC'),
+    voluntary  Bool,
+    persona    LowCardinality(String)
+)
+ENGINE = MergeTree
+ORDER BY (version, team, actor, valid_from)
+SETTINGS non_replicated_deduplication_window = 100;
+
+CREATE TABLE IF NOT EXISTS roster_versions
+(
+    version UInt64,
+    digest  String,
+    at      DateTime64(3, 'UTC')
+)
+ENGINE = MergeTree
+ORDER BY version
+SETTINGS non_replicated_deduplication_window = 100;
+
+CREATE VIEW IF NOT EXISTS roster_current AS
+SELECT team, actor, valid_from, valid_to, voluntary, persona
+FROM roster
+WHERE version = (SELECT max(version) FROM roster_versions);
+
+CREATE TABLE IF NOT EXISTS quarantine
+(
+    id      UUID,
+    time    DateTime64(3, 'UTC'),
+    source  LowCardinality(String),
+    kind    LowCardinality(String),
+    reason  String,
+    payload String CODEC(ZSTD(3)),
+    state   Enum8('held' = 0, 'retried' = 1, 'dropped' = 2),
+    version UInt64
+)
+ENGINE = ReplacingMergeTree(version)
+ORDER BY (time, id);

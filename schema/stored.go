@@ -1,0 +1,134 @@
+package schema
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// StoredEvent is a row of the table events: deduplicated and identified.
+type StoredEvent struct {
+	// ID is EventID(Source, sender's id).
+	ID       uuid.UUID
+	Time     time.Time
+	Received time.Time
+	Source   string
+	Name     string
+	// Actor is the surrogate of the person or machine; 0: nobody is known.
+	Actor     uint64
+	ActorKind ActorKind
+	// ActorTeam is the team that the event itself names, and TeamSource where that came from; a team by roster is resolved
+	// when a question is asked, so that a change of the roster leaves no stale rows.
+	ActorTeam  string
+	TeamSource string
+	OwnerTeam  string
+	Persona    string
+	Cluster    string
+	Namespace  string
+	Resource   string
+	Object     string
+	Outcome    Outcome
+	Reason     string
+	DurationMS *float64
+	Value      *float64
+	// Clamped marks an event whose sender dated it after its receipt.
+	Clamped    bool
+	Attributes map[string]string
+}
+
+// eventNamespace is the root of all event ids; changing it would let every event be counted again.
+var eventNamespace = uuid.MustParse("5b1d8f0e-5a0c-4d3e-9a52-7c1f6f0f4b0a")
+
+// EventID is the key that one event has whatever the protocol, batch or replica that brought it: UUID v5 of the
+// sender's id in the namespace of its source.
+func EventID(source, id string) uuid.UUID {
+	return uuid.NewSHA1(uuid.NewSHA1(eventNamespace, []byte(source)), []byte(id))
+}
+
+// RosterEntry is one membership, or a whole team when Actor is 0, in the half-open interval [From, To).
+type RosterEntry struct {
+	Team string
+	// Actor is the member's surrogate; 0: the row speaks of the team itself.
+	Actor uint64
+	// From and To bound the validity; the zero time means open.
+	From, To time.Time
+	// Voluntary is false for teams that were told to use the product.
+	Voluntary bool
+	// Persona is the member's role on the journey map; empty: not stated.
+	Persona string
+}
+
+// Quarantined is a record that can never be stored, kept with the reason.
+type Quarantined struct {
+	ID      uuid.UUID
+	Time    time.Time
+	Source  string
+	Kind    string // event, slice, alias, segment
+	Reason  string
+	Payload string // the record as JSON, or the raw bytes of a damaged segment in base64
+}
+
+// Delivery is one attempt to hand a report to a recipient. Its identity is (Report, Period, Recipient).
+type Delivery struct {
+	Report    string // e.g. "weekly/managers"
+	Period    string // e.g. "2026-W46"
+	Recipient string
+	Status    DeliveryStatus
+	At        time.Time
+	Attempts  uint32
+	Error     string
+	MessageID string
+}
+
+// DeliveryStatus is how far a delivery has come.
+type DeliveryStatus string
+
+// The states of a delivery. Sending is written before the SMTP conversation and sent after it: a crash in between is
+// visible, and is not repeated without being asked for.
+const (
+	DeliverySending DeliveryStatus = "sending"
+	DeliverySent    DeliveryStatus = "sent"
+	DeliveryFailed  DeliveryStatus = "failed"
+)
+
+// Result is a small result set, read to its end. Values have the Go types of clickhouse-go.
+type Result struct {
+	Columns []string
+	Rows    [][]any
+}
+
+// The tables that stages name outside the warehouse.
+const (
+	TableEvents     = "events"
+	TableEventIDs   = "event_ids"
+	TableFirstSeen  = "first_seen"
+	TableActorKeys  = "actor_keys"
+	TableAliases    = "actor_aliases"
+	TableRoster     = "roster"
+	TableSlices     = "sli_slices"
+	TableDeliveries = "deliveries"
+	TableQuarantine = "quarantine"
+)
+
+// ActorKey links the keyed hash of an identity to its surrogate.
+type ActorKey struct {
+	// Version is the version of the secret key that made Hash.
+	Version uint32
+	Hash    [32]byte
+	Actor   uint64
+	Created time.Time
+}
+
+// StoredAlias says that Actor is Canonical, for all times; Canonical == Actor undoes a merge.
+type StoredAlias struct {
+	Actor, Canonical uint64
+	At               time.Time
+}
+
+// TableStorage is what one table costs.
+type TableStorage struct {
+	Table                               string
+	Rows, CompressedBytes, Uncompressed uint64
+	// Oldest and Newest bound the table's time column; the zero time: it has none, or no rows.
+	Oldest, Newest time.Time
+}
