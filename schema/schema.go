@@ -119,6 +119,8 @@ type Batch struct {
 	Events  []Event `json:"events,omitempty"`
 	Slices  []Slice `json:"slices,omitempty"`
 	Aliases []Alias `json:"aliases,omitempty"`
+	// Backfill lifts the limit on late events: the sender's grant allows history.
+	Backfill bool `json:"backfill,omitempty"`
 }
 
 // Len is the number of records in the batch.
