@@ -1,0 +1,100 @@
+package journey
+
+// Metric is one definition of the catalogue, the content of one YAML file.
+type Metric struct {
+	// ID is short and lasts: C15, O3.
+	ID    string `yaml:"id" json:"id"`
+	Title string `yaml:"title" json:"title"`
+	// Question is what a reader wants to know when looking at the metric.
+	Question string `yaml:"question" json:"question"`
+	// Definition says in prose what is counted, and what is not.
+	Definition string    `yaml:"definition" json:"definition"`
+	Unit       string    `yaml:"unit" json:"unit"`
+	Direction  Direction `yaml:"direction" json:"direction"`
+	// Phase and Activity are the place on the journey map.
+	Phase        string   `yaml:"phase" json:"phase"`
+	Activity     string   `yaml:"activity" json:"activity"`
+	Perspectives []string `yaml:"perspectives" json:"perspectives"`
+	// Sources are the collectors that the figure stands on; coverage speaks of them.
+	Sources []string `yaml:"sources" json:"sources"`
+	// SQL computes the figure from the tables, or Objective takes it from the SLO engine.
+	SQL       *MetricSQL       `yaml:"sql,omitempty" json:"sql,omitempty"`
+	Objective *MetricObjective `yaml:"objective,omitempty" json:"objective,omitempty"`
+	// Dimensions are the names by which the figure can be split and filtered.
+	Dimensions []string `yaml:"dimensions,omitempty" json:"dimensions,omitempty"`
+	// Interval is the method of the 95% interval.
+	Interval IntervalMethod `yaml:"interval" json:"interval"`
+	// MinSample is the least n below which the value is withheld, when minimum samples are switched on.
+	MinSample int `yaml:"min_sample" json:"min_sample"`
+	// SmallGroup says what happens to figures about few people, when suppression is switched on.
+	SmallGroup SmallGroupRule `yaml:"small_group" json:"small_group"`
+	Stability  Stability      `yaml:"stability" json:"stability"`
+	// Version counts changes of the definition that change values.
+	Version int `yaml:"version" json:"version"`
+}
+
+// MetricSQL holds the statements of a metric. Either Numerator and Denominator, or Value, or Sample is given. Each
+// statement reads the relations that journey/catalogue documents and returns one row per (period, dim).
+type MetricSQL struct {
+	// Numerator and Denominator return (period, dim, value).
+	Numerator   string `yaml:"numerator,omitempty" json:"numerator,omitempty"`
+	Denominator string `yaml:"denominator,omitempty" json:"denominator,omitempty"`
+	// Value returns (period, dim, value) and, where the sample is another number than the value, n.
+	Value string `yaml:"value,omitempty" json:"value,omitempty"`
+	// Sample returns (period, dim, sample) with an array of numbers, and for statistic km_median also censored, an array
+	// of 0 and 1 of the same length; Statistic reduces it.
+	Sample    string    `yaml:"sample,omitempty" json:"sample,omitempty"`
+	Statistic Statistic `yaml:"statistic,omitempty" json:"statistic,omitempty"`
+}
+
+// Statistic reduces a sample to the value of a metric.
+type Statistic string
+
+// The statistics.
+const (
+	StatisticMean     Statistic = "mean"
+	StatisticMedian   Statistic = "median"
+	StatisticKMMedian Statistic = "km_median" // Kaplan-Meier: durations, some of them censored
+)
+
+// MetricObjective takes a figure from the SLO engine instead of from SQL on ratios.
+type MetricObjective struct {
+	// Figure is sli, budget_consumed, budget_remaining or burn_rate.
+	Figure string `yaml:"figure" json:"figure"`
+	// Combine says how several objectives become one figure: pooled (sum of good over sum of total) or worst.
+	Combine string `yaml:"combine" json:"combine"`
+	// Labels restrict the objectives; all of them must match.
+	Labels map[string]string `yaml:"labels,omitempty" json:"labels,omitempty"`
+}
+
+// IntervalMethod names how Low and High of a value are found.
+type IntervalMethod string
+
+// The interval methods; journey/interval has the formulas and their sources.
+const (
+	IntervalNone         IntervalMethod = "none"
+	IntervalWilson       IntervalMethod = "wilson"
+	IntervalAdjustedWald IntervalMethod = "adjusted_wald"
+	IntervalT            IntervalMethod = "t"
+	IntervalBootstrap    IntervalMethod = "bootstrap" // by team, since events cluster in teams
+	IntervalKaplanMeier  IntervalMethod = "kaplan_meier"
+)
+
+// SmallGroupRule says what happens to a figure about fewer people than the configured group size.
+type SmallGroupRule string
+
+// The rules. People's figures are withheld; figures about teams or things stay.
+const (
+	SmallGroupWithhold SmallGroupRule = "withhold"
+	SmallGroupShow     SmallGroupRule = "show"
+)
+
+// Stability says what a user may rely on.
+type Stability string
+
+// The stabilities. A stable metric changes its meaning only with a new version.
+const (
+	StabilityExperimental Stability = "experimental"
+	StabilityStable       Stability = "stable"
+	StabilityDeprecated   Stability = "deprecated"
+)
