@@ -119,9 +119,11 @@ type Batch struct {
 	Events  []Event `json:"events,omitempty"`
 	Slices  []Slice `json:"slices,omitempty"`
 	Aliases []Alias `json:"aliases,omitempty"`
+	// Incidents replace what is known of them.
+	Incidents []Incident `json:"incidents,omitempty"`
 	// Backfill lifts the limit on late events: the sender's grant allows history.
 	Backfill bool `json:"backfill,omitempty"`
 }
 
 // Len is the number of records in the batch.
-func (b Batch) Len() int { return len(b.Events) + len(b.Slices) + len(b.Aliases) }
+func (b Batch) Len() int { return len(b.Events) + len(b.Slices) + len(b.Aliases) + len(b.Incidents) }

@@ -132,3 +132,23 @@ type TableStorage struct {
 	// Oldest and Newest bound the table's time column; the zero time: it has none, or no rows.
 	Oldest, Newest time.Time
 }
+
+// SumsQuery asks for the sums of an indicator's slices over consecutive half-open segments.
+type SumsQuery struct {
+	Indicator, Revision, Group string
+	// Segments are disjoint and in order of time.
+	Segments []Segment
+	// SliceTarget is the share of good at which a slice is a good one, for SliceSums.GoodSlices.
+	SliceTarget float64
+}
+
+// Segment is the half-open interval [From, To).
+type Segment struct{ From, To time.Time }
+
+// SliceSums is what was measured in a segment, over the newest version of each slice.
+type SliceSums struct {
+	// Measured counts the measured slices, Valid those of them with an event, GoodSlices those whose good/total reaches SliceTarget.
+	Measured, Valid, GoodSlices int64
+	// Good and Total are sums of events, BadFraction the sum of (total-good)/total over the valid slices.
+	Good, Total, BadFraction float64
+}
