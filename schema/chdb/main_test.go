@@ -1,0 +1,52 @@
+package chdb_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/kubevalue/kubevalue/schema/chdb/chdbtest"
+)
+
+func TestMain(m *testing.M) { chdbtest.Main(m) }
+
+// open connects clickhouse-go to the engine on a socket.
+func open(t testing.TB, socket string, change ...func(*clickhouse.Options)) driver.Conn {
+	t.Helper()
+	options := &clickhouse.Options{
+		Protocol:    clickhouse.HTTP,
+		Addr:        []string{"engine"},
+		DialContext: func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx, socket) },
+		ReadTimeout: time.Minute,
+	}
+	for _, f := range change {
+		f(options)
+	}
+	conn, err := clickhouse.Open(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return conn
+}
+
+// client is a plain HTTP client of the engine on a socket.
+func client(socket string) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DisableCompression: true,
+		DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, socket) },
+	}}
+}
+
+func dial(ctx context.Context, socket string) (net.Conn, error) {
+	return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+}
