@@ -1,0 +1,147 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+
+	"github.com/bytedance/sonic"
+
+	"github.com/kubevalue/kubevalue/collectors"
+)
+
+// AttributeKind says what a patch of a workload changes, when the policy logs its body: one of the Kind values. Only
+// KindTemplate and KindApply can be a deployment.
+const AttributeKind = "kind"
+
+// The values of AttributeKind.
+const (
+	KindRestart  = "restart"  // kubectl rollout restart: the annotation restartedAt of the template, nothing else of it
+	KindScale    = "scale"    // the replicas
+	KindTemplate = "template" // the pod template
+	KindApply    = "apply"    // server-side apply: the whole object, changed or not
+	KindOther    = "other"    // labels, annotations, pausing, strategy
+)
+
+// AttributeAPIGroup is the API group of a resource that Kubernetes itself does not define: its name may be the same.
+const AttributeAPIGroup = "api_group"
+
+const restartedAt = "kubectl.kubernetes.io/restartedAt"
+
+// attributes are nil for most events.
+func attributes(w *wireEvent) map[string]string {
+	var found map[string]string
+	ref := w.ObjectRef
+	if !isBuiltInGroup(ref.APIGroup) {
+		found = map[string]string{AttributeAPIGroup: ref.APIGroup}
+	}
+	if w.Verb != "patch" || ref.Subresource != "" || len(w.RequestObject) == 0 || !hasPodTemplate(ref) {
+		return found
+	}
+	kind := patchKind(w.RequestObject)
+	if kind == "" {
+		return found
+	}
+	if found == nil {
+		found = make(map[string]string, 1)
+	}
+	found[AttributeKind] = kind
+	return found
+}
+
+func isBuiltInGroup(group string) bool {
+	switch group {
+	case "", "apps", "batch", "autoscaling", "policy", "extensions":
+		return true
+	}
+	return strings.HasSuffix(group, ".k8s.io")
+}
+
+func hasPodTemplate(ref *wireObjectRef) bool {
+	switch ref.Resource {
+	case "deployments", "statefulsets", "daemonsets":
+		return ref.APIGroup == "apps"
+	}
+	return false
+}
+
+// workloadPatch is a merge patch, a strategic merge patch or an applied object.
+type workloadPatch struct {
+	APIVersion string `json:"apiVersion"`
+	Spec       struct {
+		Replicas json.RawMessage `json:"replicas"`
+		Template *struct {
+			Metadata struct {
+				Annotations map[string]any `json:"annotations"`
+			} `json:"metadata"`
+			Spec json.RawMessage `json:"spec"`
+		} `json:"template"`
+	} `json:"spec"`
+}
+
+// patchKind looks into the body of a patch; empty: it cannot be told.
+func patchKind(body []byte) string {
+	if first := bytes.TrimLeft(body, " \t\r\n"); len(first) > 0 && first[0] == '[' {
+		return jsonPatchKind(body)
+	}
+	var patch workloadPatch
+	if err := sonic.ConfigDefault.Unmarshal(body, &patch); err != nil {
+		return ""
+	}
+	template := patch.Spec.Template
+	switch {
+	case patch.APIVersion != "":
+		return KindApply
+	case template != nil && len(template.Spec) == 0 && template.Metadata.Annotations[restartedAt] != nil:
+		return KindRestart
+	case template != nil:
+		return KindTemplate
+	case len(patch.Spec.Replicas) > 0:
+		return KindScale
+	}
+	return KindOther
+}
+
+// jsonPatchKind looks at the paths of a JSON patch (RFC 6902), in which "~1" stands for a slash within a key.
+func jsonPatchKind(body []byte) string {
+	const template = "/spec/template"
+	kind := KindOther
+	cursor := collectors.NewJSONCursor(body)
+	err := cursor.Array(func() error {
+		var step struct {
+			Op   string `json:"op"`
+			Path string `json:"path"`
+		}
+		if err := cursor.Decode(&step); err != nil {
+			return err
+		}
+		path := strings.ReplaceAll(step.Path, "~1", "/")
+		switch {
+		case step.Op == "test":
+		case path == template+"/metadata/annotations/"+restartedAt:
+			if kind != KindTemplate {
+				kind = KindRestart
+			}
+		case path == "" || path == "/spec" || strings.HasPrefix(path, template):
+			kind = KindTemplate
+		case path == "/spec/replicas" && kind == KindOther:
+			kind = KindScale
+		}
+		return nil
+	})
+	if err != nil {
+		return ""
+	}
+	return kind
+}
+
+// isDryRunBody looks for dryRun in DeleteOptions.
+func isDryRunBody(body []byte) bool {
+	if !bytes.Contains(body, []byte(`"dryRun"`)) {
+		return false
+	}
+	var options struct {
+		DryRun []string `json:"dryRun"`
+	}
+	return sonic.ConfigDefault.Unmarshal(body, &options) == nil && len(options.DryRun) > 0
+}

@@ -1,0 +1,147 @@
+package collectors
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"github.com/bytedance/sonic"
+	"github.com/bytedance/sonic/decoder"
+)
+
+// SyntaxError means that a document is not JSON; nothing of the document is in it.
+type SyntaxError struct {
+	// Offset is the byte at which it stops being JSON, from 0.
+	Offset int
+	// Missing says what should be there.
+	Missing string
+}
+
+// Error says where and what.
+func (e *SyntaxError) Error() string {
+	return fmt.Sprintf("invalid JSON at byte %d: want %s", e.Offset, e.Missing)
+}
+
+// ErrJSONType means that a value is JSON, but not of the type that it is decoded into. The value has been passed.
+var ErrJSONType = errors.New("a value has the wrong JSON type")
+
+// JSONCursor walks a JSON document value by value, so that a document costs no more memory than what is kept of it. Nesting
+// of values that are passed or decoded is bounded at 4096 levels. Strings that it decodes point into the document.
+type JSONCursor struct {
+	s  string
+	at int
+	d  *decoder.Decoder
+}
+
+// NewJSONCursor starts at the beginning of a document, which must not change from now on.
+func NewJSONCursor(document []byte) *JSONCursor {
+	d := decoder.NewDecoder("")
+	d.SetOptions(decoder.OptionCaseSensitive)
+	return &JSONCursor{s: unsafe.String(unsafe.SliceData(document), len(document)), d: d}
+}
+
+// Offset is the byte that is read next, from 0.
+func (c *JSONCursor) Offset() int { return c.at }
+
+// Peek is the first byte of the next value; 0: the document has ended.
+func (c *JSONCursor) Peek() byte {
+	for c.at < len(c.s) {
+		switch b := c.s[c.at]; b {
+		case ' ', '\t', '\r', '\n':
+			c.at++
+		default:
+			return b
+		}
+	}
+	return 0
+}
+
+// Raw passes the next value and gives its bytes, a part of the document.
+func (c *JSONCursor) Raw() ([]byte, error) {
+	c.Peek()
+	rest := unsafe.Slice(unsafe.StringData(c.s), len(c.s))[c.at:]
+	if len(rest) == 0 {
+		return nil, &SyntaxError{Offset: c.at, Missing: "a value"}
+	}
+	start, end := decoder.Skip(rest)
+	if start < 0 {
+		return nil, &SyntaxError{Offset: c.at + min(max(end, 0), len(rest)), Missing: "a value, nested less than 4096 deep"}
+	}
+	c.at += end
+	return rest[start:end:end], nil
+}
+
+// Decode passes the next value and decodes it into v; ErrJSONType: it does not fit, and has been passed all the same.
+func (c *JSONCursor) Decode(v any) error {
+	c.Peek()
+	c.d.Reset(c.s[c.at:])
+	err := c.d.Decode(v)
+	if err == nil {
+		c.at += c.d.Pos()
+		return nil
+	}
+	if _, syntax := c.Raw(); syntax != nil {
+		return syntax
+	}
+	return ErrJSONType
+}
+
+// Array passes the next value, an array, calling each in front of every element; each passes the element.
+func (c *JSONCursor) Array(each func() error) error {
+	return c.group('[', ']', "an array", each)
+}
+
+// Object passes the next value, an object, calling each in front of every member's value; each passes the value.
+func (c *JSONCursor) Object(each func(key string) error) error {
+	return c.group('{', '}', "an object", func() error {
+		if c.Peek() != '"' {
+			return &SyntaxError{Offset: c.at, Missing: "a key"}
+		}
+		raw, err := c.Raw()
+		if err != nil {
+			return err
+		}
+		var key string
+		if err := sonic.ConfigDefault.Unmarshal(raw, &key); err != nil {
+			return &SyntaxError{Offset: c.at, Missing: "a key"}
+		}
+		if c.Peek() != ':' {
+			return &SyntaxError{Offset: c.at, Missing: "a colon"}
+		}
+		c.at++
+		return each(key)
+	})
+}
+
+func (c *JSONCursor) group(opening, closing byte, what string, each func() error) error {
+	if c.Peek() != opening {
+		return &SyntaxError{Offset: c.at, Missing: what}
+	}
+	c.at++
+	if c.Peek() == closing {
+		c.at++
+		return nil
+	}
+	for {
+		if err := each(); err != nil {
+			return err
+		}
+		switch c.Peek() {
+		case ',':
+			c.at++
+		case closing:
+			c.at++
+			return nil
+		default:
+			return &SyntaxError{Offset: c.at, Missing: fmt.Sprintf("a comma or %q", closing)}
+		}
+	}
+}
+
+// End fails when anything but white space is left.
+func (c *JSONCursor) End() error {
+	if c.Peek() != 0 || c.at < len(c.s) {
+		return &SyntaxError{Offset: c.at, Missing: "the end"}
+	}
+	return nil
+}
