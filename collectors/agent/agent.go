@@ -1,0 +1,117 @@
+// Package agent takes what other programs measured: slices of indicators, and incidents with their follow-ups, in kubevalue's
+// own record form. It is the door for agents in clusters that this service cannot reach, for backfills and for the simulated
+// organisation of `kubevalue demo`.
+package agent
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/kubevalue/kubevalue/collectors"
+	"github.com/kubevalue/kubevalue/schema"
+)
+
+// DefaultLimits fit about 100,000 slices a request.
+var DefaultLimits = collectors.BodyLimits{Wire: 16 << 20, Decoded: 32 << 20, Timeout: 30 * time.Second}
+
+// Config is what a Handler needs; all of it but Limits, which are DefaultLimits when zero, and Memory.
+type Config struct {
+	Authenticate collectors.Authenticate
+	Sink         collectors.Sink
+	Limits       collectors.BodyLimits
+	Memory       *collectors.BodyMemory
+}
+
+// Handler is POST /v1/agent. The body is one JSON object with any of the lists "slices" and "incidents", whose entries are
+// schema.Slice and schema.Incident; it is taken as a whole or not at all:
+//
+//	202  on disk; the body counts the records
+//	400  not that form, or a record that can never be stored: the body names list, index and reason
+//	401, 403  token missing, unknown, expired, or not good for the endpoint "agent"
+//	413  too large               429, 503  come again after Retry-After: nothing was taken
+//
+// Sending a record again changes nothing: slices are keyed by indicator, revision, group and start, incidents by id.
+type Handler struct{ cfg Config }
+
+// New makes a Handler.
+func New(cfg Config) *Handler {
+	if cfg.Limits == (collectors.BodyLimits{}) {
+		cfg.Limits = DefaultLimits
+	}
+	return &Handler{cfg: cfg}
+}
+
+// records is the part of schema.Batch that agents may fill.
+type records struct {
+	Slices    []schema.Slice    `json:"slices"`
+	Incidents []schema.Incident `json:"incidents"`
+}
+
+// ErrForm means that the body is not what the door takes.
+var ErrForm = errors.New(`the body is not an object with the lists "slices" and "incidents"`)
+
+// ServeHTTP takes one body.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	n, err := h.take(w, r)
+	switch {
+	case errors.Is(err, ErrForm):
+		collectors.Answer(w, http.StatusBadRequest, map[string]string{"code": "bad_request", "error": err.Error()})
+	case err != nil:
+		collectors.Refuse(w, err)
+	default:
+		collectors.Answer(w, http.StatusAccepted, map[string]int{"taken": n})
+	}
+}
+
+func (h *Handler) take(w http.ResponseWriter, r *http.Request) (int, error) {
+	grant, err := h.cfg.Authenticate(r.Context(), collectors.BearerToken(r), collectors.EndpointAgent)
+	if err != nil {
+		return 0, err
+	}
+	body, release, err := collectors.ReadBody(w, r, h.cfg.Limits, h.cfg.Memory)
+	if err != nil {
+		return 0, err
+	}
+	defer release()
+	in, err := Decode(body)
+	if err != nil {
+		return 0, err
+	}
+	in.Backfill = grant.Backfill
+	for i := range in.Slices {
+		if in.Slices[i].State == "" {
+			in.Slices[i].State = schema.SliceMeasured
+		}
+	}
+	for i := range in.Incidents {
+		if in.Incidents[i].Origin == "" {
+			in.Incidents[i].Origin = schema.OriginUnknown
+		}
+	}
+	if err := grant.Charge(in.Len()); err != nil {
+		return 0, err
+	}
+	return in.Len(), h.cfg.Sink.Append(r.Context(), in)
+}
+
+// Decode reads a body strictly: a key that is not known is a mistake that would otherwise go unnoticed. Its errors wrap ErrForm.
+func Decode(body []byte) (schema.Batch, error) {
+	var in records
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&in); err != nil {
+		return schema.Batch{}, fmt.Errorf("%w: %w", ErrForm, err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return schema.Batch{}, fmt.Errorf("%w: there is more behind it", ErrForm)
+	}
+	if len(in.Slices)+len(in.Incidents) == 0 {
+		return schema.Batch{}, fmt.Errorf("%w: it holds neither", ErrForm)
+	}
+	return schema.Batch{Slices: in.Slices, Incidents: in.Incidents}, nil
+}

@@ -1,0 +1,98 @@
+package agent_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kubevalue/kubevalue/collectors"
+	"github.com/kubevalue/kubevalue/collectors/agent"
+	"github.com/kubevalue/kubevalue/schema"
+)
+
+type memorySink struct {
+	batches []schema.Batch
+	err     error
+}
+
+func (m *memorySink) Append(_ context.Context, b schema.Batch) error {
+	if m.err == nil {
+		m.batches = append(m.batches, b)
+	}
+	return m.err
+}
+
+func serve(sink *memorySink, token, body string) *httptest.ResponseRecorder {
+	authenticate := func(_ context.Context, token, endpoint string) (collectors.Grant, error) {
+		if token != "good" || endpoint != collectors.EndpointAgent {
+			return collectors.Grant{}, collectors.ErrUnauthorized
+		}
+		return collectors.Grant{Backfill: true}, nil
+	}
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/v1/agent", strings.NewReader(body))
+	r.Header.Set("Authorization", "Bearer "+token)
+	w := httptest.NewRecorder()
+	agent.New(agent.Config{Authenticate: authenticate, Sink: sink}).ServeHTTP(w, r)
+	return w
+}
+
+func TestAgentTakesSlicesAndIncidents(t *testing.T) {
+	sink := &memorySink{}
+	w := serve(sink, "good", `{"slices":[{"indicator":"api","revision":"r1","start":"2026-03-01T00:00:00Z","seconds":60,"good":5,"total":6,"version":1}],
+		"incidents":[{"id":"INC-1","service":"api","start":"2026-03-01T00:00:00Z","version":2}]}`)
+	if w.Code != http.StatusAccepted {
+		t.Fatalf("answered %d: %s", w.Code, w.Body)
+	}
+	at := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	want := []schema.Batch{{
+		Slices:    []schema.Slice{{Indicator: "api", Revision: "r1", Start: at, Seconds: 60, Good: 5, Total: 6, State: schema.SliceMeasured, Version: 1}},
+		Incidents: []schema.Incident{{ID: "INC-1", Service: "api", Start: at, Origin: schema.OriginUnknown, Version: 2}},
+		Backfill:  true,
+	}}
+	if diff := cmp.Diff(want, sink.batches); diff != "" {
+		t.Errorf("batches (-want +got):\n%s", diff)
+	}
+}
+
+func TestAgentRefuses(t *testing.T) {
+	for name, tc := range map[string]struct {
+		token, body string
+		sink        error
+		code        int
+		says        string
+	}{
+		"a wrong token":            {"bad", `{"slices":[]}`, nil, http.StatusUnauthorized, "unauthorized"},
+		"an unknown key":           {"good", `{"slice":[]}`, nil, http.StatusBadRequest, `unknown field \"slice\"`},
+		"an empty body":            {"good", ``, nil, http.StatusBadRequest, "EOF"},
+		"nothing in it":            {"good", `{}`, nil, http.StatusBadRequest, "neither"},
+		"two objects":              {"good", `{"slices":[{"indicator":"a"}]}{}`, nil, http.StatusBadRequest, "more behind"},
+		"a full spool":             {"good", `{"slices":[{"indicator":"a"}]}`, collectors.ErrFull, http.StatusServiceUnavailable, "full"},
+		"what can never be stored": {"good", `{"slices":[{"indicator":"a"}]}`, &collectors.BatchError{Records: []collectors.RecordError{{Kind: "slice", Err: context.Canceled}}}, http.StatusBadRequest, "slice 0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sink := &memorySink{err: tc.sink}
+			w := serve(sink, tc.token, tc.body)
+			if w.Code != tc.code || !strings.Contains(w.Body.String(), tc.says) {
+				t.Errorf("answered %d %s, want %d with %q", w.Code, w.Body, tc.code, tc.says)
+			}
+			if len(sink.batches) > 0 {
+				t.Errorf("%d batches were stored", len(sink.batches))
+			}
+		})
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(`{"slices":[{"indicator":"api","revision":"r1","start":"2026-03-01T00:00:00Z","seconds":60,"good":5,"total":6}]}`))
+	f.Add([]byte(`{"incidents":[{"id":"INC-1","followups":[{"id":"a"}]}]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if b, err := agent.Decode(body); err == nil && b.Len() == 0 {
+			t.Errorf("an empty batch was taken from %q", body)
+		}
+	})
+}
