@@ -57,8 +57,8 @@ type Gap struct {
 
 // Shown is a map with the values of one period filled in.
 type Shown struct {
-	Map    Map     `json:"map"`
-	Period Period  `json:"period"`
+	Map    Map         `json:"map"`
+	Period Period      `json:"period"`
 	Cells  []ShownCell `json:"cells"`
 }
 
