@@ -142,6 +142,12 @@ type SumsQuery struct {
 	SliceTarget float64
 }
 
+// SliceQuery asks for the newest versions of an indicator's slices that start in [From, To), in order of time.
+type SliceQuery struct {
+	Indicator, Revision, Group string
+	From, To                   time.Time
+}
+
 // Segment is the half-open interval [From, To).
 type Segment struct{ From, To time.Time }
 
