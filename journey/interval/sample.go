@@ -1,0 +1,92 @@
+package interval
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"gonum.org/v1/gonum/stat"
+	"gonum.org/v1/gonum/stat/distuv"
+)
+
+// Mean is the mean of a sample with Student's t interval. The mean is undefined for an empty sample (ok false), the
+// interval for fewer than two values (bounded false).
+//
+// Student (1908), Biometrika 6, 1-25.
+func Mean(sample []float64) (mean, low, high float64, ok, bounded bool) {
+	n := float64(len(sample))
+	if n == 0 {
+		return 0, 0, 0, false, false
+	}
+	mean, sd := stat.MeanStdDev(sample, nil)
+	if n < 2 {
+		return mean, 0, 0, true, false
+	}
+	half := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: n - 1}.Quantile(0.975) * sd / math.Sqrt(n)
+	return mean, mean - half, mean + half, true, true
+}
+
+// Median is the middle value of a sample, or the mean of the middle two. It sorts a copy. ok is false for an empty
+// sample.
+func Median(sample []float64) (median float64, ok bool) {
+	n := len(sample)
+	if n == 0 {
+		return 0, false
+	}
+	s := slices.Clone(sample)
+	slices.Sort(s)
+	if n%2 == 1 {
+		return s[n/2], true
+	}
+	return (s[n/2-1] + s[n/2]) / 2, true
+}
+
+// bootstrapRounds is enough for percentiles whose own error is far below the width of the interval.
+const bootstrapRounds = 2000
+
+// Bootstrap is the percentile interval of a statistic under resampling of whole clusters (teams, as a rule), since what
+// people of one team do is not independent. statistic gets the indices of the clusters drawn, with repetition, and says
+// whether it is defined for them. The interval is undefined for fewer than two clusters, or when more than a tenth of
+// the resamples are. The same seed gives the same interval.
+//
+// Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapters 8 and 13.
+func Bootstrap(clusters int, seed uint64, statistic func(drawn []int) (float64, bool)) (low, high float64, ok bool) {
+	if clusters < 2 {
+		return 0, 0, false
+	}
+	random := rand.New(rand.NewPCG(seed, 0x6b756265))
+	drawn := make([]int, clusters)
+	values := make([]float64, 0, bootstrapRounds)
+	for range bootstrapRounds {
+		for i := range drawn {
+			drawn[i] = random.IntN(clusters)
+		}
+		if v, defined := statistic(drawn); defined {
+			values = append(values, v)
+		}
+	}
+	if len(values) < bootstrapRounds*9/10 {
+		return 0, 0, false
+	}
+	slices.Sort(values)
+	return stat.Quantile(0.025, stat.Empirical, values, nil), stat.Quantile(0.975, stat.Empirical, values, nil), true
+}
+
+// SystemUsability is the System Usability Scale score 0..100 of one answer to its ten items, each 1..5: 2.5 times the
+// sum of (x - 1) over the odd items and (5 - x) over the even ones. ok is false for an item out of range.
+//
+// Brooke (1996), "SUS: a quick and dirty usability scale".
+func SystemUsability(items [10]int) (score float64, ok bool) {
+	sum := 0
+	for i, x := range items {
+		if x < 1 || x > 5 {
+			return 0, false
+		}
+		if i%2 == 0 {
+			sum += x - 1
+		} else {
+			sum += 5 - x
+		}
+	}
+	return 2.5 * float64(sum), true
+}
