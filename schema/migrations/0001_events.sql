@@ -1,7 +1,9 @@
 -- Usage events, what has been seen of them, and who acted.
 --
--- Every statement can be repeated. A statement ends with a semicolon at the end of a line. non_replicated_deduplication_window is 0
--- (off) by default: without it a retried insert would count twice.
+-- Every statement can be repeated. A statement ends with a semicolon at the end of a line; a line that begins with two dashes is left
+-- out. Two settings of tables have defaults that lose or double rows. non_replicated_deduplication_window is 0 (off): without it a
+-- retried insert would count twice, so each table that is written with tokens sets it. fsync_after_insert and fsync_part_directory are
+-- off: without them an acknowledged insert may be gone after a loss of power, so all tables set them.
 
 CREATE TABLE IF NOT EXISTS events
 (
@@ -30,7 +32,8 @@ CREATE TABLE IF NOT EXISTS events
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(time)
 ORDER BY (actor_kind, name, toStartOfDay(time, 'UTC'), actor, time)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000,
+    fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE TABLE IF NOT EXISTS event_ids
 (
@@ -41,7 +44,8 @@ ENGINE = MergeTree
 PARTITION BY toDate(first_received, 'UTC')
 ORDER BY id
 TTL toDateTime(first_received, 'UTC') + INTERVAL 8 DAY
-SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
+SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1,
+    fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- When an actor did something for the first time; it outlives the retention of events, else "first ever" breaks.
 -- min() is idempotent, so a repeated block changes nothing.
@@ -55,7 +59,9 @@ CREATE TABLE IF NOT EXISTS first_seen
     first_time SimpleAggregateFunction(min, DateTime64(3, 'UTC'))
 )
 ENGINE = AggregatingMergeTree
-ORDER BY (name, outcome, actor_kind, actor, actor_team);
+ORDER BY (name, outcome, actor_kind, actor, actor_team)
+SETTINGS non_replicated_deduplication_window = 10000,
+    fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS first_seen_mv TO first_seen AS
 SELECT name, outcome, actor_kind, actor, actor_team, min(time) AS first_time
@@ -72,7 +78,8 @@ CREATE TABLE IF NOT EXISTS actor_keys
 )
 ENGINE = MergeTree
 ORDER BY (key_version, hash)
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000,
+    fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- actor is canonical's other name since the world began; the newest row of an actor wins. canonical = actor undoes a merge.
 CREATE TABLE IF NOT EXISTS actor_aliases
@@ -83,9 +90,11 @@ CREATE TABLE IF NOT EXISTS actor_aliases
     version   UInt64
 )
 ENGINE = ReplacingMergeTree(version)
-ORDER BY actor;
+ORDER BY actor
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
--- The whole roster under one version; readers use the highest version that roster_versions lists, which is written last.
+-- The whole roster under one version; readers use the highest version that roster_versions lists, which is written last. A membership
+-- holds in [valid_from, valid_to); an open end is 1970-01-01 or 2100-01-01, so that plain comparisons do. actor 0 is the team itself.
 CREATE TABLE IF NOT EXISTS roster
 (
     version    UInt64,
@@ -98,7 +107,8 @@ CREATE TABLE IF NOT EXISTS roster
 )
 ENGINE = MergeTree
 ORDER BY (version, team, actor, valid_from)
-SETTINGS non_replicated_deduplication_window = 100;
+SETTINGS non_replicated_deduplication_window = 100,
+    fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE TABLE IF NOT EXISTS roster_versions
 (
@@ -108,7 +118,8 @@ CREATE TABLE IF NOT EXISTS roster_versions
 )
 ENGINE = MergeTree
 ORDER BY version
-SETTINGS non_replicated_deduplication_window = 100;
+SETTINGS non_replicated_deduplication_window = 100,
+    fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE VIEW IF NOT EXISTS roster_current AS
 SELECT team, actor, valid_from, valid_to, voluntary, persona
@@ -127,4 +138,5 @@ CREATE TABLE IF NOT EXISTS quarantine
     version UInt64
 )
 ENGINE = ReplacingMergeTree(version)
-ORDER BY (time, id);
+ORDER BY (time, id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;

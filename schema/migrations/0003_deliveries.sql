@@ -13,4 +13,5 @@ CREATE TABLE IF NOT EXISTS deliveries
     version    UInt64
 )
 ENGINE = ReplacingMergeTree(version)
-ORDER BY (report, period, recipient);
+ORDER BY (report, period, recipient)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;

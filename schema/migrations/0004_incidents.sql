@@ -17,4 +17,6 @@ CREATE TABLE IF NOT EXISTS incidents
     version    UInt64
 )
 ENGINE = ReplacingMergeTree(version)
-ORDER BY id;
+ORDER BY id
+SETTINGS non_replicated_deduplication_window = 1000,
+    fsync_after_insert = 1, fsync_part_directory = 1;

@@ -1,0 +1,67 @@
+package warehouse
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"reflect"
+	"strings"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+)
+
+// block is what one INSERT sends: it lands whole or not at all.
+type block struct {
+	table string
+	// token makes the block land once however often it is inserted; empty: the table needs none.
+	token    string
+	rows     int
+	columns  []column
+	settings clickhouse.Settings
+}
+
+// column is one column of a block.
+type column struct {
+	name string
+	// kind is the ClickHouse type, which must be the table's.
+	kind string
+	// values is a slice of rows values.
+	values any
+}
+
+// insert sends a block.
+func (db *DB) insert(ctx context.Context, b block) error {
+	if b.rows == 0 {
+		return nil
+	}
+	op := fmt.Sprintf("insert %d rows", b.rows)
+	settings := maps.Clone(b.settings)
+	if settings == nil {
+		settings = clickhouse.Settings{}
+	}
+	if b.token != "" {
+		settings["insert_deduplication_token"] = b.token
+	}
+	names := make([]string, len(b.columns))
+	kinds := make([]clickhouse.ColumnNameAndType, len(b.columns))
+	for i, c := range b.columns {
+		names[i] = "`" + c.name + "`"
+		kinds[i] = clickhouse.ColumnNameAndType{Name: c.name, Type: c.kind}
+		// The driver would send nothing, without an error, if the columns were of different lengths.
+		if n := reflect.ValueOf(c.values).Len(); n != b.rows {
+			return refused(op, b.table, fmt.Errorf("column %s has %d values", c.name, n))
+		}
+	}
+	ctx = with(ctx, settings, clickhouse.WithColumnNamesAndTypes(kinds))
+	batch, err := db.conn.PrepareBatch(ctx, "INSERT INTO "+b.table+" ("+strings.Join(names, ", ")+")")
+	if err != nil {
+		return failed(op, b.table, err)
+	}
+	defer batch.Close() // gives the connection back when not sent
+	for i, c := range b.columns {
+		if err := batch.Column(i).Append(c.values); err != nil {
+			return refused(op, b.table, fmt.Errorf("column %s: %w", c.name, err))
+		}
+	}
+	return failed(op, b.table, batch.Send())
+}
