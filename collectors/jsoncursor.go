@@ -35,9 +35,20 @@ type JSONCursor struct {
 
 // NewJSONCursor starts at the beginning of a document, which must not change from now on.
 func NewJSONCursor(document []byte) *JSONCursor {
-	d := decoder.NewDecoder("")
-	d.SetOptions(decoder.OptionCaseSensitive)
-	return &JSONCursor{s: unsafe.String(unsafe.SliceData(document), len(document)), d: d}
+	c := &JSONCursor{d: decoder.NewDecoder("")}
+	c.d.SetOptions(decoder.OptionCaseSensitive)
+	c.Reset(document)
+	return c
+}
+
+// RefuseUnknown makes Decode say ErrJSONType for members that a struct does not have.
+func (c *JSONCursor) RefuseUnknown() {
+	c.d.SetOptions(decoder.OptionCaseSensitive | decoder.OptionDisableUnknown)
+}
+
+// Reset starts again with another document.
+func (c *JSONCursor) Reset(document []byte) {
+	c.s, c.at = unsafe.String(unsafe.SliceData(document), len(document)), 0
 }
 
 // Offset is the byte that is read next, from 0.

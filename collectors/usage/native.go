@@ -1,0 +1,148 @@
+package usage
+
+import (
+	"bytes"
+	"fmt"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/kubevalue/kubevalue/collectors"
+	"github.com/kubevalue/kubevalue/schema"
+)
+
+// nativeResult is the answer to events of which at least some could be read.
+type nativeResult struct {
+	Accepted int          `json:"accepted"`
+	Rejected int          `json:"rejected"`
+	Errors   []eventFault `json:"errors,omitempty"`
+}
+
+const protocolNative = "native"
+
+// Native is POST /v1/events. The body is one event, an array of them, {"events": [...]}, or one a line (NDJSON), as it is or
+// packed by gzip or zstd:
+//
+//	202  all are on disk
+//	400  some are malformed: errors has the index and the reason of each, all others are on disk.
+//	     Without "errors" the body could not be read, and nothing is stored.
+//	401, 403  token missing, unknown, expired or not for this     413  too large     429, 503  come again after Retry-After
+func (r *Receiver) Native() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
+		if !only(w, hr, http.MethodPost) {
+			return
+		}
+		result, err := r.native(w, hr)
+		if err != nil {
+			r.refuse(w, protocolNative, err)
+			return
+		}
+		status, code := http.StatusAccepted, "ok"
+		if result.Rejected > 0 {
+			status, code = http.StatusBadRequest, "invalid_record"
+		}
+		r.bodies.WithLabelValues(protocolNative, code).Inc()
+		collectors.Answer(w, status, result)
+	})
+}
+
+func (r *Receiver) native(w http.ResponseWriter, hr *http.Request) (nativeResult, error) {
+	q, err := r.open(w, hr, collectors.BearerToken(hr), collectors.EndpointEvents)
+	if err != nil {
+		return nativeResult{}, err
+	}
+	defer q.release()
+	reader, err := r.readNative(&q, hr.Header.Get("Content-Type"))
+	if err != nil {
+		return nativeResult{}, err
+	}
+	if err := r.store(hr.Context(), q.grant, schema.Batch{Events: reader.events}); err != nil {
+		return nativeResult{}, err
+	}
+	r.count(protocolNative, reader.tally)
+	return nativeResult{Accepted: len(reader.events), Rejected: len(reader.faults), Errors: reader.faults}, nil
+}
+
+// readNative reads the events of a body, whichever of the forms it has.
+func (r *Receiver) readNative(q *request, contentType string) (*nativeReader, error) {
+	reader := &nativeReader{r: r, q: q, tally: tally{}}
+	cursor := collectors.NewJSONCursor(q.body)
+	cursor.RefuseUnknown()
+	if isNDJSON(contentType) {
+		return reader, reader.lines(cursor)
+	}
+	switch cursor.Peek() {
+	case 0:
+		return nil, fmt.Errorf("%w: the body is empty: want events as JSON", errBadRequest)
+	case '[':
+		err := cursor.Array(func() error { return reader.next(cursor, q.body) })
+		if err == nil {
+			err = cursor.End()
+		}
+		return reader, err
+	case '{':
+		return reader, reader.object(cursor)
+	}
+	return nil, fmt.Errorf("%w: want an event, an array of events, or one event a line", errBadRequest)
+}
+
+// object reads one event, a wrapped list, or, when another value follows, one event a line.
+func (n *nativeReader) object(cursor *collectors.JSONCursor) error {
+	first := cursor.Offset()
+	if _, err := cursor.Raw(); err != nil || cursor.Peek() != 0 {
+		if bytes.IndexByte(n.q.body[first:], '\n') < 0 {
+			if err == nil {
+				err = cursor.End()
+			}
+			return err
+		}
+		return n.lines(cursor)
+	}
+	wrapped, err := n.wrapped(cursor)
+	if err != nil || wrapped {
+		return err
+	}
+	cursor.Reset(n.q.body)
+	return n.next(cursor, n.q.body)
+}
+
+// wrapped reads {"events": [...]}; false: the object's first member is another one.
+func (n *nativeReader) wrapped(cursor *collectors.JSONCursor) (bool, error) {
+	cursor.Reset(n.q.body)
+	found, members := false, 0
+	err := cursor.Object(func(key string) error {
+		members++
+		if members == 1 && key == "events" && cursor.Peek() == '[' {
+			found = true
+			return cursor.Array(func() error { return n.next(cursor, n.q.body) })
+		}
+		if found {
+			return fmt.Errorf("%w: want no other member beside events", errBadRequest)
+		}
+		_, err := cursor.Raw()
+		return err
+	})
+	return found, err
+}
+
+// lines reads one event a line; a line that is no JSON is that line's fault alone.
+func (n *nativeReader) lines(cursor *collectors.JSONCursor) error {
+	for line := range bytes.Lines(n.q.body) {
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 {
+			continue
+		}
+		if err := n.line(cursor, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func isNDJSON(contentType string) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return false
+	}
+	return strings.HasSuffix(media, "ndjson") || strings.HasSuffix(media, "jsonl") || strings.HasSuffix(media, "json-lines")
+}
