@@ -25,8 +25,6 @@
 //     tables (multipart bodies) are refused; gzip works.
 //   - The engine names its queries itself: query_id is echoed in the answer but
 //     KILL QUERY does not know it. Closing the connection cancels the query.
-//   - A result without rows in format Native has no header block either, so the
-//     driver reports no column names for it.
 //   - Native blocks are of revision 0, what libchdb writes; the answer to
 //     clickhouse-go's first request says so.
 //   - There are no users: whoever may open the socket (mode 0600) may do all.

@@ -36,9 +36,9 @@ func (e *exception) Error() string {
 // status is the HTTP status that ClickHouse gives the code.
 func (e *exception) status() int {
 	switch e.code {
-	case 46, 47, 50, 56, 60, 81, codeUnknownSetting:
+	case 46, 47, 50, 56, 60, 73, 81, codeUnknownSetting:
 		return http.StatusNotFound
-	case 6, 20, 26, 27, 33, codeBadArguments, 38, 41, 42, 43, 44, 53, codeSyntaxError, codeUnknownCodec, 117, 131, 386, 456, 457:
+	case 6, 20, 26, 27, 32, 33, codeBadArguments, 38, 41, 42, 43, 44, 53, codeSyntaxError, codeUnknownCodec, 117, 131, 386, 456, 457:
 		return http.StatusBadRequest
 	case codeQueryTooLarge:
 		return http.StatusRequestEntityTooLarge
@@ -56,7 +56,7 @@ func (e *exception) status() int {
 
 var (
 	exceptionPrefix  = regexp.MustCompile(`^(?:Error: )?Code: (\d+)\. (?:DB::Exception: )?`)
-	exceptionVersion = regexp.MustCompile(`( \(version [^()]*\)\. \([A-Z0-9_]+\))+$`)
+	exceptionVersion = regexp.MustCompile(`( \(version [^()]*\)(\. \([A-Z0-9_]+\))?)+$`)
 )
 
 // newException reads the engine's error text. The engine wraps an error once

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,11 +42,14 @@ func open(t testing.TB, socket string, change ...func(*clickhouse.Options)) driv
 
 // client is a plain HTTP client of the engine on a socket.
 func client(socket string) *http.Client {
-	return &http.Client{Transport: &http.Transport{
+	c, _ := clients.LoadOrStore(socket, &http.Client{Transport: &http.Transport{
 		DisableCompression: true,
 		DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, socket) },
-	}}
+	}})
+	return c.(*http.Client)
 }
+
+var clients sync.Map // of *http.Client by socket
 
 func dial(ctx context.Context, socket string) (net.Conn, error) {
 	return (&net.Dialer{}).DialContext(ctx, "unix", socket)

@@ -25,6 +25,9 @@ type statement struct {
 // errCut says that the text ends before the statement can be told.
 var errCut = errors.New("the statement is cut off")
 
+// errNUL refuses what the engine would cut.
+var errNUL = exceptionf(codeSyntaxError, "Syntax error: the statement holds a NUL byte, which only the data of an INSERT may")
+
 // parseStatement tells what kind of statement text is. With more set, text is
 // only the beginning of what a client sends, and errCut means that more of it
 // is needed. What is wrong with a statement is otherwise left to the engine to
@@ -41,8 +44,11 @@ func parseStatement(text string, more bool) (statement, error) {
 	if more {
 		return statement{}, errCut
 	}
+	if first.kind == tokenEnd {
+		return statement{}, exceptionf(codeSyntaxError, "Syntax error: Empty query")
+	}
 	if strings.IndexByte(text, 0) >= 0 {
-		return statement{}, exceptionf(codeSyntaxError, "Syntax error: the statement holds a NUL byte, which only the data of an INSERT may")
+		return statement{}, errNUL
 	}
 	s := statement{kind: kindOther, sql: text}
 	if first.is("SELECT") || first.is("WITH") || first.is("FROM") {
@@ -112,7 +118,7 @@ func insertTarget(l *lexer) token {
 // insertStatement is an INSERT with data, which starts after one line break.
 func insertStatement(sql, format, data string) (statement, error) {
 	if strings.IndexByte(sql, 0) >= 0 {
-		return statement{}, exceptionf(codeSyntaxError, "Syntax error: the statement holds a NUL byte, which only the data of an INSERT may")
+		return statement{}, errNUL
 	}
 	data = strings.TrimLeft(data, " \t\f")
 	data = strings.TrimPrefix(data, "\r")
@@ -137,7 +143,7 @@ func insertFromQuery(l *lexer, more bool) (statement, error) {
 		}
 	}
 	if strings.IndexByte(l.sql, 0) >= 0 {
-		return statement{}, exceptionf(codeSyntaxError, "Syntax error: the statement holds a NUL byte, which only the data of an INSERT may")
+		return statement{}, errNUL
 	}
 	return statement{kind: kindOther, sql: l.sql}, nil
 }
