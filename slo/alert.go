@@ -73,6 +73,10 @@ func (o Objective) neverAbove(factor float64) bool { return !above(o.MaxBurnRate
 
 // checkAlert refuses explicit pairs that are wrong for a window of the given length.
 func (o Objective) checkAlert(a AlertWindow, length time.Duration) error {
+	window := o.Window.String()
+	if o.Window.IsCalendar() && length < o.Window.longest() {
+		window += ", at this time " + FormatDuration(length)
+	}
 	switch {
 	case a.Severity == "":
 		return fmt.Errorf("alert %s/%s has no severity", FormatDuration(a.Long), FormatDuration(a.Short))
@@ -81,7 +85,7 @@ func (o Objective) checkAlert(a AlertWindow, length time.Duration) error {
 	case a.Short > a.Long:
 		return fmt.Errorf("alert %s: the short window exceeds the long window", a)
 	case a.Long > length:
-		return fmt.Errorf("alert %s: the long window %s exceeds the objective's window of %s", a, FormatDuration(a.Long), FormatDuration(length))
+		return fmt.Errorf("alert %s: the long window %s exceeds the objective's window of %s", a, FormatDuration(a.Long), window)
 	case !(a.Factor >= 0):
 		return fmt.Errorf("alert %s: the factor must be 0 or more", a)
 	case o.neverAbove(a.Factor):

@@ -1,6 +1,9 @@
 package slo
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // Attribution divides what was consumed of a budget among incidents. Shares, budget and bad minutes of all parts sum
 // to the whole.
@@ -94,21 +97,19 @@ func sum(v []float64) float64 {
 	return total
 }
 
-// settle puts what rounding left over onto the largest part, so that the parts, added in order, are the whole exactly.
+// settle makes parts that sum to the whole up to rounding sum to it exactly, in whatever order they are added: each
+// becomes a multiple of the whole's last binary digit, and the largest takes the rest.
 func settle(parts []float64, whole float64) {
-	largest := 0
-	for i, p := range parts {
-		if p > parts[largest] {
+	digit := math.Nextafter(whole, math.Inf(1)) - whole
+	largest, rest := 0, whole
+	for i := range parts {
+		parts[i] = math.Floor(parts[i]/digit) * digit
+		rest -= parts[i]
+		if parts[i] > parts[largest] {
 			largest = i
 		}
 	}
-	for range 8 {
-		rest := whole - sum(parts)
-		if rest == 0 {
-			return
-		}
-		parts[largest] += rest
-	}
+	parts[largest] += rest
 }
 
 // Spared is what exclusions kept out of the figures: a memo beside the budget, no part of it.

@@ -1,7 +1,9 @@
 package slotest
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kubevalue/kubevalue/slo"
+	"github.com/kubevalue/kubevalue/slo/internal/yamlfile"
 )
 
 // Source is a file of tests: its name, for messages, and its text.
@@ -57,6 +60,7 @@ func Run(ctx context.Context, out io.Writer, files []Source, others ...Evaluator
 		}
 		if len(faults) > 0 {
 			result.Malformed++
+			slices.SortStableFunc(faults, byPlace)
 			for _, f := range faults {
 				fmt.Fprintln(out, f)
 			}
@@ -78,6 +82,15 @@ func Run(ctx context.Context, out io.Writer, files []Source, others ...Evaluator
 	}
 	fmt.Fprintln(out)
 	return result
+}
+
+// byPlace orders faults by line and column.
+func byPlace(a, b error) int {
+	var x, y *yamlfile.Fault
+	if !errors.As(a, &x) || !errors.As(b, &y) {
+		return 0
+	}
+	return cmp.Or(cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
 }
 
 // unexpectedFaults are those of the test's form that no expected error is about.
