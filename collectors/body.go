@@ -86,10 +86,7 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limits BodyLimits, memory 
 	}
 	control := http.NewResponseController(w)
 	// A writer without deadlines (a recorder in a test, a wrapped one) leaves the server's own in force.
-	if control.SetReadDeadline(time.Now().Add(limits.Timeout)) == nil {
-		// The server watches the connection while the handler works: with the deadline left on, it would end the context.
-		defer func() { _ = control.SetReadDeadline(time.Time{}) }()
-	}
+	_ = control.SetReadDeadline(time.Now().Add(limits.Timeout))
 	raw := io.Reader(http.MaxBytesReader(w, r.Body, limits.Wire))
 	decoded, done, err := decompress(raw, r.Header.Get("Content-Encoding"))
 	if err != nil {
@@ -113,6 +110,9 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limits BodyLimits, memory 
 		memory.give(held)
 		return nil, nil, bodyError(err, limits)
 	}
+	// The server watches the connection while the handler works: with the deadline left on, it would end the context. After
+	// an error it stays on, since the server still reads what is left of the body before it answers.
+	_ = control.SetReadDeadline(time.Time{})
 	var once sync.Once
 	return body, func() { once.Do(func() { memory.give(held) }) }, nil
 }
