@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -117,13 +118,13 @@ func (h *handler) enter(ctx context.Context) (leave func(), err error) {
 // run runs a request on a connection of its own and answers it. An error means
 // that nothing was answered yet; later ones go into the answer.
 func (h *handler) run(w http.ResponseWriter, r *http.Request, req *request) error {
-	c, err := h.lib.connect(h.args)
+	tag := rand.Text()
+	c, err := h.lib.connect(append(slices.Clip(h.args), "--"+tagSetting+"="+tag))
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	tag, err := h.prepare(c, req)
-	if err != nil {
+	if err := prepare(c, req); err != nil {
 		return err
 	}
 	stop := h.killOnCancel(r.Context(), tag)
@@ -138,25 +139,23 @@ func (h *handler) run(w http.ResponseWriter, r *http.Request, req *request) erro
 	}
 }
 
-// prepare makes the connection's database and settings the request's. The
-// returned tag, in front of log_comment, is how the statement is found again
-// to be killed.
-func (h *handler) prepare(c *conn, req *request) (tag string, err error) {
+// prepare makes the connection's database and settings the request's.
+func prepare(c *conn, req *request) error {
+	var statements []string
 	if req.database != "" && req.database != "default" {
-		r, err := c.exec(query{sql: "USE " + quoteName(req.database), format: "Null"})
+		statements = append(statements, "USE "+quoteName(req.database))
+	}
+	if set := req.setStatement(); set != "" {
+		statements = append(statements, set)
+	}
+	for _, sql := range statements {
+		r, err := c.exec(query{sql: sql, format: "Null"})
 		if err != nil {
-			return "", err
+			return err
 		}
 		r.close()
 	}
-	tag = "kubevalue:" + rand.Text()
-	req.settings["log_comment"] = strings.TrimSpace(tag + " " + req.settings["log_comment"])
-	r, err := c.exec(query{sql: req.setStatement(), format: "Null"})
-	if err != nil {
-		return "", err
-	}
-	r.close()
-	return tag, nil
+	return nil
 }
 
 // answer runs a statement to its end and answers with all of its result.

@@ -9,13 +9,19 @@ import (
 // have begun when the first is made.
 const killRetry = 100 * time.Millisecond
 
+// tagSetting holds a statement's tag, by which it is found again to be killed.
+// It is a setting that nothing here reads (it is made for Redis and NATS), since
+// a client may set log_comment and libchdb lets nobody choose a query's id.
+const tagSetting = "stream_like_engine_insert_queue"
+
 // killOnCancel kills the statement with the tag when ctx ends, that is when the
 // client went away or the engine stops. It is the only way to stop a statement
 // inside libchdb, whose own cancel needs a result that is not there yet. The
 // returned function ends the watch.
 func (h *handler) killOnCancel(ctx context.Context, tag string) (stop func()) {
-	done := make(chan struct{})
+	done, ended := make(chan struct{}), make(chan struct{})
 	cancel := context.AfterFunc(ctx, func() {
+		defer close(ended)
 		for {
 			if err := h.kill(tag); err != nil {
 				h.logger.Warn("killing a cancelled statement failed", "error", err)
@@ -28,8 +34,10 @@ func (h *handler) killOnCancel(ctx context.Context, tag string) (stop func()) {
 		}
 	})
 	return func() {
-		cancel()
 		close(done)
+		if !cancel() {
+			<-ended
+		}
 	}
 }
 
@@ -39,7 +47,7 @@ func (h *handler) kill(tag string) error {
 		return err
 	}
 	defer c.close()
-	r, err := c.exec(query{sql: "KILL QUERY WHERE startsWith(Settings['log_comment'], " + quote(tag) + ") ASYNC", format: "Null"})
+	r, err := c.exec(query{sql: "KILL QUERY WHERE Settings['" + tagSetting + "'] = " + quote(tag) + " ASYNC", format: "Null"})
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -11,10 +12,30 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"github.com/kubevalue/kubevalue/schema/chdb"
 	"github.com/kubevalue/kubevalue/schema/chdb/chdbtest"
 )
 
-func TestMain(m *testing.M) { chdbtest.Main(m) }
+// drainEnv, in a child, shortens what Close waits for running statements;
+// parentEnv makes the process start an engine on that directory and stay.
+const (
+	drainEnv  = "KUBEVALUE_CHDB_TEST_DRAIN"
+	parentEnv = "KUBEVALUE_CHDB_TEST_PARENT"
+)
+
+func TestMain(m *testing.M) {
+	if text := os.Getenv(drainEnv); text != "" {
+		drain, err := time.ParseDuration(text)
+		if err != nil {
+			panic(err)
+		}
+		chdb.DrainForTest(drain)
+	}
+	if dir := os.Getenv(parentEnv); dir != "" {
+		beParent(dir)
+	}
+	chdbtest.Main(m)
+}
 
 // open connects clickhouse-go to the engine on a socket.
 func open(t testing.TB, socket string, change ...func(*clickhouse.Options)) driver.Conn {

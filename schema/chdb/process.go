@@ -21,7 +21,7 @@ import (
 
 // closeGrace is how long Close waits for the child after SIGTERM; it covers what
 // Serve takes to stop.
-const closeGrace = drainTime + killTime + 2*time.Second
+var closeGrace = drainTime + killTime + 2*time.Second
 
 // steadyTime is how long a child must have run for its end not to count as one
 // more failure in a row.

@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// Bounds of a stop: statements may end by themselves for drainTime, are then
+// Bounds of a stop, shortened by tests: statements may end by themselves for drainTime, are then
 // killed, and have killTime to notice.
-const (
+var (
 	drainTime = 10 * time.Second
 	killTime  = 3 * time.Second
 )

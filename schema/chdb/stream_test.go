@@ -72,7 +72,7 @@ func TestAnErrorAmongRowsBreaksTheAnswerOff(t *testing.T) {
 // running counts the statements that run with the comment.
 func running(t *testing.T, socket, comment string) string {
 	t.Helper()
-	return strings.TrimSpace(ask(t, socket, "SELECT count() FROM system.processes WHERE endsWith(Settings['log_comment'], ' "+comment+"')"))
+	return strings.TrimSpace(ask(t, socket, "SELECT count() FROM system.processes WHERE Settings['log_comment'] = '"+comment+"'"))
 }
 
 // until waits for count statements with the comment to run.
