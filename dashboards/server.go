@@ -1,0 +1,134 @@
+// Package dashboards is the HTTP surface: the doors for collectors, the REST API, and the pages. What it shows comes from
+// functions that the caller wires in; it computes nothing itself.
+package dashboards
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+)
+
+// Authorize lets a request read the API and the pages; the token is empty when there is none. An error refuses it.
+type Authorize func(ctx context.Context, token string) error
+
+// Health says what is wrong with the service's parts; an empty map means ready.
+type Health func(ctx context.Context) map[string]string
+
+// Door is a handler of a collector with the path that it is mounted on, e.g. "POST /v1/events". Doors authenticate for themselves.
+type Door struct {
+	Method, Path string
+	Handler      http.Handler
+}
+
+// Config is what the server is made of.
+type Config struct {
+	Sources Sources
+	Doors   []Door
+	// Authorize guards the API and the pages; nil: everybody who reaches the listener may read (loopback only).
+	Authorize Authorize
+	Health    Health
+	// Metrics serves the service's own metrics.
+	Metrics http.Handler
+	Logger  *slog.Logger
+	Now     func() time.Time
+}
+
+// New is the handler of the whole service.
+func New(cfg Config) http.Handler {
+	gin.SetMode(gin.ReleaseMode)
+	router := gin.New()
+	router.HandleMethodNotAllowed = true
+	router.Use(gin.CustomRecoveryWithWriter(nil, func(c *gin.Context, reason any) {
+		cfg.Logger.ErrorContext(c, "request handler panicked", "path", c.FullPath(), "reason", reason)
+		problem(c, http.StatusInternalServerError, "internal", "an internal error; it is in the service's log")
+	}))
+	s := &server{cfg: cfg}
+	for _, d := range cfg.Doors {
+		router.Handle(d.Method, d.Path, gin.WrapH(d.Handler))
+	}
+	router.GET("/healthz", func(c *gin.Context) { c.String(http.StatusOK, "ok\n") })
+	router.GET("/readyz", s.ready)
+	read := router.Group("/", s.authorize, secure)
+	read.GET("/metrics", gin.WrapH(cfg.Metrics))
+	s.api(read.Group("/api/v1"))
+	s.pages(read)
+	router.NoRoute(func(c *gin.Context) {
+		problem(c, http.StatusNotFound, "not_found", "there is nothing at this address; the journey map is at /, the API at /api/v1")
+	})
+	router.NoMethod(func(c *gin.Context) {
+		problem(c, http.StatusMethodNotAllowed, "method_not_allowed", "this address does not take "+c.Request.Method)
+	})
+	return router
+}
+
+type server struct{ cfg Config }
+
+// authorize takes the token as a bearer token, or as the password of basic authentication, which browsers can send.
+func (s *server) authorize(c *gin.Context) {
+	if s.cfg.Authorize == nil {
+		return
+	}
+	token, ok := strings.CutPrefix(c.GetHeader("Authorization"), "Bearer ")
+	if !ok {
+		_, token, _ = c.Request.BasicAuth()
+	}
+	if err := s.cfg.Authorize(c, token); err != nil {
+		c.Header("WWW-Authenticate", `Basic realm="kubevalue", charset="UTF-8"`)
+		problem(c, http.StatusUnauthorized, "unauthorized", "a token for the endpoint api is wanted, as bearer token or as password: `kubevalue token create --endpoint api`")
+	}
+}
+
+// secure sets the headers that keep pages from loading or being loaded from elsewhere.
+func secure(c *gin.Context) {
+	h := c.Writer.Header()
+	h.Set("Content-Security-Policy", "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+}
+
+func (s *server) ready(c *gin.Context) {
+	faults := s.cfg.Health(c)
+	if len(faults) == 0 {
+		c.String(http.StatusOK, "ok\n")
+		return
+	}
+	c.JSON(http.StatusServiceUnavailable, gin.H{"status": "error", "faults": faults})
+}
+
+// problem ends a request with an error for machines (code) and people (message).
+func problem(c *gin.Context, status int, code, message string) {
+	c.AbortWithStatusJSON(status, gin.H{"status": "error", "code": code, "message": message})
+}
+
+// fail turns an error of a source into an answer.
+func (s *server) fail(c *gin.Context, err error) {
+	var missing NotFoundError
+	var bad BadRequestError
+	switch {
+	case errors.As(err, &missing):
+		problem(c, http.StatusNotFound, "not_found", missing.Error())
+	case errors.As(err, &bad):
+		problem(c, http.StatusBadRequest, "bad_request", bad.Error())
+	case errors.Is(err, context.DeadlineExceeded):
+		problem(c, http.StatusGatewayTimeout, "timeout", "the warehouse took too long; ask for a shorter period")
+	default:
+		s.cfg.Logger.ErrorContext(c, "request failed", "path", c.FullPath(), "error", err)
+		problem(c, http.StatusServiceUnavailable, "unavailable", "the figures cannot be computed now; the service's log says why")
+	}
+}
+
+// NotFoundError says that the thing asked for does not exist.
+type NotFoundError struct{ What string }
+
+func (e NotFoundError) Error() string { return e.What + " does not exist" }
+
+// BadRequestError says what is wrong with a question.
+type BadRequestError struct{ Why string }
+
+func (e BadRequestError) Error() string { return e.Why }
