@@ -80,7 +80,7 @@ func get(h http.Handler, method, path string, edit func(*http.Request)) *httptes
 func TestThePagesShowFiguresWithTheirContext(t *testing.T) {
 	h := server(t, nil)
 	for path, wants := range map[string][]string{
-		"/":           {"62.5%", "&#43;12.5 pp", "better", "target met", "(50%)", "n 8", "measured 97%", "2026-W46", "time zone UTC", "No figure yet: no prices yet", "Adopt &lt;the platform&gt;", `href="/metric/C15?period=2026-W46"`},
+		"/":           {"62.5%", "&#43;12 pp", "better", "target met", "(50%)", "n 8", "measured 97%", "2026-W46", "time zone UTC", "No figure yet: no prices yet", "Adopt &lt;the platform&gt;", `href="/metric/C15?period=2026-W46"`},
 		"/metric/C15": {"SELECT 1 &lt; 2", "50%"},
 		"/objectives": {"99.95%", "99.9%", "28d", "its slices cannot be read", "2026-11-16 09:00 UTC"},
 		"/style.css":  {"prefers-color-scheme"},
