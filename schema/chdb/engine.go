@@ -107,7 +107,7 @@ func (l *library) connect(args []string) (*conn, error) {
 	pin.Pin(&argv[0])
 	handle := l.connectTo(int32(len(argv)), unsafe.Pointer(&argv[0]))
 	if handle == nil || *(*unsafe.Pointer)(handle) == nil {
-		return nil, fmt.Errorf("libchdb refused to connect with %q; it prints the cause to standard error", args)
+		return nil, fmt.Errorf("libchdb did not connect with %q", args)
 	}
 	return &conn{lib: l, handle: handle}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -235,7 +236,18 @@ func startError(line string, ended error, printed *tail) error {
 	if !ok || err != nil {
 		return fmt.Errorf("the engine did not start: %w: it printed %q", orElse(ended, errors.New("it ended")), printed.String())
 	}
-	return &reportedError{text: text, kind: startErrors[kind]}
+	if known := startErrors[kind]; known != nil || printed.String() == "" {
+		return &reportedError{text: text, kind: known}
+	}
+	return &reportedError{text: text + "; it printed: " + withoutStacks(printed.String())}
+}
+
+// stackLine is a line of a stack trace of libchdb.
+var stackLine = regexp.MustCompile(`(?m)^\d+\. \? @ 0x[0-9a-f]+\n?`)
+
+// withoutStacks drops what nobody can read: libchdb comes without symbols.
+func withoutStacks(printed string) string {
+	return strings.Join(strings.Fields(stackLine.ReplaceAllString(printed, "")), " ")
 }
 
 func orElse(err, other error) error {

@@ -56,6 +56,10 @@ func TestAnEngineThatCannotStartSaysWhy(t *testing.T) {
 	if err := os.WriteFile(file, []byte("no library"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	broken := t.TempDir()
+	if err := os.WriteFile(filepath.Join(broken, "clickhouse"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, tc := range []struct {
 		name   string
 		change func(*chdb.ProcessConfig)
@@ -67,6 +71,7 @@ func TestAnEngineThatCannotStartSaysWhy(t *testing.T) {
 		{"a library that is not there", func(c *chdb.ProcessConfig) { c.Library = file + "x" }, "is missing: the library flag names", chdb.ErrLibraryMissing},
 		{"a library that is none", func(c *chdb.ProcessConfig) { c.Library = file }, "load libchdb from " + file, nil},
 		{"another library", func(c *chdb.ProcessConfig) { c.Library = libc(t) }, "is not a libchdb of version", nil},
+		{"a directory that the engine cannot use", func(c *chdb.ProcessConfig) { c.DataDir = broken }, "File exists", nil},
 		{"a program that is not there", func(c *chdb.ProcessConfig) { c.Command = []string{file + "x", "engine"} }, "run the engine as", nil},
 		{"a program that prints and fails", func(c *chdb.ProcessConfig) { c.Command = []string{"sh", "-c", "echo oh no >&2; exit 3"} }, `exit status 3: it printed "oh no"`, nil},
 	} {

@@ -92,6 +92,8 @@ func serve(ctx context.Context, cfg ServeConfig, ready func()) (err error) {
 	}
 	keeper, err := lib.connect(args) // keeps the engine up between requests
 	if err != nil {
+		// libchdb says why only in its log, which is off by default.
+		_, _ = lib.connect(append(args, "--logger.console=1", "--log-level=error"))
 		return fmt.Errorf("start the engine on %s: %w", cfg.DataDir, err)
 	}
 	h, err := newHandler(lib, args, cfg.Logger)
