@@ -35,7 +35,7 @@ func attributes(w *wireEvent) map[string]string {
 	if !isBuiltInGroup(ref.APIGroup) {
 		found = map[string]string{AttributeAPIGroup: ref.APIGroup}
 	}
-	if w.Verb != "patch" || ref.Subresource != "" || len(w.RequestObject) == 0 || !hasPodTemplate(ref) {
+	if verbOf(w) != "patch" || ref.Subresource != "" || len(w.RequestObject) == 0 || !hasPodTemplate(ref) {
 		return found
 	}
 	kind := patchKind(w.RequestObject)
@@ -67,8 +67,9 @@ func hasPodTemplate(ref *wireObjectRef) bool {
 
 // workloadPatch is a merge patch, a strategic merge patch or an applied object.
 type workloadPatch struct {
-	APIVersion string `json:"apiVersion"`
-	Spec       struct {
+	APIVersion string          `json:"apiVersion"`
+	Metadata   json.RawMessage `json:"metadata"`
+	Spec       *struct {
 		Replicas json.RawMessage `json:"replicas"`
 		Template *struct {
 			Metadata struct {
@@ -88,10 +89,16 @@ func patchKind(body []byte) string {
 	if err := sonic.ConfigDefault.Unmarshal(body, &patch); err != nil {
 		return ""
 	}
-	template := patch.Spec.Template
 	switch {
 	case patch.APIVersion != "":
 		return KindApply
+	case patch.Spec == nil && len(patch.Metadata) == 0:
+		return ""
+	case patch.Spec == nil:
+		return KindOther
+	}
+	template := patch.Spec.Template
+	switch {
 	case template != nil && len(template.Spec) == 0 && template.Metadata.Annotations[restartedAt] != nil:
 		return KindRestart
 	case template != nil:

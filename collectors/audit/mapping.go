@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -62,12 +63,9 @@ func (m *mapper) event(w *wireEvent) (schema.Event, LeftOut) {
 	}
 	user := actor(w)
 	ref := w.ObjectRef
-	resource, verb := ref.Resource, w.Verb
+	resource := ref.Resource
 	if ref.Subresource != "" {
 		resource += "/" + ref.Subresource
-	}
-	if isSession(ref) {
-		verb = "create"
 	}
 	outcome, reason := outcomeOf(w)
 	e := schema.Event{
@@ -75,7 +73,7 @@ func (m *mapper) event(w *wireEvent) (schema.Event, LeftOut) {
 		Source:     Source(m.cluster),
 		Time:       began.UTC(),
 		Received:   m.received,
-		Name:       resource + "." + verb,
+		Name:       resource + "." + verbOf(w),
 		Actor:      user.name(),
 		Groups:     user.Groups,
 		Cluster:    m.cluster,
@@ -143,6 +141,15 @@ func isSession(ref *wireObjectRef) bool {
 		return ref.Resource == "pods"
 	}
 	return false
+}
+
+// verbOf is the verb as it should be counted. Server-side apply is a patch even where it creates, and a session may be a get.
+func verbOf(w *wireEvent) string {
+	created := w.ResponseStatus != nil && w.ResponseStatus.Code == http.StatusCreated
+	if isSession(w.ObjectRef) || created && (w.Verb == "patch" || w.Verb == "update") {
+		return "create"
+	}
+	return w.Verb
 }
 
 func decisiveStage(stage string, session bool) bool {

@@ -92,7 +92,7 @@ func TestNamesAndPlaces(t *testing.T) {
 			`"objectRef":{"resource":"pods","namespace":"shop","name":""}`, "pods.create", "pods", "shop", "",
 		},
 		"a scale": {
-			`"verb":"patch","objectRef":{"resource":"deployments","subresource":"scale","namespace":"shop","name":"web","apiGroup":"apps"}`,
+			`"verb":"patch","objectRef":{"resource":"deployments","subresource":"scale","namespace":"shop","name":"web","apiGroup":"apps"},"responseStatus":{"code":200}`,
 			"deployments/scale.patch", "deployments/scale", "shop", "web",
 		},
 		"exec over WebSocket is a GET": {
@@ -107,6 +107,8 @@ func TestNamesAndPlaces(t *testing.T) {
 			session + `"verb":"get","objectRef":{"resource":"pods","subresource":"portforward","namespace":"shop","name":"web-0"}`,
 			"pods/portforward.create", "pods/portforward", "shop", "web-0",
 		},
+		"an apply that creates": {`"verb":"patch"`, "deployments.create", "deployments", "shop", "web"},
+		"an apply that changes": {`"verb":"patch","responseStatus":{"code":200}`, "deployments.patch", "deployments", "shop", "web"},
 		"many at once": {
 			`"verb":"deletecollection","objectRef":{"resource":"pods","namespace":"shop","name":""}`, "pods.deletecollection", "pods", "shop", "",
 		},
@@ -267,10 +269,11 @@ func TestPatchesSayWhatTheyChange(t *testing.T) {
 			`[{"op":"add","path":"/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt","value":"x"}]`, KindRestart,
 		},
 		"JSON patch of labels": {`[{"op":"add","path":"/metadata/labels/a","value":"b"}]`, KindOther},
+		"nothing":              {`{}`, ""},
 		"not a patch":          {`"text"`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := one(t, `"verb":"patch","requestObject":`+c.body)
+			e := one(t, `"verb":"patch","responseStatus":{"code":200},"requestObject":`+c.body)
 			if e.Attributes[AttributeKind] != c.kind {
 				t.Errorf("kind %q, want %q", e.Attributes[AttributeKind], c.kind)
 			}
