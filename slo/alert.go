@@ -13,6 +13,10 @@ type AlertWindow struct {
 	Long     time.Duration `json:"long"`
 	Short    time.Duration `json:"short"`
 	Factor   float64       `json:"factor"`
+	// For is how long the pair must hold before its alert fires, and KeepFiringFor how long it fires on after. States
+	// without memory ignore them.
+	For           time.Duration `json:"for,omitempty"`
+	KeepFiringFor time.Duration `json:"keep_firing_for,omitempty"`
 }
 
 // String names the pair: page 1h/5m above 14.4.
@@ -82,6 +86,8 @@ func (o Objective) checkAlert(a AlertWindow, length time.Duration) error {
 		return fmt.Errorf("alert %s/%s has no severity", FormatDuration(a.Long), FormatDuration(a.Short))
 	case a.Long <= 0 || a.Short <= 0:
 		return fmt.Errorf("alert %s: the long and the short window must be above 0", a)
+	case a.For < 0 || a.KeepFiringFor < 0:
+		return fmt.Errorf("alert %s: for and keep firing for must be 0 or more", a)
 	case a.Short > a.Long:
 		return fmt.Errorf("alert %s: the short window exceeds the long window", a)
 	case a.Long > length:

@@ -1,6 +1,7 @@
 package slotest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/kubevalue/kubevalue/slo"
 	"github.com/kubevalue/kubevalue/slo/internal/yamlfile"
+	"github.com/kubevalue/kubevalue/slo/openslo"
 )
 
 // Case is what a test gives to an evaluator: the request without its At and BurnWindows, and the slices of each
@@ -29,6 +31,7 @@ type test struct {
 	// faults make the file malformed, unless an expected error is about them; refusals are wrong values in a right form.
 	faults   []error
 	refusals []error
+	warnings []error
 	expect   []expectation
 }
 
@@ -75,7 +78,7 @@ func parseTest(file *reader, n *yamlfile.Node) test {
 	t.kase.Series, t.end = r.series(n, t.kase.Request)
 	t.kase.Request.Exclusions = r.exclusions(n, start)
 	t.kase.Request.Incidents = r.incidents(n, start)
-	t.faults, t.refusals = r.faults, r.refusals
+	t.faults, t.refusals, t.warnings = r.faults, r.refusals, r.warnings
 
 	list := file.list(n.Get("expect"))
 	if len(list) == 0 && n.Get("expect") != nil {
@@ -101,6 +104,8 @@ func (r *reader) definition(n *yamlfile.Node, fallback string) slo.Objective {
 	switch forms[0] {
 	case "composite":
 		o = r.composite(d)
+	case "openslo":
+		o = r.openslo(n)
 	default:
 		o = r.objective(d)
 	}
@@ -117,6 +122,36 @@ func (r *reader) objective(d *yamlfile.Node) slo.Objective {
 	o.TimeSliceTarget = r.numberOr(d, "time_slice_target", slo.DefaultTimeSliceTarget)
 	o.MinEvents = r.numberOr(d, "min_events", 0)
 	return o
+}
+
+// openslo reads a document that defines one objective. What is wrong in it is a refusal.
+func (r *reader) openslo(n *yamlfile.Node) slo.Objective {
+	d := n.Get("openslo")
+	if d.Kind != yamlfile.String {
+		r.add(d.Fault("openslo must be a text block with a document, this is a %s", d.Kind))
+		return slo.Objective{}
+	}
+	result, err := openslo.Import([]openslo.Source{{Name: d.File, Text: []byte(d.Text), FirstLine: d.TextLine}}, false)
+	for _, w := range result.Warnings {
+		r.warnings = append(r.warnings, w)
+	}
+	var findings openslo.Findings
+	switch {
+	case errors.As(err, &findings):
+		for _, f := range findings {
+			r.refuse(f)
+		}
+		return slo.Objective{}
+	case len(result.Objectives) != 1:
+		r.add(d.Fault("the document must define exactly one objective, it defines %d", len(result.Objectives)))
+		return slo.Objective{}
+	}
+	o := result.Objectives[0]
+	if step, err := slo.ParseDuration(r.text(n, "slice", false)); err == nil && o.SliceWindow != 0 && step != o.SliceWindow {
+		r.warnings = append(r.warnings, d.Fault("timeSliceWindow %s is not the test's slice of %s, which is used",
+			slo.FormatDuration(o.SliceWindow), slo.FormatDuration(step)))
+	}
+	return o.Definition
 }
 
 // common reads what objectives and composites share.
@@ -196,6 +231,8 @@ func (r *reader) series(n *yamlfile.Node, req slo.Request) (map[string][]slo.Sli
 	lists := map[string]*yamlfile.Node{}
 	composite := req.Objective.Composite
 	switch {
+	case n.Get("openslo") != nil && len(r.refusals) > 0:
+		return nil, req.Grid.Origin // nobody knows what the slices are for
 	case composite == nil && n.Get("slices") != nil && n.Get("series") == nil:
 		lists[req.Objective.Name] = n.Get("slices")
 	case composite != nil && n.Get("series") != nil && n.Get("slices") == nil:

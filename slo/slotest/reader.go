@@ -13,6 +13,7 @@ import (
 type reader struct {
 	faults   []error // wrong form
 	refusals []error // right form, a value that the engine refuses
+	warnings []error
 }
 
 func (r *reader) add(f error)    { r.faults = append(r.faults, f) }

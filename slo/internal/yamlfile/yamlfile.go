@@ -83,11 +83,14 @@ func (n *Node) Get(key string) *Node {
 func (n *Node) IsNull() bool { return n == nil || n.Kind == Null }
 
 // Parse reads all documents of a file; empty ones are left out. The error is a *Fault.
-func Parse(file string, data []byte) (docs []*Node, err error) {
+func Parse(file string, data []byte) ([]*Node, error) { return ParseWithin(file, data, 0) }
+
+// ParseWithin is Parse for a text that stands in a file behind that many lines.
+func ParseWithin(file string, data []byte, before int) (docs []*Node, err error) {
 	defer func() {
 		// The parser is known to panic on some malformed input.
 		if r := recover(); r != nil {
-			docs, err = nil, &Fault{file, 1, 1, fmt.Sprintf("cannot be parsed as YAML: %v", r)}
+			docs, err = nil, &Fault{file, 1 + before, 1, fmt.Sprintf("cannot be parsed as YAML: %v", r)}
 		}
 	}()
 	text := strings.TrimPrefix(string(data), "\ufeff")
@@ -95,6 +98,7 @@ func Parse(file string, data []byte) (docs []*Node, err error) {
 		text = strings.ReplaceAll(text, "\t", " ") // JSON may be indented by tabs, YAML may not
 	}
 	for _, chunk := range split(text) {
+		chunk.offset += before
 		n, err := parseDocument(file, chunk)
 		if err != nil {
 			return nil, err

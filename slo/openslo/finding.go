@@ -1,0 +1,88 @@
+package openslo
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/kubevalue/kubevalue/slo/internal/yamlfile"
+)
+
+// Finding is something wrong at a place; lines and columns count from 1.
+type Finding struct {
+	File         string
+	Line, Column int
+	Rule         string // a name that does not change, such as target-range
+	Message      string
+}
+
+// Error is file:line:column: message [rule].
+func (f *Finding) Error() string {
+	return fmt.Sprintf("%s:%d:%d: %s [%s]", f.File, f.Line, f.Column, f.Message, f.Rule)
+}
+
+// Findings are several of them, in order of file and line.
+type Findings []*Finding
+
+// Error lists the findings, one a line.
+func (f Findings) Error() string {
+	lines := make([]string, len(f))
+	for i, one := range f {
+		lines[i] = one.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap gives the single findings to errors.Is and errors.As.
+func (f Findings) Unwrap() []error {
+	out := make([]error, len(f))
+	for i, one := range f {
+		out[i] = one
+	}
+	return out
+}
+
+func (f Findings) sort() {
+	slices.SortStableFunc(f, func(a, b *Finding) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+}
+
+// recorder collects findings; strict makes refusals of warnings.
+type recorder struct {
+	strict   bool
+	refusals Findings
+	warnings Findings
+	seen     map[Finding]bool
+}
+
+func finding(n *yamlfile.Node, rule, format string, args []any) *Finding {
+	return &Finding{n.File, n.Line, n.Column, rule, fmt.Sprintf(format, args...)}
+}
+
+// refuse records a refusal once, however often its object is referred to.
+func (r *recorder) refuse(n *yamlfile.Node, rule, format string, args ...any) {
+	if f := finding(n, rule, format, args); r.first(f) {
+		r.refusals = append(r.refusals, f)
+	}
+}
+
+func (r *recorder) first(f *Finding) bool {
+	if r.seen == nil {
+		r.seen = map[Finding]bool{}
+	}
+	before := r.seen[*f]
+	r.seen[*f] = true
+	return !before
+}
+
+func (r *recorder) warn(n *yamlfile.Node, rule, format string, args ...any) {
+	if r.strict {
+		r.refuse(n, rule, format, args...)
+		return
+	}
+	if f := finding(n, rule, format, args); r.first(f) {
+		r.warnings = append(r.warnings, f)
+	}
+}
