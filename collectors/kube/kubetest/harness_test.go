@@ -5,10 +5,12 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -50,7 +52,7 @@ func builtKubetest(t *testing.T) string {
 func boot(t *testing.T, args ...string) *running {
 	t.Helper()
 	dir := t.TempDir()
-	r := &running{cmd: exec.Command(builtKubetest(t), append([]string{"up", "--dir", dir}, args...)...)}
+	r := &running{cmd: exec.CommandContext(context.WithoutCancel(t.Context()), builtKubetest(t), append([]string{"up", "--dir", dir}, args...)...)}
 	r.cmd.Stderr = os.Stderr
 	var err error
 	if r.stdin, err = r.cmd.StdinPipe(); err != nil {
@@ -65,8 +67,8 @@ func boot(t *testing.T, args ...string) *running {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		r.stdin.Close()
-		_ = r.cmd.Wait() // the tests that care have waited already
+		_ = r.stdin.Close() // the tests that care have closed it and waited already
+		_ = r.cmd.Wait()
 		if t.Failed() {
 			showLogs(t, filepath.Join(dir, "logs"))
 		}
@@ -127,15 +129,16 @@ func (a account) do(t *testing.T, method, path, body string) (int, map[string]an
 	if a.as != "" {
 		req.Header.Set("Impersonate-User", a.as)
 	}
-	req.Header.Set("Content-Type", "application/yaml")
+	if body != "" {
+		req.Header.Set("Content-Type", "application/yaml")
+	}
 	req.Header.Set("Accept", "application/json")
 	resp, err := a.r.client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil {
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
 		t.Fatal(err)
 	}
 	object := map[string]any{}

@@ -29,7 +29,15 @@ var (
 
 func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer cancel()
+	err := rootCommand().ExecuteContext(ctx)
+	cancel()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "kubetest:", err)
+		os.Exit(1)
+	}
+}
+
+func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "kubetest",
 		Short:         "A real Kubernetes control plane for tests",
@@ -37,10 +45,7 @@ func main() {
 		SilenceErrors: true,
 	}
 	root.AddCommand(buildCommand(), upCommand())
-	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "kubetest:", err)
-		os.Exit(1)
-	}
+	return root
 }
 
 func buildCommand() *cobra.Command {

@@ -24,7 +24,7 @@ const progressEvery = 10 * time.Second
 // program appears under its name only when it is complete. One line about every ten
 // seconds goes to progress. An interrupted build goes on where it was, since the compiled
 // packages stay in Go's build cache.
-func (s Set) Build(ctx context.Context, progress io.Writer) ([]string, error) {
+func (s Set) Build(ctx context.Context, progress io.Writer) (built []string, err error) {
 	missing, err := s.Missing()
 	if err != nil || len(missing) == 0 {
 		return nil, err
@@ -36,7 +36,7 @@ func (s Set) Build(ctx context.Context, progress io.Writer) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
+	defer func() { err = errors.Join(err, unlock()) }()
 	if missing, err = s.Missing(); err != nil || len(missing) == 0 {
 		return nil, err
 	}
@@ -45,11 +45,10 @@ func (s Set) Build(ctx context.Context, progress io.Writer) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create the build folder: %w", err)
 	}
-	defer os.RemoveAll(work)
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	if err := s.compile(ctx, missing, work, progress); err != nil {
 		return nil, err
 	}
-	var built []string
 	for _, p := range programs() {
 		if !slices.Contains(missing, p.name) {
 			continue
@@ -124,7 +123,7 @@ func runGo(ctx context.Context, dir string, args []string, m *meter) (string, er
 }
 
 // lock takes the lock file for this process, waiting for others, and returns how to give it back.
-func lock(path string, progress io.Writer) (func(), error) {
+func lock(path string, progress io.Writer) (func() error, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open the build lock: %w", err)
@@ -135,10 +134,9 @@ func lock(path string, progress io.Writer) (func(), error) {
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
 	}
 	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", path, err)
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 	}
-	return func() { f.Close() }, nil
+	return f.Close, nil
 }
 
 // meter turns the diagnostics of the go command into lines about its progress.

@@ -35,7 +35,7 @@ type Config struct {
 	// APIServerArgs are added to the command line of kube-apiserver; where it has a flag
 	// twice, the last one counts.
 	APIServerArgs []string
-	// Progress gets a line for each component that is ready.
+	// Progress gets a line for each component that is ready, from several goroutines.
 	Progress io.Writer
 	// Now is the clock of everything reported.
 	Now func() time.Time

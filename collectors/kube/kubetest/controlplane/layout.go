@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -19,14 +20,14 @@ const mastersGroup = "system:masters"
 
 // newLayout writes all files that the components read. It returns the users, the
 // administrator first.
-func newLayout(c Config) (*layout, []user, error) {
+func newLayout(ctx context.Context, c Config) (*layout, []user, error) {
 	l := &layout{config: c}
 	for _, dir := range []string{c.Dir, l.file("logs"), l.file("users")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, nil, fmt.Errorf("create the control plane's folder: %w", err)
 		}
 	}
-	ports, err := freePorts(6)
+	ports, err := freePorts(ctx, 6)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -102,12 +103,11 @@ func (l *layout) writeUsers() ([]user, error) {
 	}
 	users := []user{{token: hex.EncodeToString(secret[:]), name: AdminUser, uid: AdminUser, groups: []string{mastersGroup}}}
 	if path := l.config.UsersFile; path != "" {
-		f, err := os.Open(path)
+		text, err := os.ReadFile(path)
 		if err != nil {
-			return nil, fmt.Errorf("open the users: %w", err)
+			return nil, fmt.Errorf("read the users: %w", err)
 		}
-		defer f.Close()
-		more, err := readUsers(f)
+		more, err := readUsers(bytes.NewReader(text))
 		if err != nil {
 			return nil, fmt.Errorf("read the users in %s: %w", path, err)
 		}

@@ -38,7 +38,7 @@ func Start(ctx context.Context, c Config) (*Plane, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	l, users, err := newLayout(c)
+	l, users, err := newLayout(ctx, c)
 	if err != nil {
 		return nil, err
 	}

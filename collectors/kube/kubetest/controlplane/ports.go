@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -19,24 +20,24 @@ const (
 )
 
 // freePorts returns n different TCP ports on 127.0.0.1 that nobody listens on.
-func freePorts(n int) ([]int, error) {
+func freePorts(ctx context.Context, n int) (ports []int, err error) {
 	top := ephemeralStart()
 	if top <= lowestPort+n {
 		return nil, fmt.Errorf("outgoing connections may use the ports from %d on, which leaves none to listen on: raise net.ipv4.ip_local_port_range", top)
 	}
-	var ports []int
+	var config net.ListenConfig
 	var listeners []net.Listener
 	defer func() {
 		for _, l := range listeners {
-			l.Close()
+			err = errors.Join(err, l.Close())
 		}
 	}()
-	var failures error
+	var failure error
 	for range portAttempts {
 		port := lowestPort + rand.IntN(top-lowestPort)
-		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+		l, err := config.Listen(ctx, "tcp4", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
-			failures = err
+			failure = err
 			continue
 		}
 		listeners = append(listeners, l)
@@ -44,7 +45,7 @@ func freePorts(n int) ([]int, error) {
 			return ports, nil
 		}
 	}
-	return nil, fmt.Errorf("find %d free ports on 127.0.0.1: %w", n, failures)
+	return nil, fmt.Errorf("find %d free ports on 127.0.0.1: %w", n, failure)
 }
 
 // ephemeralStart is the first port that the kernel gives to outgoing connections.

@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -45,12 +46,12 @@ func (p *process) start(s *spawner) error {
 	if err != nil {
 		return fmt.Errorf("open the log of %s: %w", p.name, err)
 	}
-	defer log.Close()
-	cmd := exec.Command(p.path, p.args...)
+	// No context ends it: that is for stop and, at the latest, the death signal.
+	cmd := exec.CommandContext(context.Background(), p.path, p.args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	// A group of its own keeps a Ctrl-C on the terminal from ending everything at once.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := s.start(cmd); err != nil {
+	if err := errors.Join(s.start(cmd), log.Close()); err != nil {
 		return fmt.Errorf("start %s: %w", p.name, err)
 	}
 	r := &run{cmd: cmd, exited: make(chan struct{})}
