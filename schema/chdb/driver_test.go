@@ -161,10 +161,9 @@ func TestDriverSeesErrorsWithTheirCodes(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			defer rows.Close()
 			for rows.Next() {
 			}
-			return rows.Err()
+			return errors.Join(rows.Err(), rows.Close())
 		}()
 		exception, ok := errors.AsType[*clickhouse.Exception](err)
 		if !ok || exception.Code != want {

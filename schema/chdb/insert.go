@@ -31,25 +31,22 @@ func (h *handler) insert(w http.ResponseWriter, c *conn, req *request) error {
 }
 
 // copyRows appends data to an insertion in chunks. A fault of the data is the
-// engine's error; a fault in reading it is the client's.
+// engine's error; a fault in reading it is the client's, and nothing that came
+// with it is appended.
 func copyRows(into io.Writer, data io.Reader) error {
 	chunk := make([]byte, insertChunk)
-	for {
+	for ended := false; !ended; {
 		n := 0
-		var err error
-		for n < len(chunk) && err == nil {
-			var more int
-			more, err = data.Read(chunk[n:])
+		for n < len(chunk) && !ended {
+			more, err := data.Read(chunk[n:])
 			n += more
+			if ended = errors.Is(err, io.EOF); err != nil && !ended {
+				return bodyError(err)
+			}
 		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			return bodyError(err)
-		}
-		if _, failed := into.Write(chunk[:n]); failed != nil {
-			return failed
-		}
-		if err != nil {
-			return nil
+		if _, err := into.Write(chunk[:n]); err != nil {
+			return err
 		}
 	}
+	return nil
 }

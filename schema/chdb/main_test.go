@@ -2,6 +2,7 @@ package chdb_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -68,6 +69,23 @@ func client(socket string) *http.Client {
 		DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, socket) },
 	}})
 	return c.(*http.Client)
+}
+
+// post sends a statement or an INSERT's data and returns the answer unread.
+func post(ctx context.Context, socket, params string, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://engine/?"+params, body)
+	if err != nil {
+		return nil, err
+	}
+	return client(socket).Do(req)
+}
+
+// discard closes a body that was read as far as the test wants.
+func discard(t testing.TB, c io.Closer) {
+	t.Helper()
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 var clients sync.Map // of *http.Client by socket

@@ -55,7 +55,7 @@ func TestALargeResultTakesLittleMemory(t *testing.T) {
 	engine := chdbtest.Start(t)
 	for _, format := range []string{"Native", "TSV"} {
 		rose := peakDuring(t, engine.PID(), func() {
-			resp, err := client(engine.Socket()).Post("http://engine/?max_threads=2", "", strings.NewReader("SELECT number FROM numbers(100000000) FORMAT "+format))
+			resp, err := post(t.Context(), engine.Socket(), "max_threads=2", strings.NewReader("SELECT number FROM numbers(100000000) FORMAT "+format))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -89,7 +89,7 @@ func TestALargeInsertTakesLittleMemory(t *testing.T) {
 	const rows = 20_000_000
 	rose := peakDuring(t, engine.PID(), func() {
 		params := "max_insert_block_size=65536&min_insert_block_size_rows=65536&query=" + url.QueryEscape("INSERT INTO "+db+".t FORMAT TSV")
-		resp, err := client(engine.Socket()).Post("http://engine/?"+params, "", io.LimitReader(zeros{}, 2*rows))
+		resp, err := post(t.Context(), engine.Socket(), params, io.LimitReader(zeros{}, 2*rows))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -190,8 +191,9 @@ func (p *Process) launch(ctx context.Context) (*child, error) {
 		return nil, errors.Join(fmt.Errorf("make a pipe to the engine: %w", err), aliveRead.Close(), aliveWrite.Close())
 	}
 	defer statusRead.Close() //nolint:errcheck // only read
-	args := append(p.cfg.Command[1:len(p.cfg.Command):len(p.cfg.Command)], "--data", p.cfg.DataDir, "--library", p.cfg.Library)
-	c := &child{cmd: exec.Command(p.cfg.Command[0], args...), alive: aliveWrite, tail: &tail{logger: p.cfg.Logger}, end: make(chan error, 1)}
+	args := slices.Concat(p.cfg.Command[1:], []string{"--data", p.cfg.DataDir, "--library", p.cfg.Library})
+	c := &child{alive: aliveWrite, tail: &tail{logger: p.cfg.Logger}, end: make(chan error, 1)}
+	c.cmd = exec.Command(p.cfg.Command[0], args...) //nolint:noctx // stop ends it in order, a context would kill it
 	c.cmd.Env = append(append(os.Environ(), p.cfg.Env...), parentEnv+"=3,4", "GODEBUG="+debugSettings(os.Getenv("GODEBUG")))
 	c.cmd.ExtraFiles = []*os.File{aliveRead, statusWrite}
 	c.cmd.Stdout, c.cmd.Stderr = c.tail, c.tail

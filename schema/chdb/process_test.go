@@ -165,7 +165,7 @@ func kill(t *testing.T, pid int) {
 func eventually(t *testing.T, socket, sql string) string {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; {
-		resp, err := client(socket).Post("http://engine/", "", strings.NewReader(sql))
+		resp, err := post(t.Context(), socket, "", strings.NewReader(sql))
 		if err == nil {
 			text, err := io.ReadAll(resp.Body)
 			resp.Body.Close()
@@ -211,7 +211,7 @@ func TestAStopKillsWhatDoesNotEnd(t *testing.T) {
 	engine := start(t, cfg)
 	answer := make(chan string, 1)
 	go func() {
-		resp, err := client(engine.Socket()).Post("http://engine/", "", strings.NewReader(
+		resp, err := post(t.Context(), engine.Socket(), "", strings.NewReader(
 			"SELECT count() FROM numbers(1000000000000) WHERE NOT ignore(sipHash64(number)) SETTINGS log_comment = 'endless'"))
 		if err != nil {
 			answer <- err.Error()
@@ -307,15 +307,15 @@ func TestAnEngineStopsWhenThePipeOfItsParentCloses(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	aliveRead.Close()
-	statusWrite.Close()
+	discard(t, aliveRead)
+	discard(t, statusWrite)
 	if line, err := io.ReadAll(statusRead); err != nil || string(line) != "\n" {
 		t.Fatalf("status %q, %v", line, err)
 	}
 	if got := ask(t, chdb.Socket(cfg.DataDir), "SELECT 4"); got != "4\n" {
 		t.Error(got)
 	}
-	aliveWrite.Close()
+	discard(t, aliveWrite)
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("the engine ended with %v", err)
 	}

@@ -77,7 +77,7 @@ func serve(ctx context.Context, cfg ServeConfig, ready func()) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.release()) }()
-	listener, err := listen(cfg.DataDir)
+	listener, err := listen(ctx, cfg.DataDir)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package chdb
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -40,7 +41,7 @@ func Socket(dataDir string) string {
 
 // listen opens the socket for this user alone. The caller holds the lock of the
 // data directory, so a socket file that is there is a dead engine's.
-func listen(dataDir string) (net.Listener, error) {
+func listen(ctx context.Context, dataDir string) (net.Listener, error) {
 	path := Socket(dataDir)
 	if err := privateDir(filepath.Dir(path), dataDir); err != nil {
 		return nil, err
@@ -49,7 +50,7 @@ func listen(dataDir string) (net.Listener, error) {
 		return nil, fmt.Errorf("remove the socket of an engine that is gone: %w", err)
 	}
 	old := syscall.Umask(0o177)
-	listener, err := net.Listen("unix", path)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
 	syscall.Umask(old)
 	if err != nil {
 		return nil, fmt.Errorf("listen on the engine's socket %s: %w", path, err)
