@@ -17,8 +17,10 @@ type Metric struct {
 	Perspectives []string `yaml:"perspectives" json:"perspectives"`
 	// Sources are the collectors that the figure stands on; coverage speaks of them.
 	Sources []string `yaml:"sources" json:"sources"`
-	// SQL computes the figure from the tables, or Objective takes it from the SLO engine.
+	// One of the three says how the figure is computed: SQL from the tables, Analysis from journey/analysis, or Objective
+	// from the SLO engine.
 	SQL       *MetricSQL       `yaml:"sql,omitempty" json:"sql,omitempty"`
+	Analysis  *MetricAnalysis  `yaml:"analysis,omitempty" json:"analysis,omitempty"`
 	Objective *MetricObjective `yaml:"objective,omitempty" json:"objective,omitempty"`
 	// Dimensions are the names by which the figure can be split and filtered.
 	Dimensions []string `yaml:"dimensions,omitempty" json:"dimensions,omitempty"`
@@ -56,6 +58,20 @@ const (
 	StatisticMedian   Statistic = "median"
 	StatisticKMMedian Statistic = "km_median" // Kaplan-Meier: durations, some of them censored
 )
+
+// MetricAnalysis takes a figure from an analysis, whose formula is not repeated in SQL.
+type MetricAnalysis struct {
+	// Name is churn, quick_ratio, retention, activation or time_to_value; the metric's period is the period, the cohort, or
+	// the one in which the entities become old enough to be judged.
+	Name string `yaml:"name" json:"name"`
+	// Entity is actor or team.
+	Entity string `yaml:"entity" json:"entity"`
+	// Start and Reach are event names of activation and time_to_value; empty Start: the first value event of any name.
+	Start []string `yaml:"start,omitempty" json:"start,omitempty"`
+	Reach []string `yaml:"reach,omitempty" json:"reach,omitempty"`
+	// Horizon of activation and time_to_value, such as 14d.
+	Horizon string `yaml:"horizon,omitempty" json:"horizon,omitempty"`
+}
 
 // MetricObjective takes a figure from the SLO engine instead of from SQL on ratios.
 type MetricObjective struct {

@@ -1,0 +1,128 @@
+package analysis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/kubevalue/kubevalue/journey/interval"
+)
+
+// TimeToValueArgs are those of TimeToValue and Activation. From and To bound the starts; a grain is not needed.
+type TimeToValueArgs struct {
+	Args
+	// Start and Reach are event names: when the clock starts, and what it stops at. Empty Start: any successful event.
+	Start, Reach []string
+	// Horizon is how long an entity is watched, inclusive.
+	Horizon time.Duration
+}
+
+// TimeToValue estimates by Kaplan-Meier, in seconds, when half of the entities whose first start ever lies in [From, To)
+// got to value. An entity gets there by the first Reach event at or after its start and at most Horizon later; else it is
+// censored at the earlier of now and the horizon's end.
+func (s Source) TimeToValue(ctx context.Context, t TimeToValueArgs) (interval.Survival, error) {
+	watched, err := s.watched(ctx, t)
+	if err != nil {
+		return interval.Survival{}, err
+	}
+	observations := make([]interval.Observation, len(watched))
+	for i, w := range watched {
+		observations[i] = w.Observation
+	}
+	return interval.KaplanMeier(observations), nil
+}
+
+// ActivationResult is the share of entities that got to value within the horizon.
+type ActivationResult struct {
+	// Mature are the entities whose start is at least the horizon ago; Activated those of them that got there.
+	Mature, Activated int
+	// Ratio is nil without mature entities. Low and High are its Wilson interval.
+	Ratio, Low, High *float64
+}
+
+// Activation is the share, of the entities whose first start ever lies in [From, To) and at least Horizon ago, of those
+// that got to value within Horizon of it.
+func (s Source) Activation(ctx context.Context, t TimeToValueArgs) (ActivationResult, error) {
+	watched, err := s.watched(ctx, t)
+	if err != nil {
+		return ActivationResult{}, err
+	}
+	var r ActivationResult
+	for _, w := range watched {
+		if w.start+t.Horizon.Milliseconds() > millis(s.Now) {
+			continue
+		}
+		r.Mature++
+		if w.Reached {
+			r.Activated++
+		}
+	}
+	r.Ratio = ratio(r.Activated, r.Mature)
+	if low, high, ok := interval.Wilson(float64(r.Activated), float64(r.Mature)); ok {
+		r.Low, r.High = &low, &high
+	}
+	return r, nil
+}
+
+// watch is one entity on its way to value.
+type watch struct {
+	start int64
+	interval.Observation
+}
+
+func (s Source) watched(ctx context.Context, t TimeToValueArgs) ([]watch, error) {
+	a, err := t.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case len(t.Reach) == 0:
+		return nil, errors.New("reach: want event names")
+	case t.Horizon <= 0:
+		return nil, fmt.Errorf("horizon %s: want more than 0", t.Horizon)
+	case !a.From.Before(a.To):
+		return nil, fmt.Errorf("from %s is not before to %s", a.From.Format(time.RFC3339), a.To.Format(time.RFC3339))
+	case a.MinMembers > 1:
+		return nil, errNoMinMembers
+	}
+	p, err := s.people(ctx, a.Entity == Teams)
+	if err != nil {
+		return nil, err
+	}
+	now := millis(s.Now)
+	a.Events = slices.Clone(t.Start)
+	starts, err := s.firstTimes(ctx, a, p, min(millis(a.To), now+1))
+	if err != nil {
+		return nil, err
+	}
+	a.Events = slices.Clone(t.Reach)
+	reached, err := s.marks(ctx, a, p, millis(a.From), millis(a.To)+t.Horizon.Milliseconds())
+	if err != nil {
+		return nil, err
+	}
+	var out []watch
+	for k, start := range starts {
+		if start >= millis(a.From) {
+			out = append(out, watch{start, observe(start, reached[k], t.Horizon.Milliseconds(), now)})
+		}
+	}
+	return out, nil
+}
+
+// observe finds the earliest event at or after the start.
+func observe(start int64, m marks, horizon, now int64) interval.Observation {
+	end := min(now, start+horizon)
+	best := end + 1
+	for _, times := range m {
+		if i := sort.Search(len(times), func(i int) bool { return times[i] >= start }); i < len(times) {
+			best = min(best, times[i])
+		}
+	}
+	if best <= end {
+		return interval.Observation{Duration: float64(best-start) / 1000, Reached: true}
+	}
+	return interval.Observation{Duration: float64(end-start) / 1000}
+}

@@ -1,0 +1,135 @@
+package catalogue
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/kubevalue/kubevalue/journey"
+	"github.com/kubevalue/kubevalue/journey/analysis"
+	"github.com/kubevalue/kubevalue/journey/interval"
+)
+
+// fromAnalysis takes figures from an analysis. A split asks once for each value that the dimension has.
+func (e Evaluator) fromAnalysis(ctx context.Context, m journey.Metric, r journey.Request, periods []journey.Period, now time.Time) (map[place]*cell, error) {
+	args := analysis.Args{Entity: analysis.Entity(m.Analysis.Entity), Cluster: r.Filter[journey.DimensionCluster], Persona: r.Filter[journey.DimensionPersona]}
+	if r.By == "" {
+		return e.analysed(ctx, m, args, "", periods, now)
+	}
+	names, err := e.dimensionValues(ctx, r.By, periods)
+	if err != nil {
+		return nil, err
+	}
+	all := map[place]*cell{}
+	for _, name := range names {
+		switch r.By {
+		case journey.DimensionCluster:
+			args.Cluster = name
+		case journey.DimensionPersona:
+			args.Persona = name
+		}
+		cells, err := e.analysed(ctx, m, args, name, periods, now)
+		if err != nil {
+			return nil, err
+		}
+		for p, c := range cells {
+			all[p] = c
+		}
+	}
+	return all, nil
+}
+
+// dimensionValues are the values, other than none, that a column of events has in the periods.
+func (e Evaluator) dimensionValues(ctx context.Context, column string, periods []journey.Period) ([]string, error) {
+	q := question{periods: periods}
+	sql := fmt.Sprintf("SELECT DISTINCT toString(%[1]s) AS value FROM events WHERE %[1]s != '' AND %[2]s ORDER BY value", column, q.during())
+	result, err := e.Query(ctx, sql, nil)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, row := range result.Rows {
+		if name, ok := row[0].(string); ok {
+			out = append(out, name)
+		}
+	}
+	return out, nil
+}
+
+func (e Evaluator) analysed(ctx context.Context, m journey.Metric, args analysis.Args, dim string, periods []journey.Period, now time.Time) (map[place]*cell, error) {
+	cells := map[place]*cell{}
+	for _, p := range periods {
+		cells[place{p.From.UnixMilli(), dim}] = &cell{}
+	}
+	source := e.source(now)
+	args.Grain, args.From, args.To = periods[0].Grain, periods[0].From, periods[len(periods)-1].To
+	switch m.Analysis.Name {
+	case "churn", "quick_ratio":
+		rows, err := source.Lifecycle(ctx, args)
+		for _, row := range rows {
+			if c := cells[place{row.Period.From.UnixMilli(), dim}]; c != nil {
+				c.lifecycle(m.Analysis.Name, row)
+			}
+		}
+		return cells, err
+	case "retention":
+		args.From = e.Settings.Calendar.Previous(periods[0]).From
+		rows, err := source.Retention(ctx, analysis.RetentionArgs{Args: args})
+		for _, row := range rows {
+			next := e.Settings.Calendar.Next(row.Cohort)
+			if c := cells[place{next.From.UnixMilli(), dim}]; c != nil && len(row.Cells) > 1 {
+				c.proportion(row.Cells[1], row.Size)
+			}
+		}
+		return cells, err
+	}
+	for _, p := range periods {
+		if err := e.followed(ctx, m, args, cells[place{p.From.UnixMilli(), dim}], p, source); err != nil {
+			return nil, err
+		}
+	}
+	return cells, nil
+}
+
+// followed is for analyses that watch entities from their start on.
+func (e Evaluator) followed(ctx context.Context, m journey.Metric, args analysis.Args, c *cell, p journey.Period, source analysis.Source) error {
+	horizon, err := analysis.ParseDuration(m.Analysis.Horizon)
+	if err != nil {
+		return err
+	}
+	args.Grain, args.From, args.To = "", p.From, p.To
+	t := analysis.TimeToValueArgs{Args: args, Start: m.Analysis.Start, Reach: m.Analysis.Reach, Horizon: horizon}
+	if m.Analysis.Name == "time_to_value" {
+		found, err := source.TimeToValue(ctx, t)
+		c.n, c.value, c.low, c.high = found.N, found.Median, found.Low, found.High
+		return err
+	}
+	// Those are judged whose horizon ends in the period.
+	t.From, t.To = p.From.Add(-horizon), p.To.Add(-horizon)
+	found, err := source.Activation(ctx, t)
+	c.proportion(found.Activated, found.Mature)
+	return err
+}
+
+func (c *cell) lifecycle(name string, row analysis.LifecycleRow) {
+	if name == "churn" {
+		c.proportion(row.Dormant, row.Retained+row.Dormant)
+		return
+	}
+	numerator, denominator := float64(row.New+row.Resurrected), float64(row.Dormant)
+	c.numerator, c.denominator, c.value = &numerator, &denominator, row.QuickRatio()
+	c.n = row.New + row.Resurrected + row.Dormant
+}
+
+func (c *cell) proportion(k, n int) {
+	numerator, denominator := float64(k), float64(n)
+	c.numerator, c.denominator, c.n = &numerator, &denominator, n
+	if n == 0 {
+		return
+	}
+	value := numerator / denominator
+	c.value = &value
+	if low, high, ok := interval.Wilson(numerator, denominator); ok {
+		c.low, c.high = &low, &high
+	}
+}

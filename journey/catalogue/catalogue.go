@@ -1,0 +1,85 @@
+// Package catalogue holds the metric definitions, one YAML file per metric, and the evaluator that turns them into values.
+//
+// The SQL of a metric reads these relations, which the evaluator puts in front of it as far as they are mentioned. Each has
+// the columns period (the beginning of the period in Unix milliseconds) and dim (the value of the dimension by which the figure
+// is split, empty when it is not), and is already restricted to the periods and filters that were asked for; each
+// statement returns at most one row per (period, dim), and GROUP BY period, dim is all that it must do about them.
+//
+//   - acts: all events, with the columns of the table events, in which actor is the one identity of merged ones, and teams,
+//     an array: the team that the event names, or else those in whose roster the actor was at the time.
+//   - activity: the distinct (actor, team) of successful value events by people; team is empty for those without one.
+//   - eligible: the roster entries that overlap the period: team, actor (0 in the row of the team itself), voluntary, persona.
+//   - spans: one row per period: days, how many days of it have passed at the time of evaluation, a fraction for the current one.
+//
+// A period without a row counts 0 in value and numerator; without a denominator, or with 0, a ratio is undefined. Averages are
+// therefore written as numerator and denominator, or as a sample. Beside these relations, statements may read the tables.
+package catalogue
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/kubevalue/kubevalue/journey"
+)
+
+//go:embed *.yaml
+var files embed.FS
+
+// Load returns the built-in metrics, ordered as the start set is: creation, operation, cleanup, by number. Each has been
+// validated; an error names the file.
+func Load() ([]journey.Metric, error) { return LoadFS(files) }
+
+// LoadFS returns the metrics of all *.yaml files at the root of a file system.
+func LoadFS(source fs.FS) ([]journey.Metric, error) {
+	names, err := fs.Glob(source, "*.yaml")
+	if err != nil {
+		return nil, err
+	}
+	var metrics []journey.Metric
+	var faults []error
+	for _, name := range names {
+		data, err := fs.ReadFile(source, name)
+		if err != nil {
+			return nil, err
+		}
+		m, err := Parse(data)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", name, err))
+			continue
+		}
+		if want := strings.TrimSuffix(path.Base(name), ".yaml"); m.ID != want {
+			faults = append(faults, fmt.Errorf("%s: id %q: want the file's name, %q", name, m.ID, want))
+		}
+		metrics = append(metrics, m)
+	}
+	slices.SortFunc(metrics, byID)
+	return metrics, errors.Join(faults...)
+}
+
+// Parse reads one definition, strictly, and validates it.
+func Parse(data []byte) (journey.Metric, error) {
+	var m journey.Metric
+	if err := yaml.UnmarshalWithOptions(data, &m, yaml.Strict()); err != nil {
+		return m, err
+	}
+	return m, m.Validate()
+}
+
+// byID orders A1, A2, … C1, C2, … C10, O1, … X1.
+func byID(a, b journey.Metric) int {
+	letters := func(id string) string { return strings.TrimRight(id, "0123456789") }
+	if c := strings.Compare(letters(a.ID), letters(b.ID)); c != 0 {
+		return c
+	}
+	if c := len(a.ID) - len(b.ID); c != 0 {
+		return c
+	}
+	return strings.Compare(a.ID, b.ID)
+}

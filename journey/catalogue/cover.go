@@ -1,0 +1,177 @@
+package catalogue
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kubevalue/kubevalue/journey"
+)
+
+// Coverage of figures made of events says in which part of a period their sources were reporting at all. A source is expected
+// from its first event ever on. The time between two of its events counts as covered as long as it is no longer than
+// maxSilence (a weekend is no outage), and so does the time since its last one; a longer silence counts as not
+// covered, from its beginning to its end. A source that has been silent for all of the period and forgottenAfter before it
+// is no longer expected. The coverage is the covered share of the expected time that has passed, over all sources.
+const (
+	maxSilence     = 72 * time.Hour
+	forgottenAfter = 28 * 24 * time.Hour
+)
+
+const sourceHoursSQL = `SELECT source, toUnixTimestamp(min(hour)) AS first,
+    arraySort(groupUniqArrayIf(toUnixTimestamp(hour), hour >= fromUnixTimestamp({from:Int64}, 'UTC') AND hour < fromUnixTimestamp({to:Int64}, 'UTC'))) AS hours
+FROM source_hours GROUP BY source ORDER BY source`
+
+// reports are the hours in which one source reported.
+type reports struct {
+	first time.Time
+	hours []time.Time // sorted beginnings
+}
+
+// cover fills in the coverage of figures that come from events; the SLO engine says that of its own.
+func (e Evaluator) cover(ctx context.Context, m journey.Metric, periods []journey.Period, now time.Time, cells map[place]*cell) error {
+	if m.Objective != nil {
+		return nil
+	}
+	from := periods[0].From.Add(-forgottenAfter)
+	to := periods[len(periods)-1].To.Add(maxSilence + time.Hour)
+	result, err := e.Query(ctx, sourceHoursSQL, map[string]any{"from": from.Unix(), "to": to.Unix()})
+	if err != nil {
+		return err
+	}
+	var sources []reports
+	for _, row := range result.Rows {
+		name, _ := row[0].(string)
+		first, _ := row[1].(uint32)
+		hours, _ := row[2].([]uint32)
+		if !speaks(m.Sources, name) {
+			continue
+		}
+		s := reports{first: time.Unix(int64(first), 0).UTC()}
+		for _, h := range hours {
+			s.hours = append(s.hours, time.Unix(int64(h), 0).UTC())
+		}
+		sources = append(sources, s)
+	}
+	byPeriod := map[int64]*float64{}
+	for _, p := range periods {
+		byPeriod[p.From.UnixMilli()] = coverage(sources, p, now)
+	}
+	for at, c := range cells {
+		c.coverage = byPeriod[at.period]
+	}
+	return nil
+}
+
+// speaks says whether events of a source belong to one of the collectors that a metric names: "audit" has a source per
+// cluster, all other sources are those of "usage".
+func speaks(collectors []string, source string) bool {
+	if strings.HasPrefix(source, "audit/") {
+		return slices.Contains(collectors, "audit")
+	}
+	return slices.Contains(collectors, "usage")
+}
+
+// coverage is nil when the period has not begun, and 0 when no source was expected in it.
+func coverage(sources []reports, p journey.Period, now time.Time) *float64 {
+	end := p.To
+	if now.Before(end) {
+		end = now
+	}
+	if !p.From.Before(end) {
+		return nil
+	}
+	var covered, expected time.Duration
+	for _, s := range sources {
+		c, x := s.covered(p.From, end)
+		covered, expected = covered+c, expected+x
+	}
+	share := 0.0
+	if expected > 0 {
+		share = float64(covered) / float64(expected)
+	}
+	return &share
+}
+
+// covered is how much of [from, end) the source was expected, and how much of that it covered.
+func (s reports) covered(from, end time.Time) (covered, expected time.Duration) {
+	known := slices.ContainsFunc(s.hours, func(h time.Time) bool {
+		return h.Before(end) && h.After(from.Add(-forgottenAfter-time.Hour))
+	})
+	if !known {
+		return 0, 0
+	}
+	if s.first.After(from) {
+		from = s.first
+	}
+	if !from.Before(end) {
+		return 0, 0
+	}
+	expected = end.Sub(from)
+	// The time before the first hour that was read belongs to a silence that began long ago, unless the source began then.
+	last := from.Add(-maxSilence - time.Hour)
+	if s.first.Equal(from) {
+		last = from
+	}
+	silent := time.Duration(0)
+	for _, h := range append(slices.Clone(s.hours), end) {
+		if gap := h.Sub(last); gap > maxSilence {
+			silent += overlap(last, h, from, end)
+		}
+		if h.Equal(end) || h.After(end) {
+			break
+		}
+		last = h.Add(time.Hour)
+	}
+	return expected - silent, expected
+}
+
+// overlap is the length of what [a, b) and [from, to) share.
+func overlap(a, b, from, to time.Time) time.Duration {
+	if a.Before(from) {
+		a = from
+	}
+	if b.After(to) {
+		b = to
+	}
+	return max(0, b.Sub(a))
+}
+
+const peopleSQL = `SELECT period, dim, uniqExact(actor) AS value FROM (
+    SELECT period, dim, actor FROM activity UNION ALL SELECT period, dim, actor FROM eligible WHERE actor != 0
+) GROUP BY period, dim`
+
+// withhold marks figures about groups of people, or samples, that are too small, as far as the settings ask for it. The
+// group are all who acted or were in the roster, so that "none of two" stays hidden as well as "one of two".
+func (e Evaluator) withhold(ctx context.Context, m journey.Metric, r journey.Request, periods []journey.Period, cells map[place]*cell) error {
+	if e.Settings.MinSample {
+		for _, c := range cells {
+			if c.n < m.MinSample {
+				c.withheld = "small sample"
+			}
+		}
+	}
+	if e.Settings.SmallGroup <= 1 || m.SmallGroup != journey.SmallGroupWithhold || m.Objective != nil {
+		return nil
+	}
+	q, err := e.question(ctx, r, periods, e.Now())
+	if err != nil {
+		return err
+	}
+	people := map[place]float64{}
+	err = e.rows(ctx, peopleSQL, q, func(p place, l line) error {
+		v, err := l.number("value")
+		people[p] = orZero(v)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for p, c := range cells {
+		if people[p] < float64(e.Settings.SmallGroup) {
+			c.withheld = "small group"
+		}
+	}
+	return nil
+}

@@ -1,0 +1,226 @@
+package catalogue
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kubevalue/kubevalue/journey"
+)
+
+// question is what a statement of a metric is asked: the periods, the split and the filters, as SQL with parameters.
+type question struct {
+	periods  []journey.Period
+	by       string
+	filter   map[string]string
+	notValue []string
+	now      time.Time
+	links    identityLinks
+	// rosterCuts are the instants at which memberships begin or end.
+	rosterCuts []int64
+}
+
+// identityLinks map merged identities to the one that stands for them.
+type identityLinks struct{ from, to []uint64 }
+
+// relation is one of the names that statements may read.
+type relation struct {
+	name string
+	word *regexp.Regexp
+	sql  func(q question, mentioned string) string
+}
+
+var relations = []relation{
+	{"members", regexp.MustCompile(`\bmembers\b`), question.members},
+	{"acts", regexp.MustCompile(`\bacts\b`), question.acts},
+	{"activity", regexp.MustCompile(`\bactivity\b`), question.activity},
+	{"eligible", regexp.MustCompile(`\beligible\b`), question.eligible},
+	{"spans", regexp.MustCompile(`\bspans\b`), question.spans},
+}
+
+// statement puts the relations that a metric's statement mentions in front of it, with the parameters that they use.
+func (q question) statement(sql string) (string, map[string]any) {
+	var with []string
+	mentioned := sql
+	for _, r := range slices.Backward(relations) {
+		if r.word.MatchString(mentioned) {
+			body := r.sql(q, mentioned)
+			mentioned += body
+			with = append(with, r.name+" AS (\n"+body+"\n)")
+		}
+	}
+	slices.Reverse(with)
+	full := fmt.Sprintf("SELECT toInt64(period) AS period, toString(dim) AS dim, * EXCEPT (period, dim)\nFROM (\n%s\n)", strings.TrimSpace(sql))
+	if len(with) > 0 {
+		full = "WITH\n" + strings.Join(with, ",\n") + "\n" + full
+	}
+	return full, q.params(full)
+}
+
+// params binds what a statement uses.
+func (q question) params(sql string) map[string]any {
+	starts, ends := q.bounds()
+	slots := slices.Clone(starts)
+	slots = append(slots, ends...)
+	for _, cut := range q.rosterCuts {
+		if starts[0] < cut && cut < ends[len(ends)-1] {
+			slots = append(slots, cut)
+		}
+	}
+	slices.Sort(slots)
+	marks := slices.Concat(starts, ends)
+	slices.Sort(marks)
+	all := map[string]any{
+		"starts": starts, "ends": ends, "slots": slices.Compact(slots), "marks": slices.Compact(marks), "now": q.now.UnixMilli(),
+		"alias_from": q.links.from, "alias_to": q.links.to, "not_value": q.notValue,
+	}
+	for name, value := range q.filter {
+		all[name] = value
+	}
+	for name := range all {
+		if !strings.Contains(sql, "{"+name+":") {
+			delete(all, name)
+		}
+	}
+	return all
+}
+
+func (q question) bounds() (starts, ends []int64) {
+	for _, p := range q.periods {
+		starts = append(starts, p.From.UnixMilli())
+		ends = append(ends, p.To.UnixMilli())
+	}
+	return starts, ends
+}
+
+// during restricts time to the periods. Neighbouring periods become one range, so that the engine can skip the rest.
+func (q question) during() string {
+	var ranges []string
+	for i := 0; i < len(q.periods); {
+		j := i
+		for j+1 < len(q.periods) && q.periods[j+1].From.Equal(q.periods[j].To) {
+			j++
+		}
+		ranges = append(ranges, fmt.Sprintf("time >= fromUnixTimestamp64Milli(toInt64(%d), 'UTC') AND time < fromUnixTimestamp64Milli(toInt64(%d), 'UTC')",
+			q.periods[i].From.UnixMilli(), q.periods[j].To.UnixMilli()))
+		i = j + 1
+	}
+	return "((" + strings.Join(ranges, ") OR (") + "))"
+}
+
+// oneActor is the one identity of an actor.
+func (q question) oneActor() string {
+	if len(q.links.from) == 0 {
+		return "actor"
+	}
+	return "transform(actor, {alias_from:Array(UInt64)}, {alias_to:Array(UInt64)}, actor)"
+}
+
+// members lists, for each actor, the memberships as (team, from, to) in Unix milliseconds.
+func (q question) members(string) string {
+	return fmt.Sprintf(`SELECT %s AS member, groupArray((team, toUnixTimestamp64Milli(valid_from), toUnixTimestamp64Milli(valid_to))) AS memberships
+FROM roster_current WHERE actor != 0 GROUP BY member`, q.oneActor())
+}
+
+// teamsAt are the teams of a row with actor_team and memberships at an instant.
+func teamsAt(instant string) string {
+	return fmt.Sprintf("if(actor_team != '', [toString(actor_team)], arrayDistinct(arrayMap(m -> toString(m.1), arrayFilter(m -> m.2 <= %[1]s AND %[1]s < m.3, memberships))))", instant)
+}
+
+// split is the column dim of a relation made of events; where it is split by team, a row is there once for each team.
+func (q question) split() string {
+	switch q.by {
+	case "":
+		return "''"
+	case journey.DimensionTeam:
+		return "toString(team)"
+	}
+	return "toString(" + q.by + ")"
+}
+
+// restricted are the conditions of the filters on columns of events.
+func (q question) restricted() string {
+	sql := ""
+	for _, name := range []string{journey.DimensionCluster, journey.DimensionPersona} {
+		if _, ok := q.filter[name]; ok {
+			sql += fmt.Sprintf(" AND %s = {%s:String}", name, name)
+		}
+	}
+	return sql
+}
+
+var teamsWord = regexp.MustCompile(`\bteams\b`)
+
+// acts joins the roster only where teams matter, since it reads every event.
+func (q question) acts(sql string) string {
+	const columns = `id, time, received, source, name, %s AS actor, actor_kind, actor_team, owner_team, persona, cluster, namespace,
+        resource, object, outcome, reason, duration_ms, value, attributes,
+        roundDown(toUnixTimestamp64Milli(time), {marks:Array(Int64)}) AS period`
+	_, byTeam := q.filter[journey.DimensionTeam]
+	byTeam = byTeam || q.by == journey.DimensionTeam
+	events := fmt.Sprintf("SELECT "+columns+"\n    FROM events\n    WHERE %s%s", q.oneActor(), q.during(), q.restricted())
+	if !byTeam && !teamsWord.MatchString(sql) {
+		return fmt.Sprintf("SELECT *, %s AS dim FROM (\n    %s\n)", q.split(), events)
+	}
+	events = fmt.Sprintf("SELECT * EXCEPT (member, memberships), %s AS teams FROM (\n    %s\n    ) LEFT JOIN members ON actor = member",
+		teamsAt("toUnixTimestamp64Milli(time)"), events)
+	_, filtered := q.filter[journey.DimensionTeam]
+	condition := ""
+	if q.by != journey.DimensionTeam {
+		if filtered {
+			condition = "\nWHERE has(teams, {team:String})"
+		}
+		return fmt.Sprintf("SELECT *, %s AS dim FROM (\n    %s\n)%s", q.split(), events, condition)
+	}
+	if filtered {
+		condition = "\nWHERE team = {team:String}"
+	}
+	return fmt.Sprintf("SELECT * EXCEPT team, toString(team) AS dim FROM (\n    %s\n) ARRAY JOIN if(empty(teams), [''], teams) AS team%s", events, condition)
+}
+
+func (q question) activity(string) string {
+	where := "actor_kind = 'human' AND actor != 0 AND outcome = 'success'"
+	if len(q.notValue) > 0 {
+		where += " AND name NOT IN {not_value:Array(String)}"
+	}
+	column := ""
+	if q.by == journey.DimensionCluster || q.by == journey.DimensionPersona {
+		column = ", " + q.by
+	}
+	condition := ""
+	if _, ok := q.filter[journey.DimensionTeam]; ok {
+		condition = "\nWHERE team = {team:String}"
+	}
+	return fmt.Sprintf(`SELECT DISTINCT roundDown(slot, {marks:Array(Int64)}) AS period, %[1]s AS dim, actor, toString(team) AS team
+FROM (
+    SELECT slot, actor, %[2]s AS teams%[3]s FROM (
+        SELECT roundDown(toUnixTimestamp64Milli(time), {slots:Array(Int64)}) AS slot, %[4]s AS actor, actor_team%[3]s
+        FROM events
+        WHERE %[5]s AND %[6]s%[7]s
+        GROUP BY slot, actor, actor_team%[3]s
+    ) LEFT JOIN members ON actor = member
+) ARRAY JOIN if(empty(teams), [''], teams) AS team%[8]s`, q.split(), teamsAt("slot"), column, q.oneActor(), where, q.during(), q.restricted(), condition)
+}
+
+func (q question) eligible(string) string {
+	split := "''"
+	if q.by == journey.DimensionTeam || q.by == journey.DimensionPersona {
+		split = "toString(" + q.by + ")"
+	}
+	condition := ""
+	for _, name := range []string{journey.DimensionTeam, journey.DimensionPersona} {
+		if _, ok := q.filter[name]; ok {
+			condition += fmt.Sprintf(" AND %s = {%s:String}", name, name)
+		}
+	}
+	return fmt.Sprintf(`SELECT span.1 AS period, %s AS dim, team, %s AS actor, voluntary, persona
+FROM roster_current ARRAY JOIN arrayZip({starts:Array(Int64)}, {ends:Array(Int64)}) AS span
+WHERE valid_from < fromUnixTimestamp64Milli(span.2, 'UTC') AND valid_to > fromUnixTimestamp64Milli(span.1, 'UTC')%s`, split, q.oneActor(), condition)
+}
+
+func (q question) spans(string) string {
+	return `SELECT span.1 AS period, '' AS dim, greatest(0, least(span.2, {now:Int64}) - span.1) / 86400000 AS days
+FROM (SELECT arrayJoin(arrayZip({starts:Array(Int64)}, {ends:Array(Int64)})) AS span)`
+}

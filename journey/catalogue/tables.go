@@ -1,0 +1,403 @@
+package catalogue
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/kubevalue/kubevalue/journey"
+	"github.com/kubevalue/kubevalue/journey/interval"
+	"github.com/kubevalue/kubevalue/schema"
+)
+
+// fromTables runs the statements of a metric and puts their rows together.
+func (e Evaluator) fromTables(ctx context.Context, m journey.Metric, r journey.Request, periods []journey.Period, now time.Time) (map[place]*cell, error) {
+	q, err := e.question(ctx, r, periods, now)
+	if err != nil {
+		return nil, err
+	}
+	cells := map[place]*cell{}
+	if r.By == "" { // where nothing is split, no row means 0, not nothing
+		for _, p := range periods {
+			cells[place{p.From.UnixMilli(), ""}] = &cell{}
+		}
+	}
+	switch s := m.SQL; {
+	case s.Sample != "":
+		err = e.sample(ctx, m, q, cells)
+	case s.Value != "":
+		err = e.counted(ctx, s.Value, q, cells)
+	default:
+		err = e.ratio(ctx, m, q, cells)
+	}
+	return cells, err
+}
+
+// question collects what the statements of a request share.
+func (e Evaluator) question(ctx context.Context, r journey.Request, periods []journey.Period, now time.Time) (question, error) {
+	identities, err := e.source(now).Identities(ctx)
+	if err != nil {
+		return question{}, err
+	}
+	return question{
+		periods: periods, by: r.By, filter: r.Filter, notValue: e.Settings.NotValue, now: now,
+		links: identityLinks{identities.Merged, identities.Canonical}, rosterCuts: identities.RosterCuts,
+	}, nil
+}
+
+// rows runs one statement. Rows of instants that are no period lie between the periods and are left out.
+func (e Evaluator) rows(ctx context.Context, sql string, q question, each func(at place, r line) error) error {
+	full, params := q.statement(sql)
+	result, err := e.Query(ctx, full, params)
+	if err != nil {
+		return err
+	}
+	asked := map[int64]bool{}
+	for _, p := range q.periods {
+		asked[p.From.UnixMilli()] = true
+	}
+	for _, values := range result.Rows {
+		period, ok := values[0].(int64)
+		dim, isText := values[1].(string)
+		if !ok || !isText {
+			return fmt.Errorf("period is a %T and dim a %T, want int64 and string", values[0], values[1])
+		}
+		if !asked[period] {
+			continue
+		}
+		if err := each(place{period, dim}, line{result, values}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// line is one row of a statement, its columns by name.
+type line struct {
+	schema.Result
+	values []any
+}
+
+func (l line) column(name string) (any, bool) {
+	i := slices.Index(l.Columns, name)
+	if i < 0 {
+		return nil, false
+	}
+	return l.values[i], true
+}
+
+// number reads a column of any numeric type; nil for NULL and for what is not finite.
+func (l line) number(name string) (*float64, error) {
+	v, ok := l.column(name)
+	if !ok {
+		return nil, fmt.Errorf("the statement returns no column %q", name)
+	}
+	if v == nil {
+		return nil, nil
+	}
+	return asFloat(name, reflect.ValueOf(v))
+}
+
+func asFloat(name string, v reflect.Value) (*float64, error) {
+	var f float64
+	switch {
+	case v.Kind() == reflect.Pointer:
+		if v.IsNil() {
+			return nil, nil
+		}
+		return asFloat(name, v.Elem())
+	case v.CanInt():
+		f = float64(v.Int())
+	case v.CanUint():
+		f = float64(v.Uint())
+	case v.CanFloat():
+		f = v.Float()
+	default:
+		return nil, fmt.Errorf("column %q is a %s, want a number", name, v.Type())
+	}
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return nil, nil
+	}
+	return &f, nil
+}
+
+// numbers reads a column that is an array of numbers.
+func (l line) numbers(name string) ([]float64, error) {
+	v, ok := l.column(name)
+	if !ok {
+		return nil, fmt.Errorf("the statement returns no column %q", name)
+	}
+	items := reflect.ValueOf(v)
+	if items.Kind() != reflect.Slice {
+		return nil, fmt.Errorf("column %q is a %T, want an array", name, v)
+	}
+	out := make([]float64, 0, items.Len())
+	for i := range items.Len() {
+		f, err := asFloat(name, items.Index(i))
+		if err != nil {
+			return nil, err
+		}
+		if f == nil {
+			return nil, fmt.Errorf("column %q holds NULL or what is no number", name)
+		}
+		out = append(out, *f)
+	}
+	return out, nil
+}
+
+func at(cells map[place]*cell, p place) *cell {
+	if cells[p] == nil {
+		cells[p] = &cell{}
+	}
+	return cells[p]
+}
+
+// counted is for counts and sums: no row means 0, NULL means undefined.
+func (e Evaluator) counted(ctx context.Context, sql string, q question, cells map[place]*cell) error {
+	for _, c := range cells {
+		c.value = new(float64)
+	}
+	return e.rows(ctx, sql, q, func(p place, l line) error {
+		c := at(cells, p)
+		value, err := l.number("value")
+		if err != nil {
+			return err
+		}
+		c.value = value
+		if value != nil {
+			c.n = int(math.Round(*value))
+		}
+		if _, ok := l.column("n"); ok {
+			n, err := l.number("n")
+			if err != nil {
+				return err
+			}
+			if n != nil {
+				c.n = int(*n)
+			}
+		}
+		return nil
+	})
+}
+
+// ratio is numerator / denominator. A denominator that is not split by the dimension holds for each of its values.
+func (e Evaluator) ratio(ctx context.Context, m journey.Metric, q question, cells map[place]*cell) error {
+	if err := e.parts(ctx, m, q, cells); err != nil {
+		return err
+	}
+	for p, c := range cells {
+		if c.numerator == nil && c.denominator == nil && q.by != "" {
+			delete(cells, p)
+			continue
+		}
+		if c.numerator == nil {
+			c.numerator = new(float64)
+		}
+		if c.denominator == nil {
+			c.denominator = new(float64)
+		}
+		c.n = int(math.Round(*c.denominator))
+		if *c.denominator == 0 {
+			continue
+		}
+		value := *c.numerator / *c.denominator
+		c.value = &value
+		low, high, ok := 0.0, 0.0, false
+		switch m.Interval {
+		case journey.IntervalWilson:
+			low, high, ok = interval.Wilson(*c.numerator, *c.denominator)
+		case journey.IntervalAdjustedWald:
+			low, high, ok = interval.AdjustedWald(*c.numerator, *c.denominator)
+		}
+		if ok {
+			c.low, c.high = &low, &high
+		}
+	}
+	if m.Interval == journey.IntervalBootstrap && q.by == "" {
+		return e.bootstrapRatio(ctx, m, q, cells)
+	}
+	return nil
+}
+
+// parts fills in numerators and denominators.
+func (e Evaluator) parts(ctx context.Context, m journey.Metric, q question, cells map[place]*cell) error {
+	err := e.rows(ctx, m.SQL.Numerator, q, func(p place, l line) error {
+		v, err := l.number("value")
+		at(cells, p).numerator = v
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("numerator: %w", err)
+	}
+	whole := map[int64]*float64{}
+	err = e.rows(ctx, m.SQL.Denominator, q, func(p place, l line) error {
+		v, err := l.number("value")
+		if p.dim == "" && q.by != "" {
+			whole[p.period] = v
+			return err
+		}
+		at(cells, p).denominator = v
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("denominator: %w", err)
+	}
+	for p, c := range cells {
+		if c.denominator == nil && p.dim != "" {
+			c.denominator = whole[p.period]
+		}
+	}
+	return nil
+}
+
+// bootstrapRatio resamples teams: the ratio of the sums over the teams drawn.
+func (e Evaluator) bootstrapRatio(ctx context.Context, m journey.Metric, q question, cells map[place]*cell) error {
+	q.by = journey.DimensionTeam
+	byTeam := map[place]*cell{}
+	if err := e.parts(ctx, m, q, byTeam); err != nil {
+		return err
+	}
+	type part struct{ numerator, denominator float64 }
+	parts := map[int64][]part{}
+	for _, team := range dimsOfAll(byTeam) {
+		for period := range periodsOf(q) {
+			if c := byTeam[place{period, team}]; c != nil {
+				parts[period] = append(parts[period], part{orZero(c.numerator), orZero(c.denominator)})
+			}
+		}
+	}
+	for p, c := range cells {
+		of := parts[p.period]
+		if c.value == nil {
+			continue
+		}
+		low, high, ok := interval.Bootstrap(len(of), seed(m, p), func(drawn []int) (float64, bool) {
+			numerator, denominator := 0.0, 0.0
+			for _, i := range drawn {
+				numerator += of[i].numerator
+				denominator += of[i].denominator
+			}
+			return numerator / denominator, denominator > 0
+		})
+		if ok {
+			c.low, c.high = &low, &high
+		}
+	}
+	return nil
+}
+
+func orZero(v *float64) float64 {
+	if v == nil {
+		return 0
+	}
+	return *v
+}
+
+func dimsOfAll(cells map[place]*cell) []string {
+	var out []string
+	for p := range cells {
+		out = append(out, p.dim)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func periodsOf(q question) map[int64]bool {
+	out := map[int64]bool{}
+	for _, p := range q.periods {
+		out[p.From.UnixMilli()] = true
+	}
+	return out
+}
+
+// seed makes an interval the same each time it is computed.
+func seed(m journey.Metric, p place) uint64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%s/%d/%d/%s", m.ID, m.Version, p.period, p.dim)
+	return h.Sum64()
+}
+
+// sample reduces arrays of numbers.
+func (e Evaluator) sample(ctx context.Context, m journey.Metric, q question, cells map[place]*cell) error {
+	return e.rows(ctx, m.SQL.Sample, q, func(p place, l line) error {
+		values, err := l.numbers("sample")
+		if err != nil {
+			return err
+		}
+		c := at(cells, p)
+		c.n = len(values)
+		switch m.SQL.Statistic {
+		case journey.StatisticKMMedian:
+			return c.survival(l, values)
+		case journey.StatisticMean:
+			mean, low, high, ok, bounded := interval.Mean(values)
+			if ok {
+				c.value = &mean
+			}
+			if bounded && m.Interval == journey.IntervalT {
+				c.low, c.high = &low, &high
+			}
+		case journey.StatisticMedian:
+			if median, ok := interval.Median(values); ok {
+				c.value = &median
+			}
+		}
+		if m.Interval == journey.IntervalBootstrap {
+			return c.bootstrap(m, p, l, values)
+		}
+		return nil
+	})
+}
+
+func (c *cell) survival(l line, durations []float64) error {
+	censored, err := l.numbers("censored")
+	if err != nil {
+		return err
+	}
+	if len(censored) != len(durations) {
+		return fmt.Errorf("sample has %d values, censored %d", len(durations), len(censored))
+	}
+	observations := make([]interval.Observation, len(durations))
+	for i, d := range durations {
+		observations[i] = interval.Observation{Duration: d, Reached: censored[i] == 0}
+	}
+	s := interval.KaplanMeier(observations)
+	c.value, c.low, c.high = s.Median, s.Low, s.High
+	return nil
+}
+
+// bootstrap resamples the teams that the column cluster names beside each value.
+func (c *cell) bootstrap(m journey.Metric, p place, l line, values []float64) error {
+	names, ok := l.column("cluster")
+	clusters, isTexts := names.([]string)
+	if !ok || !isTexts || len(clusters) != len(values) {
+		return fmt.Errorf("interval bootstrap wants a column cluster with a text for each value of sample")
+	}
+	byCluster := map[string][]float64{}
+	for i, name := range clusters {
+		byCluster[name] = append(byCluster[name], values[i])
+	}
+	groups := make([][]float64, 0, len(byCluster))
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(clusters))) {
+		groups = append(groups, byCluster[name])
+	}
+	low, high, ok := interval.Bootstrap(len(groups), seed(m, p), func(drawn []int) (float64, bool) {
+		var all []float64
+		for _, i := range drawn {
+			all = append(all, groups[i]...)
+		}
+		if m.SQL.Statistic == journey.StatisticMean {
+			mean, _, _, ok, _ := interval.Mean(all)
+			return mean, ok
+		}
+		return interval.Median(all)
+	})
+	if ok {
+		c.low, c.high = &low, &high
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package metrictest
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/kubevalue/kubevalue/journey"
+	"github.com/kubevalue/kubevalue/schema"
+)
+
+// DefaultSource is the source of events that name none.
+const DefaultSource = "metric-test"
+
+func (r *reader) test(n *node, fileSettings journey.Settings) Case {
+	r.keys(n, "name", "now", "settings", "roster", "events", "aliases", "objectives", "expect")
+	c := Case{File: n.file, Line: n.line, Column: n.column, Name: r.required(n, "name")}
+	c.Settings = r.settings(n.get("settings"), fileSettings)
+	r.required(n, "now")
+	c.Now = r.time(n, "now")
+	c.Input.Roster = r.roster(n.get("roster"))
+	c.Input.Events = r.events(n.get("events"), c.Now)
+	for _, a := range r.list(n.get("aliases"), "aliases") {
+		r.keys(a, "from", "to", "at", "source")
+		alias := schema.Alias{Source: r.text(a, "source"), From: r.required(a, "from"), To: r.required(a, "to"), At: r.time(a, "at")}
+		if alias.Source == "" {
+			alias.Source = DefaultSource
+		}
+		if !alias.At.After(c.Now) {
+			c.Input.Aliases = append(c.Input.Aliases, alias)
+		}
+	}
+	slices.SortStableFunc(c.Input.Aliases, func(a, b schema.Alias) int { return a.At.Compare(b.At) })
+	for _, o := range r.list(n.get("objectives"), "objectives") {
+		c.Input.Objectives = append(c.Input.Objectives, r.objective(o))
+	}
+	if n.kind == isMapping && len(r.list(n.get("expect"), "expect")) == 0 {
+		r.fail(n, "expect is missing or empty: a test without expectations tests nothing")
+	}
+	for _, e := range r.list(n.get("expect"), "expect") {
+		c.Expect = append(c.Expect, r.expectation(e))
+	}
+	return c
+}
+
+func (r *reader) roster(list *node) []Member {
+	var out []Member
+	for _, n := range r.list(list, "roster") {
+		r.keys(n, "team", "members", "from", "to", "voluntary", "persona")
+		m := Member{Team: r.required(n, "team"), From: r.time(n, "from"), To: r.time(n, "to"),
+			Voluntary: r.bool(n, "voluntary", true), Persona: r.text(n, "persona")}
+		if !m.From.IsZero() && !m.To.IsZero() && !m.From.Before(m.To) {
+			r.fail(n, "from %s is not before to %s", r.text(n, "from"), r.text(n, "to"))
+		}
+		out = append(out, m)
+		for _, member := range r.texts(n, "members") {
+			m.Actor = member
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// events sorts by delivery and leaves out what is delivered after now.
+func (r *reader) events(list *node, now time.Time) []schema.Event {
+	var out []schema.Event
+	for i, n := range r.list(list, "events") {
+		r.keys(n, "time", "actor", "name", "id", "source", "team", "owner_team", "cluster", "namespace", "resource", "object",
+			"persona", "actor_kind", "outcome", "reason", "duration_ms", "value", "received", "groups", "attributes")
+		r.required(n, "time")
+		e := schema.Event{
+			ID: r.text(n, "id"), Source: cmp.Or(r.text(n, "source"), DefaultSource), Time: r.time(n, "time"), Received: r.time(n, "received"),
+			Name: r.required(n, "name"), Actor: r.text(n, "actor"), ActorKind: schema.ActorKind(r.text(n, "actor_kind")),
+			Groups: r.texts(n, "groups"), Team: r.text(n, "team"), OwnerTeam: r.text(n, "owner_team"), Persona: r.text(n, "persona"),
+			Cluster: r.text(n, "cluster"), Namespace: r.text(n, "namespace"), Resource: r.text(n, "resource"), Object: r.text(n, "object"),
+			Outcome: schema.Outcome(cmp.Or(r.text(n, "outcome"), string(schema.OutcomeSuccess))), Reason: r.text(n, "reason"),
+			DurationMS: r.number(n, "duration_ms"), Value: r.number(n, "value"), Attributes: r.texted(n, "attributes"),
+		}
+		r.oneOf(n, "actor_kind", schema.ActorHuman, schema.ActorMachine, schema.ActorUnknown)
+		r.oneOf(n, "outcome", schema.OutcomeSuccess, schema.OutcomeFailure, schema.OutcomeDenied)
+		if e.ID == "" {
+			e.ID = fmt.Sprintf("unnamed/%d", i)
+		}
+		if e.Received.IsZero() {
+			e.Received = e.Time
+		}
+		if !e.Received.After(now) {
+			out = append(out, e)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b schema.Event) int { return a.Received.Compare(b.Received) })
+	return out
+}
+
+// oneOf refuses a text that is none of a closed set.
+func (r *reader) oneOf(n *node, key string, known ...any) {
+	v := n.get(key)
+	if v != nil && !slices.ContainsFunc(known, func(k any) bool { return fmt.Sprint(k) == v.text }) {
+		r.fail(v, "%s %q: want one of %v", key, v.text, known)
+	}
+}
+
+func (r *reader) objective(n *node) journey.ObjectiveFigure {
+	r.keys(n, "objective", "service", "labels", "target", "sli", "good", "total", "budget_consumed", "budget_remaining", "burn_rate",
+		"coverage", "measured")
+	o := journey.ObjectiveFigure{
+		Objective: r.required(n, "objective"), Service: r.text(n, "service"), Labels: r.texted(n, "labels"),
+		SLI: r.number(n, "sli"), Good: r.number(n, "good"), Total: r.number(n, "total"),
+		BudgetConsumed: r.number(n, "budget_consumed"), BudgetRemaining: r.number(n, "budget_remaining"),
+		BurnRate: r.number(n, "burn_rate"), Coverage: r.number(n, "coverage"),
+	}
+	if v := r.number(n, "target"); v != nil {
+		o.Target = *v
+	}
+	if v := r.number(n, "measured"); v != nil {
+		o.Measured = int(*v)
+	}
+	return o
+}
+
+func (r *reader) expectation(n *node) Expectation {
+	r.keys(n, "analysis", "metric", "args", "rows", "value", "error", "tolerance")
+	e := Expectation{Line: n.line, Column: n.column, Analysis: r.text(n, "analysis"), Metric: r.text(n, "metric"),
+		Error: r.text(n, "error"), Tolerance: r.number(n, "tolerance"), Args: map[string]any{}}
+	if n.kind != isMapping {
+		return e
+	}
+	if (e.Analysis == "") == (e.Metric == "") {
+		r.fail(n, "want either analysis or metric")
+	}
+	if args := n.get("args"); args != nil {
+		if v, ok := args.value().(map[string]any); ok {
+			e.Args = v
+		} else {
+			r.fail(args, "args: want a mapping, got a %s", args.kind)
+		}
+	}
+	given := 0
+	for _, key := range []string{"rows", "value", "error"} {
+		if n.get(key) != nil {
+			given++
+		}
+	}
+	if given != 1 {
+		r.fail(n, "want exactly one of rows, value and error")
+	}
+	r.answer(n, &e)
+	return e
+}
+
+func (r *reader) answer(n *node, e *Expectation) {
+	if rows := n.get("rows"); rows != nil {
+		e.Rows = [][]any{}
+		for _, row := range r.list(rows, "rows") {
+			cells, ok := row.value().([]any)
+			if !ok {
+				r.fail(row, "rows: want a list of lists, got a %s in it", row.kind)
+			}
+			e.Rows = append(e.Rows, cells)
+		}
+	}
+	value := n.get("value")
+	if value == nil {
+		return
+	}
+	v, ok := value.value().(map[string]any)
+	if !ok || len(v) == 0 {
+		r.fail(value, "value: want a mapping with some keys, such as {value: 0.5, n: 4}")
+	}
+	e.Value = v
+}
