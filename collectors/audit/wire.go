@@ -81,7 +81,7 @@ func decodeList(document []byte, each func(*wireEvent)) error {
 			return cursor.Decode(&version)
 		case "items":
 			listed = true
-			return decodeItems(cursor, each)
+			return decodeItems(cursor, func(w *wireEvent) error { each(w); return nil })
 		}
 		_, err := cursor.Raw()
 		return err
@@ -98,19 +98,17 @@ func decodeList(document []byte, each func(*wireEvent)) error {
 	return nil
 }
 
-func decodeItems(cursor *collectors.JSONCursor, each func(*wireEvent)) error {
+func decodeItems(cursor *collectors.JSONCursor, each func(*wireEvent) error) error {
 	item := new(wireEvent)
 	return cursor.Array(func() error {
 		*item = wireEvent{}
 		err := cursor.Decode(item)
 		if errors.Is(err, collectors.ErrJSONType) {
-			each(nil)
-			return nil
+			return each(nil)
 		}
 		if err != nil {
 			return err
 		}
-		each(item)
-		return nil
+		return each(item)
 	})
 }
