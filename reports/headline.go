@@ -133,7 +133,7 @@ func (r *Report) stabilityPhrase() string {
 }
 
 func keptPhrase(measured, all, low int) string {
-	text := ""
+	var text string
 	switch {
 	case measured == all && all == 1:
 		text = "the objective kept within its weekly error budget"

@@ -94,6 +94,7 @@ func TestACrashWithinAConversationIsVisibleAndNotRepeatedUnasked(t *testing.T) {
 		if err := out.Err(); err == nil || !strings.Contains(err.Error(), "--force") || !strings.Contains(err.Error(), "ann@example.com") {
 			t.Errorf("error %v, want ann's with the way out", err)
 		}
+		time.Sleep(time.Hour)
 		out = mustSend(t, second, to("ann@example.com", "bob@example.com"), true)
 		wantStrings(t, "forced", statuses(out), "ann sent", "bob already_sent")
 		mails := box.accepted("ann@example.com")
@@ -298,6 +299,21 @@ func TestACancelledRoundEndsBetweenRecipients(t *testing.T) {
 		wantStrings(t, "outcome", statuses(out), "ann sent")
 		wantStrings(t, "log", log.states(), "ann sending", "ann sent")
 	})
+}
+
+func TestAMessageIDFollowsFromTheDelivery(t *testing.T) {
+	now := time.Now()
+	one := newSender(t, Config{Log: &memoryLog{}, Now: func() time.Time { return now }})
+	other := newSender(t, Config{Log: &memoryLog{}, Now: func() time.Time { return now.Add(time.Hour) }})
+	id := one.messageID("weekly/managers", "2026-W46", "ann@example.com")
+	if again := other.messageID("weekly/managers", "2026-W46", "ann@example.com"); id != again {
+		t.Errorf("ids of one delivery: %s and %s", id, again)
+	}
+	for _, d := range [][3]string{{"weekly/consumers", "2026-W46", "ann@example.com"}, {"weekly/managers", "2026-W47", "ann@example.com"}, {"weekly/managers", "2026-W46", "bob@example.com"}} {
+		if one.messageID(d[0], d[1], d[2]) == id {
+			t.Errorf("%v has the same id", d)
+		}
+	}
 }
 
 func TestConfigurationFaultsAreNamedAtOnce(t *testing.T) {

@@ -164,7 +164,7 @@ func (p *postbox) serve(t *testing.T) *pipes {
 // listen runs the postbox on a loopback port until the test ends, with STARTTLS when a configuration is given.
 func (p *postbox) listen(t *testing.T, cfg *tls.Config) (port int) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,10 @@ type memoryLog struct {
 	fail    func(d schema.Delivery) error
 }
 
-func (l *memoryLog) PutDelivery(_ context.Context, d schema.Delivery) error {
+func (l *memoryLog) PutDelivery(ctx context.Context, d schema.Delivery) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.fail != nil {

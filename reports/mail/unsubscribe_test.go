@@ -14,7 +14,7 @@ import (
 func request(t *testing.T, h http.Handler, method, url string) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(method, strings.TrimPrefix(url, "https://kv.example.com"), strings.NewReader("List-Unsubscribe=One-Click")))
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, strings.TrimPrefix(url, "https://kv.example.com"), strings.NewReader("List-Unsubscribe=One-Click")))
 	return w
 }
 

@@ -47,7 +47,7 @@ func chartPNG(c reports.Chart) ([]byte, error) {
 	p.X.Min, p.X.Max = -0.6, float64(len(c.Points))-0.4
 	p.X.Padding, p.Y.Padding = 0, 0
 	p.X.LineStyle = draw.LineStyle{Color: paleGrey, Width: 1}
-	p.X.Tick.LineStyle.Width, p.X.Tick.Length = 0, 4
+	p.X.Tick.Width, p.X.Tick.Length = 0, 4
 	p.X.Tick.Label = label(9.5, inkGrey, false)
 	p.X.Tick.Label.YAlign = draw.YTop
 	p.X.Tick.Marker = ticks(c)

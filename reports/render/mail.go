@@ -1,3 +1,5 @@
+// Package render turns a report into what people read: a mail, one HTML file, and plain text, with charts as PNG. The same
+// report always gives the same bytes.
 package render
 
 // Mail is a report as a mail: what a mail program shows, without addresses.

@@ -25,7 +25,7 @@ var Now = time.Date(2026, 11, 16, 7, 0, 0, 0, Zone)
 // Hidden are names that the sources know and that a managers' report must not show.
 var Hidden = []string{"checkout-7d9f8b-x2x4", "ns-payments-prod", "eu-central-prod-a", "apiserver OOM in ns-payments-prod", "audit/eu-central-prod-a"}
 
-// People are names that no report may show; Small is a team too small to be named.
+// Small is a team too small to be named.
 const Small = "two-person-team"
 
 // Options are those of a weekly report for an audience.
@@ -104,7 +104,6 @@ type series struct {
 	months []float64
 	// coverage of the reported week; 0 means 1.
 	coverage float64
-	withheld string
 }
 
 func metric(id, title, unit string, d journey.Direction) journey.Metric {
