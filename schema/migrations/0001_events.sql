@@ -35,17 +35,21 @@ ORDER BY (actor_kind, name, toStartOfDay(time, 'UTC'), actor, time)
 SETTINGS non_replicated_deduplication_window = 10000,
     fsync_after_insert = 1, fsync_part_directory = 1;
 
+-- What has been seen, for deduplication. An id is stored as two numbers, since looking 100,000 ids up among millions is bound by probing
+-- every stored one, which is more than twice as fast for UInt64 as for UUID. Small granules and blocks keep small look-ups small.
 CREATE TABLE IF NOT EXISTS event_ids
 (
-    id             UUID,
-    first_received DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
+    id_high        UInt64,
+    id_low         UInt64,
+    first_received DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    id             UUID ALIAS toUUID(concat(leftPad(hex(id_high), 16, '0'), leftPad(hex(id_low), 16, '0')))
 )
 ENGINE = MergeTree
 PARTITION BY toDate(first_received, 'UTC')
-ORDER BY id
+ORDER BY id_high
 TTL toDateTime(first_received, 'UTC') + INTERVAL 8 DAY
-SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1,
-    fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS index_granularity = 1024, min_compress_block_size = 16384, ttl_only_drop_parts = 1,
+    non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- When an actor did something for the first time; it outlives the retention of events, else "first ever" breaks.
 -- min() is idempotent, so a repeated block changes nothing.

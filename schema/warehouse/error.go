@@ -111,6 +111,7 @@ var hints = map[int32]string{
 func cause(err error) string {
 	if x, ok := errors.AsType[*clickhouse.Exception](err); ok {
 		message, _, _ := strings.Cut(strings.TrimPrefix(x.Message, "DB::Exception: "), " (version ")
+		message, _, _ = strings.Cut(message, ". Expected one of: ") // a hundred words of grammar
 		return fmt.Sprintf("code %d: %s", x.Code, shorten(message))
 	}
 	if errors.Is(err, context.Canceled) {

@@ -65,3 +65,12 @@ func (db *DB) insert(ctx context.Context, b block) error {
 	}
 	return failed(op, b.table, batch.Send())
 }
+
+// pick makes a column of one field of each row.
+func pick[R, V any](name, kind string, rows []R, field func(*R) V) column {
+	values := make([]V, len(rows))
+	for i := range rows {
+		values[i] = field(&rows[i])
+	}
+	return column{name: name, kind: kind, values: values}
+}

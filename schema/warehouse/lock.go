@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"math"
 	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
@@ -61,7 +60,7 @@ func (db *DB) lockFile(ctx context.Context) (unlock func(), err error) {
 
 // lease is one table that is a lease.
 type lease struct {
-	number int
+	number int64
 	owner  string
 	valid  bool // its time is not over
 }
@@ -75,7 +74,7 @@ func (db *DB) lease(ctx context.Context) (unlock func(), err error) {
 		if err != nil {
 			return nil, err
 		}
-		next := 1
+		next := int64(1)
 		holder := ""
 		for _, l := range all {
 			next = max(next, l.number+1)
@@ -114,39 +113,23 @@ func leaseOwner() string {
 
 // leases lists the leases, by the server's clock.
 func (db *DB) leases(ctx context.Context) ([]lease, error) {
-	const op = "read the migrators' leases"
-	rows, err := db.conn.Query(with(ctx, nil), `SELECT name, splitByChar(' ', comment)[1], toInt64OrZero(splitByChar(' ', comment)[2]) > toUnixTimestamp(now())
-		FROM system.tables WHERE database = currentDatabase() AND startsWith(name, '`+leasePrefix+`')`)
-	if err != nil {
-		return nil, failed(op, "", err)
-	}
-	defer rows.Close()
-	var all []lease
-	for rows.Next() {
-		var l lease
-		var name string
-		var valid uint8
-		if err := rows.Scan(&name, &l.owner, &valid); err != nil {
-			return nil, failed(op, "", err)
-		}
-		if l.number, err = strconv.Atoi(strings.TrimPrefix(name, leasePrefix)); err != nil {
-			l.number = math.MaxInt32 // not of our making: nobody may pass it
-		}
-		l.valid = valid == 1
-		all = append(all, l)
-	}
-	return all, failed(op, "", rows.Err())
+	return ask(ctx, db, question{
+		op: "read the migrators' leases", params: map[string]any{"prefix": leasePrefix}, sql: `
+		SELECT toInt64OrZero(substring(name, length({prefix:String}) + 1)), splitByChar(' ', comment)[1],
+			toInt64OrZero(splitByChar(' ', comment)[2]) > toUnixTimestamp(now()) ? true : false
+		FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {prefix:String})`,
+	}, func(l *lease) []any { return []any{&l.number, &l.owner, &l.valid} })
 }
 
 // takeLease creates the lease with a number. It then looks again and steps back if another one is valid: one who listed the
 // leases before that one was created, and was slow, could else believe that the lease is free.
-func (db *DB) takeLease(ctx context.Context, number int, owner string) (bool, error) {
+func (db *DB) takeLease(ctx context.Context, number int64, owner string) (bool, error) {
 	const op = "take the migrators' lease"
 	var now uint32
 	if err := db.conn.QueryRow(with(ctx, nil), "SELECT toUnixTimestamp(now())").Scan(&now); err != nil {
 		return false, failed(op, "", err)
 	}
-	table := leasePrefix + strconv.Itoa(number)
+	table := leasePrefix + strconv.FormatInt(number, 10)
 	end := int64(now) + int64(leaseTime.Seconds())
 	err := db.conn.Exec(with(ctx, nil), fmt.Sprintf("CREATE TABLE %s (x UInt8) ENGINE = Memory COMMENT '%s %d'", table, owner, end))
 	if x, ok := errors.AsType[*clickhouse.Exception](err); ok && x.Code == codeTableExists {
@@ -169,10 +152,10 @@ func (db *DB) takeLease(ctx context.Context, number int, owner string) (bool, er
 }
 
 // dropLeases gives a lease back, also when ctx has ended. A lease that stays ends with its time.
-func (db *DB) dropLeases(ctx context.Context, number int) {
+func (db *DB) dropLeases(ctx context.Context, number int64) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	table := leasePrefix + strconv.Itoa(number)
+	table := leasePrefix + strconv.FormatInt(number, 10)
 	if err := db.conn.Exec(with(ctx, nil), "DROP TABLE IF EXISTS "+table+" SYNC"); err != nil {
 		db.logger.Warn("migrators' lease not given back, it ends with its time", "table", table, "error", failed("drop the lease", table, err))
 	}

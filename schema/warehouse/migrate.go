@@ -130,10 +130,12 @@ func (db *DB) createDatabase(ctx context.Context) error {
 
 // isCurrent reports whether there is nothing to do, which is so at most starts, without taking the lock.
 func (db *DB) isCurrent(ctx context.Context, known []migration) (bool, error) {
-	var n uint64
-	err := db.conn.QueryRow(with(ctx, nil), "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = '"+appliedTable+"'").Scan(&n)
-	if err != nil || n == 0 {
-		return false, failed("look for applied migrations", appliedTable, err)
+	_, found, err := askOne(ctx, db, question{
+		op: "look for applied migrations", table: appliedTable, params: map[string]any{"table": appliedTable},
+		sql: "SELECT name FROM system.tables WHERE database = currentDatabase() AND name = {table:String}",
+	}, one[string])
+	if err != nil || !found {
+		return false, err
 	}
 	pending, err := db.pending(ctx, known)
 	return err == nil && len(pending) == 0, err
@@ -141,18 +143,14 @@ func (db *DB) isCurrent(ctx context.Context, known []migration) (bool, error) {
 
 // pending compares what was applied with what is known and returns what is left to do.
 func (db *DB) pending(ctx context.Context, known []migration) ([]migration, error) {
-	const op = "read the applied migrations"
-	rows, err := db.conn.Query(with(ctx, nil), "SELECT version, any(name), any(checksum) FROM "+appliedTable+" GROUP BY version ORDER BY version")
+	applied, err := ask(ctx, db, question{op: "read the applied migrations", table: appliedTable, sql: `
+		SELECT version, any(name), any(checksum) FROM schema_migrations GROUP BY version ORDER BY version`,
+	}, func(m *migration) []any { return []any{&m.version, &m.name, &m.checksum} })
 	if err != nil {
-		return nil, failed(op, appliedTable, err)
+		return nil, err
 	}
-	defer rows.Close()
 	pending := slices.Clone(known)
-	for rows.Next() {
-		var was migration
-		if err := rows.Scan(&was.version, &was.name, &was.checksum); err != nil {
-			return nil, failed(op, appliedTable, err)
-		}
+	for _, was := range applied {
 		i, found := slices.BinarySearchFunc(pending, was.version, func(m migration, v uint32) int { return cmp.Compare(m.version, v) })
 		if !found {
 			return nil, fmt.Errorf("the database %s has migration %s, which this kubevalue does not know (it knows up to %s): use a newer kubevalue",
@@ -164,7 +162,7 @@ func (db *DB) pending(ctx context.Context, known []migration) ([]migration, erro
 		}
 		pending = slices.Delete(pending, i, i+1)
 	}
-	return pending, failed(op, appliedTable, rows.Err())
+	return pending, nil
 }
 
 // readMigrations reads the files NNNN_name.sql, whose numbers count from 1 without a hole.
