@@ -339,6 +339,32 @@ func TestSmallGroupsAreWithheldWhateverTheEvaluatorDid(t *testing.T) {
 	}
 }
 
+// Weeks before anything was connected have a value of 0 and a coverage of 0: they are not points of a trend.
+func TestWhatWasNotMeasuredIsNotZero(t *testing.T) {
+	src := sample.Sources()
+	next := src.Evaluate
+	src.Evaluate = func(ctx context.Context, r journey.Request) ([]journey.Value, error) {
+		values, err := next(ctx, r)
+		for i := range values[:min(5, len(values))] {
+			values[i].Value, values[i].Coverage = new(0.0), new(0.0)
+		}
+		return values, err
+	}
+	r := build(t, src, sample.Options(reports.Managers))
+	f := r.Adoption.Figures[0]
+	if f.Prior != nil || f.Change != nil || f.Missed != 1 {
+		t.Errorf("prior %v, change %v, missed for %d weeks: want none, none and 1", f.Prior, f.Change, f.Missed)
+	}
+	for _, c := range r.Charts {
+		if c.ID == "adoption-weeks" {
+			t.Errorf("one measured week is drawn as a trend: %+v", c)
+		}
+	}
+	if want := "Adoption is 57.5% of 40 eligible teams, without a week before to compare with"; !strings.HasPrefix(r.Headline.Changed, want) {
+		t.Errorf("headline %q", r.Headline.Changed)
+	}
+}
+
 func TestSourcesThatFailAreDeclaredMissing(t *testing.T) {
 	away := errors.New("the warehouse is away")
 	src := sample.Sources()

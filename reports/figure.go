@@ -45,11 +45,15 @@ func (b *builder) figure(id string, place journey.CellMetric, owner string) (Fig
 	return fig, values
 }
 
-// suppress withholds what is about too few people, whether or not the evaluator did.
+// suppress withholds what is about too few people, whether or not the evaluator did, and drops the value of a period in which
+// nothing was measured: that is no zero.
 func (b *builder) suppress(m journey.Metric, v journey.Value) journey.Value {
 	if m.SmallGroup == journey.SmallGroupWithhold && v.Withheld == "" && v.Value != nil && v.N > 0 && v.N < b.o.MinGroup {
 		v.Value, v.Numerator, v.Low, v.High = nil, nil, nil, nil
 		v.Withheld = "small group"
+	}
+	if v.Coverage != nil && *v.Coverage == 0 {
+		v.Value, v.Numerator, v.Low, v.High = nil, nil, nil, nil
 	}
 	if v.Withheld != "" {
 		v.N = 0

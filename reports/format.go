@@ -153,7 +153,7 @@ func Minutes(v float64) string {
 }
 
 // singular has the units whose name changes at one.
-var singular = map[string]string{"people": "person", "teams": "team", "events": "event", "denials": "denial", "namespaces": "namespace", "clusters": "cluster", "objectives": "objective", "capabilities": "capability", "incidents": "incident", "follow-ups": "follow-up", "sources": "source", "eligible teams": "eligible team"}
+var singular = map[string]string{"people": "person", "teams": "team", "events": "event", "denials": "denial", "denial hours": "denial hour", "namespaces": "namespace", "clusters": "cluster", "objectives": "objective", "capabilities": "capability", "incidents": "incident", "follow-ups": "follow-up", "sources": "source", "eligible teams": "eligible team"}
 
 func inNumber(unit string, v float64) string {
 	if one, ok := singular[unit]; ok && v == 1 {
