@@ -1,0 +1,225 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/kubevalue/kubevalue/schema"
+)
+
+// Store keeps the links between hashes and surrogates.
+type Store interface {
+	ActorKeys(ctx context.Context) ([]schema.ActorKey, error)
+	InsertActorKeys(ctx context.Context, keys []schema.ActorKey) error
+	Aliases(ctx context.Context) ([]schema.StoredAlias, error)
+	InsertAliases(ctx context.Context, rows []schema.StoredAlias) error
+}
+
+// Config is what a Resolver is made of.
+type Config struct {
+	Rules Rules
+	// Keys are the secrets, the one in force first; there is at least one.
+	Keys  []Key
+	Store Store
+	Now   func() time.Time
+}
+
+// Resolver turns names into surrogates. It is safe for concurrent use.
+type Resolver struct {
+	cfg Config
+
+	mu     sync.Mutex
+	loaded bool
+	actors map[link]uint64
+	// canonical maps a merged actor to the one it is part of.
+	canonical map[uint64]uint64
+}
+
+// link is a hash under the version of the key that made it.
+type link struct {
+	version uint32
+	hash    [32]byte
+}
+
+// New makes a Resolver; it reads the store when it is first needed, so that a service starts while its warehouse is away.
+func New(cfg Config) (*Resolver, error) {
+	if len(cfg.Keys) == 0 || cfg.Store == nil || cfg.Now == nil {
+		return nil, errors.New("identity: keys, a store and a clock are required")
+	}
+	return &Resolver{cfg: cfg, actors: map[link]uint64{}, canonical: map[uint64]uint64{}}, nil
+}
+
+// Kind says whether a person or a machine is behind a raw name.
+func (r *Resolver) Kind(raw string, groups []string, said schema.ActorKind) schema.ActorKind {
+	return r.cfg.Rules.Kind(r.cfg.Rules.Name(raw), groups, said)
+}
+
+// Resolve returns the surrogate of each raw name, 0 for empty ones, making those that are new. Two names of one actor by Rules.Same or a
+// prefix have one surrogate; merges by alias do not show here, they are resolved when a question is asked.
+func (r *Resolver) Resolve(ctx context.Context, raw []string) ([]uint64, error) {
+	names := make([]string, len(raw))
+	for i, n := range raw {
+		names[i] = r.cfg.Rules.Name(n)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.load(ctx, false); err != nil {
+		return nil, err
+	}
+	if r.missing(names) {
+		// Another replica may have met them first.
+		if err := r.load(ctx, true); err != nil {
+			return nil, err
+		}
+		if err := r.create(ctx, names); err != nil {
+			return nil, err
+		}
+	}
+	out := make([]uint64, len(names))
+	for i, n := range names {
+		if n != "" {
+			out[i] = r.actors[r.link(n)]
+		}
+	}
+	return out, nil
+}
+
+func (r *Resolver) link(name string) link {
+	key := r.cfg.Keys[0]
+	return link{key.Version, key.hash(name)}
+}
+
+func (r *Resolver) missing(names []string) bool {
+	return slices.ContainsFunc(names, func(n string) bool {
+		_, known := r.actors[r.link(n)]
+		return n != "" && !known
+	})
+}
+
+// load reads the store, once unless again is set.
+func (r *Resolver) load(ctx context.Context, again bool) error {
+	if r.loaded && !again {
+		return nil
+	}
+	keys, err := r.cfg.Store.ActorKeys(ctx)
+	if err != nil {
+		return fmt.Errorf("identity: %w", err)
+	}
+	aliases, err := r.cfg.Store.Aliases(ctx)
+	if err != nil {
+		return fmt.Errorf("identity: %w", err)
+	}
+	for _, k := range keys {
+		r.actors[link{k.Version, k.Hash}] = k.Actor
+	}
+	for _, a := range aliases {
+		r.canonical[a.Actor] = a.Canonical
+	}
+	r.loaded = true
+	return nil
+}
+
+// create links the names that have no surrogate under the key in force: to the one that an older key knows, or to a new one.
+func (r *Resolver) create(ctx context.Context, names []string) error {
+	fresh := map[link]schema.ActorKey{}
+	for _, n := range names {
+		at := r.link(n)
+		if _, known := r.actors[at]; known || n == "" {
+			continue
+		}
+		if _, made := fresh[at]; made {
+			continue
+		}
+		actor, err := r.older(n)
+		if err != nil {
+			return err
+		}
+		fresh[at] = schema.ActorKey{Version: at.version, Hash: at.hash, Actor: actor, Created: r.cfg.Now().UTC()}
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	if err := r.cfg.Store.InsertActorKeys(ctx, slices.Collect(maps.Values(fresh))); err != nil {
+		return fmt.Errorf("identity: %w", err)
+	}
+	for at, k := range fresh {
+		r.actors[at] = k.Actor
+	}
+	return nil
+}
+
+// older finds the surrogate that an older key gave the name, or makes a new one.
+func (r *Resolver) older(name string) (uint64, error) {
+	for _, key := range r.cfg.Keys[1:] {
+		if actor, ok := r.actors[link{key.Version, key.hash(name)}]; ok {
+			return actor, nil
+		}
+	}
+	return surrogate()
+}
+
+// Merge makes From and To of each alias one actor, for all times. Merging again, or in a circle, changes nothing.
+func (r *Resolver) Merge(ctx context.Context, aliases []schema.Alias) error {
+	names := make([]string, 0, 2*len(aliases))
+	for _, a := range aliases {
+		names = append(names, a.From, a.To)
+	}
+	actors, err := r.Resolve(ctx, names)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, a := range aliases {
+		rows := r.merged(actors[2*i], actors[2*i+1], a.At)
+		if len(rows) == 0 {
+			continue
+		}
+		if err := r.cfg.Store.InsertAliases(ctx, rows); err != nil {
+			return fmt.Errorf("identity: %w", err)
+		}
+		for _, row := range rows {
+			r.canonical[row.Actor] = row.Canonical
+		}
+	}
+	return nil
+}
+
+// merged are the rows that make from, and all that is part of it, part of what to is part of.
+func (r *Resolver) merged(from, to uint64, at time.Time) []schema.StoredAlias {
+	if from == 0 || to == 0 {
+		return nil
+	}
+	old, root := r.root(from), r.root(to)
+	if old == root {
+		return nil
+	}
+	rows := []schema.StoredAlias{{Actor: old, Canonical: root, At: at}}
+	for _, actor := range slices.Sorted(maps.Keys(r.canonical)) {
+		if actor != old && r.root(actor) == old {
+			rows = append(rows, schema.StoredAlias{Actor: actor, Canonical: root, At: at})
+		}
+	}
+	return rows
+}
+
+// root follows merges to their end. Merges that another replica made at the same moment may form a circle: it ends at its smallest member.
+func (r *Resolver) root(actor uint64) uint64 {
+	smallest, seen := actor, map[uint64]bool{}
+	for {
+		next, ok := r.canonical[actor]
+		if !ok || next == actor {
+			return actor
+		}
+		if seen[actor] {
+			return smallest
+		}
+		seen[actor] = true
+		smallest, actor = min(smallest, next), next
+	}
+}
