@@ -97,6 +97,10 @@ type Figures struct {
 	GoodSlices *int64 `json:"good_slices"`
 	BadSlices  *int64 `json:"bad_slices"`
 
+	// Uptime is 1 - bad minutes / minutes of the slices that count with an event; nil without any. It weighs every
+	// minute alike, also where the SLI weighs by events.
+	Uptime *float64 `json:"uptime"`
+
 	MeasuredSlices int64   `json:"measured_slices"`
 	ExcludedSlices int64   `json:"excluded_slices"`
 	ExpectedSlices int64   `json:"expected_slices"`
@@ -109,24 +113,14 @@ type amounts struct {
 	counted    bool // at least one slice counts, if only as 0 of 0
 }
 
-// amounts is where the three budgeting methods differ.
+// amounts is where the budgeting methods differ.
 func (o Objective) amounts(t Tally) amounts {
 	if o.method() == Occurrences {
 		return amounts{bad: t.Total - t.Good, valid: t.Total, counted: t.Measured > 0}
 	}
-	a := amounts{valid: float64(t.Valid), counted: t.Measured > 0}
-	if o.method() == Timeslices {
-		a.bad = float64(t.Valid - t.GoodSlices)
-	} else {
-		a.bad = t.BadFraction
-	}
-	if o.Missing == MissingGood || o.Missing == MissingBad {
-		a.valid += float64(t.Missing)
-		a.counted = a.counted || t.Missing > 0
-	}
-	if o.Missing == MissingBad {
-		a.bad += float64(t.Missing)
-	}
+	a := amounts{counted: t.Measured > 0}
+	a.bad, a.valid = o.badSlices(t)
+	a.counted = a.counted || a.valid > 0
 	return a
 }
 
@@ -138,15 +132,23 @@ func (a amounts) errorRatio() *float64 {
 	return new(min(1, max(0, a.bad/a.valid)))
 }
 
-// badMinutes is bad slices x length for time slices, the sum of 1 - good/total x length otherwise.
-func (o Objective) badMinutes(t Tally, step time.Duration) float64 {
-	bad := t.BadFraction
+// badSlices is bad slices for time slices, the sum of 1 - good/total otherwise, and the slices that it is out of.
+func (o Objective) badSlices(t Tally) (bad, of float64) {
+	bad, of = t.BadFraction, float64(t.Valid)
 	if o.method() == Timeslices {
 		bad = float64(t.Valid - t.GoodSlices)
 	}
-	if o.Missing == MissingBad {
-		bad += float64(t.Missing)
+	switch o.Missing {
+	case MissingBad:
+		return bad + float64(t.Missing), of + float64(t.Missing)
+	case MissingGood:
+		return bad, of + float64(t.Missing)
 	}
+	return bad, of
+}
+
+func (o Objective) badMinutes(t Tally, step time.Duration) float64 {
+	bad, _ := o.badSlices(t)
 	return bad * step.Minutes()
 }
 
@@ -161,6 +163,9 @@ func (o Objective) Figures(t Tally, step time.Duration, toCome int64) Figures {
 		ErrorRatio: a.errorRatio(), Coverage: t.Coverage(),
 		MeasuredSlices: t.Measured, ExcludedSlices: t.Excluded, ExpectedSlices: t.Expected(),
 		BadMinutes: o.badMinutes(t, step),
+	}
+	if bad, of := o.badSlices(t); of > 0 {
+		f.Uptime = new(min(1, max(0, 1-bad/of)))
 	}
 	if o.Composite == nil {
 		f.Good, f.Total = new(t.Good), new(t.Total)
