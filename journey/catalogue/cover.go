@@ -20,7 +20,7 @@ const (
 )
 
 const sourceHoursSQL = `SELECT source, toUnixTimestamp(min(hour)) AS first,
-    arraySort(groupUniqArrayIf(toUnixTimestamp(hour), hour >= fromUnixTimestamp({from:Int64}, 'UTC') AND hour < fromUnixTimestamp({to:Int64}, 'UTC'))) AS hours
+    arraySort(groupUniqArrayIf(toUnixTimestamp(hour), toUnixTimestamp(hour) >= {from:Int64} AND toUnixTimestamp(hour) < {to:Int64})) AS hours
 FROM source_hours GROUP BY source ORDER BY source`
 
 // reports are the hours in which one source reported.

@@ -164,7 +164,7 @@ func (q question) acts(sql string) string {
 	if !byTeam && !teamsWord.MatchString(sql) {
 		return fmt.Sprintf("SELECT *, %s AS dim FROM (\n    %s\n)", q.split(), events)
 	}
-	events = fmt.Sprintf("SELECT * EXCEPT (member, memberships), %s AS teams FROM (\n    %s\n    ) LEFT JOIN members ON actor = member",
+	events = fmt.Sprintf("SELECT * EXCEPT (member, memberships), %s AS teams FROM (\n    %s\n    ) AS e LEFT JOIN members AS r ON e.actor = r.member",
 		teamsAt("toUnixTimestamp64Milli(time)"), events)
 	_, filtered := q.filter[journey.DimensionTeam]
 	condition := ""
@@ -200,7 +200,7 @@ FROM (
         FROM events
         WHERE %[5]s AND %[6]s%[7]s
         GROUP BY slot, actor, actor_team%[3]s
-    ) LEFT JOIN members ON actor = member
+    ) AS e LEFT JOIN members AS r ON e.actor = r.member
 ) ARRAY JOIN if(empty(teams), [''], teams) AS team%[8]s`, q.split(), teamsAt("slot"), column, q.oneActor(), where, q.during(), q.restricted(), condition)
 }
 
