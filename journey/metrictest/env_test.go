@@ -99,7 +99,9 @@ func newRunner(t testing.TB) metrictest.Runner {
 		Environment: &environment{DB: db},
 		Evaluate: func(ctx context.Context, c metrictest.Case, query journey.QueryFunc, r journey.Request) ([]journey.Value, error) {
 			e := catalogue.Evaluator{Query: query, Settings: c.Settings, Metrics: metrics, Now: func() time.Time { return c.Now },
-				Objectives: func(context.Context, journey.Period, time.Time) ([]journey.ObjectiveFigure, error) { return c.Input.Objectives, nil }}
+				Objectives: func(context.Context, journey.Period, time.Time) ([]journey.ObjectiveFigure, error) {
+					return c.Input.Objectives, nil
+				}}
 			return e.Evaluate(ctx, r)
 		},
 	}
