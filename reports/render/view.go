@@ -310,7 +310,7 @@ func viewObjective(r reports.Report, o reports.Objective) objective {
 		}
 	}
 	if o.Week != nil && o.Week.Coverage != nil {
-		v.Basis += ", week coverage " + reports.Ratio(*o.Week.Coverage)
+		v.WeekNote = joinWords(", ", v.WeekNote, "coverage "+reports.Ratio(*o.Week.Coverage))
 	}
 	if o.Fault != "" {
 		v.LeftNote = o.Fault
