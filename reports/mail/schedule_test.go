@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -46,6 +47,13 @@ func (s *service) until(local string) {
 	}
 	time.Sleep(time.Until(at))
 	synctest.Wait()
+}
+
+// composed lists what was built so far.
+func (s *service) composed() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.built)
 }
 
 // start runs the service; stop ends it.
@@ -92,7 +100,7 @@ func TestReportsGoOutWhenDueInTheReportingZone(t *testing.T) {
 		if n := len(s.box.accepted("")); n != 13 {
 			t.Errorf("%d mails at the 13th Monday, want 13", n)
 		}
-		wantStrings(t, "built", s.built[:2], "01-03 07:00 week before 01-03", "01-10 07:00 week before 01-10")
+		wantStrings(t, "built", s.composed()[:2], "01-03 07:00 week before 01-03", "01-10 07:00 week before 01-10")
 	})
 }
 
@@ -107,7 +115,7 @@ func TestARestartAfterTheDueTimeSendsNothingAgainAndBuildsNothing(t *testing.T) 
 		if n := len(s.box.accepted("")); n != 1 {
 			t.Errorf("%d mails, want 1", n)
 		}
-		wantStrings(t, "built", s.built, "01-03 07:00 week before 01-03")
+		wantStrings(t, "built", s.composed(), "01-03 07:00 week before 01-03")
 	})
 }
 
@@ -118,14 +126,14 @@ func TestWhatWasMissedIsCaughtUpWithinTheLimit(t *testing.T) {
 		stop := s.start("ann@example.com")
 		synctest.Wait()
 		stop()
-		wantStrings(t, "a minute before three days are over", s.built, "01-06 06:59 week before 01-03")
+		wantStrings(t, "a minute before three days are over", s.composed(), "01-06 06:59 week before 01-03")
 
 		s.until("01-13 07:01")
 		stop = s.start("ann@example.com")
 		synctest.Wait()
 		stop()
-		if len(s.built) != 1 || len(s.box.accepted("")) != 1 {
-			t.Errorf("built %v after three days", s.built)
+		if len(s.composed()) != 1 || len(s.box.accepted("")) != 1 {
+			t.Errorf("built %v after three days", s.composed())
 		}
 	})
 }
@@ -168,9 +176,10 @@ func TestAReportThatCannotBeBuiltIsTriedAgainUntilItsTimeIsOver(t *testing.T) {
 		s.fail = errors.New("warehouse away")
 		defer s.start("ann@example.com")()
 		s.until("01-03 07:22")
-		wantStrings(t, "built", s.built, "01-03 07:00 week before 01-03", "01-03 07:01 week before 01-03", "01-03 07:05 week before 01-03", "01-03 07:21 week before 01-03")
+		wantStrings(t, "built", s.composed(), "01-03 07:00 week before 01-03", "01-03 07:01 week before 01-03", "01-03 07:05 week before 01-03", "01-03 07:21 week before 01-03")
 		s.until("01-10 06:59")
-		last := s.built[len(s.built)-1]
+		built := s.composed()
+		last := built[len(built)-1]
 		if last > "01-06 07:00" || last < "01-06 01:00" {
 			t.Errorf("last try %s, want it near the limit of three days", last)
 		}
