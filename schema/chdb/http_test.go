@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kubevalue/kubevalue/schema/chdb"
 	"github.com/kubevalue/kubevalue/schema/chdb/chdbtest"
 )
 
@@ -237,6 +238,14 @@ func TestHeadersDescribeTheAnswer(t *testing.T) {
 	}
 	if id := header.Get("X-ClickHouse-Query-Id"); len(id) != 36 {
 		t.Errorf("query id made up by the engine: %q", id)
+	}
+}
+
+func TestTheEngineHoldsItsMemoryLimit(t *testing.T) {
+	socket := chdbtest.Start(t).Socket()
+	got := strings.TrimSpace(ask(t, socket, "SELECT value FROM system.server_settings WHERE name = 'max_server_memory_usage'"))
+	if want := chdb.DefaultMemoryForTest(); got != want || want == "0" {
+		t.Errorf("the limit is %s, want %s", got, want)
 	}
 }
 

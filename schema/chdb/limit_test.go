@@ -2,6 +2,9 @@ package chdb
 
 import (
 	"errors"
+	"net/http/httptest"
+	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,4 +49,39 @@ func TestTooManyRequestsWaitAndAreTurnedAway(t *testing.T) {
 			t.Errorf("%d places and %d in the queue are not given back", len(h.running), len(h.waiting))
 		}
 	})
+}
+
+func TestABusyEngineSaysWhenToComeBack(t *testing.T) {
+	h := &handler{running: make(chan struct{}), waiting: make(chan struct{})}
+	answer := httptest.NewRecorder()
+	h.ServeHTTP(answer, httptest.NewRequest("POST", "/", strings.NewReader("SELECT 1")))
+	header := answer.Header()
+	if answer.Code != 503 || header.Get("Retry-After") != "1" || header.Get("X-ClickHouse-Exception-Code") != "202" {
+		t.Errorf("got %d, %v: %s", answer.Code, header, answer.Body)
+	}
+	answer = httptest.NewRecorder()
+	h.ServeHTTP(answer, httptest.NewRequest("GET", "/ping", nil))
+	if answer.Code != 200 || answer.Body.String() != "Ok.\n" {
+		t.Errorf("ping: %d %s", answer.Code, answer.Body)
+	}
+}
+
+func TestTheMemoryLimitIsConfigured(t *testing.T) {
+	for _, tc := range []struct {
+		bytes uint64
+		want  string
+	}{
+		{123456789, "<max_server_memory_usage>123456789</max_server_memory_usage>"},
+		{0, "<max_server_memory_usage>" + DefaultMemoryForTest() + "</max_server_memory_usage>"},
+	} {
+		dir := t.TempDir()
+		args, err := engineArgs(ServeConfig{DataDir: dir, MaxMemoryBytes: tc.bytes})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(dir + "/engine.xml")
+		if err != nil || !strings.Contains(string(text), tc.want) || args[1] != "--config-file="+dir+"/engine.xml" {
+			t.Errorf("%d bytes: %q, %s, %v", tc.bytes, args, text, err)
+		}
+	}
 }

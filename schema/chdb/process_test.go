@@ -184,10 +184,7 @@ func TestAStopLetsStatementsEnd(t *testing.T) {
 	t.Parallel()
 	cfg := chdbtest.Config(t, t.TempDir())
 	engine := start(t, cfg)
-	answer := make(chan string, 1)
-	go func() {
-		answer <- ask(t, engine.Socket(), "SELECT sleepEachRow(0.5) + number FROM numbers(2) SETTINGS max_block_size = 1, log_comment = 'last'")
-	}()
+	answer := answerLater(t, engine.Socket(), "SELECT sleepEachRow(0.5) + number FROM numbers(2) SETTINGS max_block_size = 1, log_comment = 'last'")
 	until(t, engine.Socket(), "last", "1")
 	if err := engine.Close(); err != nil {
 		t.Errorf("stop: %v", err)
@@ -204,22 +201,34 @@ func TestAStopLetsStatementsEnd(t *testing.T) {
 	}
 }
 
+// answerLater posts a statement and sends its answer, or why there is none.
+func answerLater(t *testing.T, socket, sql string) <-chan string {
+	t.Helper()
+	answer := make(chan string, 1)
+	go func() {
+		resp, err := post(t.Context(), socket, "", strings.NewReader(sql))
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		answer <- string(text)
+	}()
+	return answer
+}
+
 func TestAStopKillsWhatDoesNotEnd(t *testing.T) {
 	t.Parallel()
 	cfg := chdbtest.Config(t, t.TempDir())
 	cfg.Env = append(cfg.Env, drainEnv+"=200ms")
 	engine := start(t, cfg)
-	answer := make(chan string, 1)
-	go func() {
-		resp, err := post(t.Context(), engine.Socket(), "", strings.NewReader(
-			"SELECT count() FROM numbers(1000000000000) WHERE NOT ignore(sipHash64(number)) SETTINGS log_comment = 'endless'"))
-		if err != nil {
-			answer <- err.Error()
-			return
-		}
-		text, err := io.ReadAll(resp.Body)
-		answer <- fmt.Sprint(string(text), err, resp.Body.Close())
-	}()
+	answer := answerLater(t, engine.Socket(),
+		"SELECT count() FROM numbers(1000000000000) WHERE NOT ignore(sipHash64(number)) SETTINGS log_comment = 'endless'")
 	until(t, engine.Socket(), "endless", "1")
 	begin := time.Now()
 	err := engine.Close()

@@ -27,7 +27,7 @@ func TestStreamedAnswersEqualWholeOnes(t *testing.T) {
 		"SELECT 1 AS x, 'a' AS y UNION ALL SELECT 2, 'b'",
 		"SELECT arrayMap(x -> toString(x), range(number)) AS a, map('k', number) AS m, toLowCardinality('l') AS l FROM numbers(1000)",
 	} {
-		for format := range strings.FieldsSeq("Native TSV TabSeparatedRaw CSV JSONEachRow JSONLines JSONCompactEachRow RowBinary JSONCompact Parquet CSVWithNames PrettyCompact") {
+		for format := range strings.FieldsSeq("Native TSV TabSeparatedRaw CSV JSONEachRow JSONLines JSONCompactEachRow RowBinary JSONCompact CSVWithNames") {
 			for _, settings := range []string{"", "&extremes=1", "&output_format_json_array_of_rows=1"} {
 				params := "max_threads=1&default_format=" + format + settings
 				_, _, streamed := exchange{params: params, body: sql}.do(t, socket)
