@@ -54,13 +54,13 @@ func TestTooManyRequestsWaitAndAreTurnedAway(t *testing.T) {
 func TestABusyEngineSaysWhenToComeBack(t *testing.T) {
 	h := &handler{running: make(chan struct{}), waiting: make(chan struct{})}
 	answer := httptest.NewRecorder()
-	h.ServeHTTP(answer, httptest.NewRequest("POST", "/", strings.NewReader("SELECT 1")))
+	h.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), "POST", "/", strings.NewReader("SELECT 1")))
 	header := answer.Header()
 	if answer.Code != 503 || header.Get("Retry-After") != "1" || header.Get("X-ClickHouse-Exception-Code") != "202" {
 		t.Errorf("got %d, %v: %s", answer.Code, header, answer.Body)
 	}
 	answer = httptest.NewRecorder()
-	h.ServeHTTP(answer, httptest.NewRequest("GET", "/ping", nil))
+	h.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), "GET", "/ping", nil))
 	if answer.Code != 200 || answer.Body.String() != "Ok.\n" {
 		t.Errorf("ping: %d %s", answer.Code, answer.Body)
 	}
