@@ -121,9 +121,13 @@ type Batch struct {
 	Aliases []Alias `json:"aliases,omitempty"`
 	// Incidents replace what is known of them.
 	Incidents []Incident `json:"incidents,omitempty"`
+	// Changes happened to resources in clusters.
+	Changes []ResourceChange `json:"changes,omitempty"`
 	// Backfill lifts the limit on late events: the sender's grant allows history.
 	Backfill bool `json:"backfill,omitempty"`
 }
 
 // Len is the number of records in the batch.
-func (b Batch) Len() int { return len(b.Events) + len(b.Slices) + len(b.Aliases) + len(b.Incidents) }
+func (b Batch) Len() int {
+	return len(b.Events) + len(b.Slices) + len(b.Aliases) + len(b.Incidents) + len(b.Changes)
+}
