@@ -12,6 +12,7 @@ type Status struct {
 	At        time.Time `json:"at"`     // the watermark
 	Period    Interval  `json:"period"` // a calendar period as a whole, also while it is under way
 	Partial   bool      `json:"partial"`
+	Since     time.Time `json:"since,omitzero"` // when measuring began, if the request said so
 	Figures
 	// LowCoverage marks figures whose coverage is below the objective's minimum, or that nothing covers.
 	LowCoverage bool `json:"low_coverage"`
@@ -170,7 +171,7 @@ func (e *evaluation) segment(i int, counts bool) Tally {
 
 func (e *evaluation) status() Status {
 	s := Status{
-		Objective: e.o.Name, Target: e.o.Target, At: e.at, Period: e.period, Partial: e.period.To.After(e.at),
+		Objective: e.o.Name, Target: e.o.Target, At: e.at, Period: e.period, Partial: e.period.To.After(e.at), Since: e.req.Since,
 		Figures:  e.o.Figures(e.of(e.window), e.step, e.toCome()*e.groups),
 		Warnings: e.warnings,
 	}

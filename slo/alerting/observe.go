@@ -1,0 +1,154 @@
+package alerting
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kubevalue/kubevalue/slo"
+)
+
+// Options are what to alert on besides burn rates. An empty severity turns an alert off.
+type Options struct {
+	ExhaustedSeverity string
+	ForecastSeverity  string
+	// ForecastWithin is how soon the budget must be used up for the forecast to alert.
+	ForecastWithin time.Duration
+	NoDataSeverity string
+	// NoDataAfter is how long nobody has measured anything. Statuses must have been asked for this burn window.
+	NoDataAfter time.Duration
+}
+
+// Default are the usual options: tickets for an exhausted budget and for one that will be within three days, a page
+// after fifteen minutes without any measurement.
+func Default() Options {
+	return Options{ExhaustedSeverity: "ticket", ForecastSeverity: "ticket", ForecastWithin: 72 * time.Hour, NoDataSeverity: "page", NoDataAfter: 15 * time.Minute}
+}
+
+// BurnWindows are the lookbacks that a request for a status must name for these options.
+func (o Options) BurnWindows() []time.Duration {
+	if o.NoDataSeverity == "" {
+		return nil
+	}
+	return []time.Duration{o.NoDataAfter}
+}
+
+// Input is one objective, or one group of it, at one time.
+type Input struct {
+	Objective string
+	Group     string
+	// Status is nil when it could not be computed: then everything about it is frozen.
+	Status *slo.Status
+	// Labels are added to those of the alerts, such as service and team: they must not change from tick to tick.
+	Labels map[string]string
+	// Link leads a reader to the objective.
+	Link string
+}
+
+// seen is what is observed of one alert, with what to send while it fires.
+type seen struct {
+	key         Key
+	observed    []observation
+	annotations map[string]string
+}
+
+// observe lists all alerts that a status speaks about.
+func (o Options) observe(in Input) []seen {
+	s := in.Status
+	var out []seen
+	key := func(name, severity string) Key { return Key{name, in.Objective, in.Group, severity} }
+	for _, severity := range s.Alerts {
+		alert := seen{key: key(Burn, severity.Severity), annotations: burnAnnotations(*s, severity.Severity)}
+		names := map[string]int{}
+		for _, p := range s.Pairs {
+			if p.Severity == severity.Severity {
+				alert.observed = append(alert.observed, observation{conditionName(p.AlertWindow, names), p.State, p.For, p.KeepFiringFor})
+			}
+		}
+		out = append(out, alert)
+	}
+	one := func(name, severity string, state slo.AlertState, summary string) {
+		if severity != "" {
+			out = append(out, seen{key(name, severity), []observation{{name: name, state: state}}, map[string]string{"summary": summary}})
+		}
+	}
+	one(Exhausted, o.ExhaustedSeverity, trusted(*s, s.Forecast.Exhausted), fmt.Sprintf("The error budget of %s is used up: %s of it is consumed", in.Objective, percent(s.Consumed)))
+	soon := s.Forecast.At != nil && s.Forecast.At.Sub(s.At) <= o.ForecastWithin
+	summary := fmt.Sprintf("The error budget of %s will be used up", in.Objective)
+	if soon {
+		summary += fmt.Sprintf(" at %s, at the burn rate of the last %s", s.Forecast.At.UTC().Format("2006-01-02 15:04 UTC"), slo.FormatDuration(s.Forecast.Window))
+	}
+	one(Forecast, o.ForecastSeverity, trusted(*s, soon), summary)
+	one(NoData, o.NoDataSeverity, o.noData(*s), fmt.Sprintf("Nobody has measured anything of %s for %s", in.Objective, slo.FormatDuration(o.NoDataAfter)))
+	return out
+}
+
+// trusted freezes what rests on too little coverage.
+func trusted(s slo.Status, firing bool) slo.AlertState {
+	switch {
+	case s.LowCoverage:
+		return slo.Frozen
+	case firing:
+		return slo.Firing
+	}
+	return slo.Inactive
+}
+
+// noData fires when slices were expected and none was measured, unless measuring has only begun.
+func (o Options) noData(s slo.Status) slo.AlertState {
+	if s.At.Sub(s.Since) < o.NoDataAfter {
+		return slo.Inactive
+	}
+	rate, ok := s.BurnRate(o.NoDataAfter)
+	if ok && rate.Coverage != nil && *rate.Coverage == 0 {
+		return slo.Firing
+	}
+	return slo.Inactive
+}
+
+func percent(v *float64) string {
+	if v == nil {
+		return "an unknown part"
+	}
+	return strconv.FormatFloat(*v*100, 'f', 1, 64) + " %"
+}
+
+func burnAnnotations(s slo.Status, severity string) map[string]string {
+	var pairs []string
+	for _, p := range s.Pairs {
+		if p.Severity == severity && p.State == slo.Firing {
+			pairs = append(pairs, fmt.Sprintf("%.4g over %s and %.4g over %s, above %.4g",
+				*p.LongBurn, slo.FormatDuration(p.Long), *p.ShortBurn, slo.FormatDuration(p.Short), p.Factor))
+		}
+	}
+	out := map[string]string{"summary": fmt.Sprintf("%s burns its error budget too fast", s.Objective)}
+	if len(pairs) > 0 {
+		out["description"] = fmt.Sprintf("Burn rate %s. %s of the budget of the period from %s is consumed.",
+			strings.Join(pairs, "; "), percent(s.Consumed), s.Period.From.UTC().Format("2006-01-02 15:04 UTC"))
+	}
+	return out
+}
+
+var labelName = regexp.MustCompile(`[^a-zA-Z0-9_]`)
+
+// labels are an alert's identity at the receiver: no value that changes may be in them. Names that Prometheus does not
+// allow are rewritten, empty values left out.
+func labels(k Key, extra map[string]string) map[string]string {
+	out := map[string]string{}
+	for name, v := range extra {
+		name = labelName.ReplaceAllString(name, "_")
+		if name != "" && name[0] >= '0' && name[0] <= '9' {
+			name = "_" + name
+		}
+		if name != "" && v != "" {
+			out[name] = v
+		}
+	}
+	out["alertname"], out["objective"], out["severity"] = k.Name, k.Objective, k.Severity
+	if k.Group != "" {
+		out["group"] = k.Group
+	}
+	return out
+}
