@@ -190,8 +190,7 @@ func TestValueIsMoneyByHourOfTheWeek(t *testing.T) {
 	if h := HourOfWeek(at(t, "2026-03-01T23:30:00Z"), berlin); h != 0 {
 		t.Errorf("Monday 00:30 in Berlin is hour %d", h)
 	}
-	var office Price
-	office = Price{Service: "shop", Currency: "EUR"}
+	office := Price{Service: "shop", Currency: "EUR"}
 	for d := range 5 {
 		for h := 8; h < 18; h++ {
 			office.PerMinute[d*24+h] = 10

@@ -199,5 +199,3 @@ func (o Objective) BurnRate(t Tally) *float64 {
 	}
 	return new(*e / o.Budget())
 }
-
-func ptr[T any](v T) *T { return &v }

@@ -19,21 +19,13 @@ const (
 	Year    Unit = "year"
 )
 
-// longest and shortest possible length of one unit; a day of 25 hours is covered by the spare day.
-func (u Unit) bounds() (shortest, longest time.Duration) {
-	switch u {
-	case Day:
-		return day - 3*time.Hour, day + 3*time.Hour
-	case Week:
-		return week - 3*time.Hour, week + 3*time.Hour
-	case Month:
-		return 28*day - 3*time.Hour, 31*day + 3*time.Hour
-	case Quarter:
-		return 90*day - 3*time.Hour, 92*day + 3*time.Hour
-	case Year:
-		return 365*day - 3*time.Hour, 366*day + 3*time.Hour
+// longest is the longest that a unit can be, with three hours for changes of clocks; 0 for an unknown one.
+func (u Unit) longest() time.Duration {
+	days := map[Unit]int{Day: 1, Week: 7, Month: 31, Quarter: 92, Year: 366}[u]
+	if days == 0 {
+		return 0
 	}
-	return 0, 0
+	return time.Duration(days)*day + 3*time.Hour
 }
 
 // Window is an objective's compliance period: either Rolling is above 0, or Unit is set.
@@ -101,7 +93,7 @@ func (w Window) check() error {
 	case !w.IsCalendar():
 		return errors.New("window is missing: must be a duration above 0 or a calendar period")
 	}
-	if _, longest := w.Unit.bounds(); longest == 0 {
+	if w.Unit.longest() == 0 {
 		return fmt.Errorf("unknown calendar window %q: must be day, week, month, quarter or year", w.Unit)
 	}
 	if w.Count < 1 || w.Count > 1000 {
@@ -118,8 +110,7 @@ func (w Window) longest() time.Duration {
 	if !w.IsCalendar() {
 		return w.Rolling
 	}
-	_, longest := w.Unit.bounds()
-	return time.Duration(w.Count) * longest
+	return time.Duration(w.Count) * w.Unit.longest()
 }
 
 // Period is the window that a watermark at closes or lies in: for a rolling window [at - length, at), else the

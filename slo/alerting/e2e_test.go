@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -26,12 +25,9 @@ const alertmanagerBinary = "/usr/bin/prometheus-alertmanager"
 // startAlertmanager runs a real one on loopback that notifies a webhook, and returns its address.
 func startAlertmanager(t *testing.T, webhook string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	free := httptest.NewServer(http.NotFoundHandler())
+	address := free.Listener.Addr().String()
+	free.Close()
 	dir := t.TempDir()
 	config := filepath.Join(dir, "alertmanager.yml")
 	text := fmt.Sprintf("route: {receiver: hook, group_by: [...], group_wait: 0s, group_interval: 1s, repeat_interval: 24h}\nreceivers: [{name: hook, webhook_configs: [{url: '%s', send_resolved: true}]}]\n", webhook)
@@ -47,21 +43,30 @@ func startAlertmanager(t *testing.T, webhook string) string {
 	}
 	t.Cleanup(func() {
 		cancel()
-		cmd.Wait()
+		if err := cmd.Wait(); err == nil {
+			t.Log("alertmanager ended by itself")
+		}
 		if t.Failed() {
 			t.Log(log.String())
 		}
 	})
 	url := "http://" + address
 	eventually(t, "alertmanager is ready", func() bool {
-		resp, err := http.Get(url + "/-/ready")
+		resp, err := get(t, url+"/-/ready")
 		if err != nil {
 			return false
 		}
-		resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
+		return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
 	})
 	return url
+}
+
+func get(t *testing.T, url string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	return http.DefaultClient.Do(req)
 }
 
 func eventually(t *testing.T, what string, ok func() bool) {
@@ -111,7 +116,7 @@ func (n *notifications) seen() []string {
 // active lists the alerts that an Alertmanager holds, by objective.
 func active(t *testing.T, url string) map[string]time.Time {
 	t.Helper()
-	resp, err := http.Get(url + "/api/v2/alerts")
+	resp, err := get(t, url+"/api/v2/alerts")
 	if err != nil {
 		t.Fatal(err)
 	}

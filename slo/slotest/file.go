@@ -71,7 +71,7 @@ func parseTest(file *reader, n *yamlfile.Node) test {
 		r.add(n.Get("tolerance").Fault("tolerance must be 0 or more"))
 	}
 	start := r.time(n, "start")
-	step := r.duration(n, "slice", true)
+	step := r.duration(n, "slice")
 	t.kase.Request = slo.Request{Grid: slo.Grid{Origin: start, Step: step}, Since: start}
 	t.end = start
 	t.kase.Request.Objective = r.definition(n, t.name)
@@ -99,7 +99,7 @@ func (r *reader) definition(n *yamlfile.Node, fallback string) slo.Objective {
 		r.add(n.Fault("a test needs exactly one of objective, openslo and composite, this one has %d", len(forms)))
 		return slo.Objective{}
 	}
-	o := slo.Objective{}
+	var o slo.Objective
 	d := n.Get(forms[0])
 	switch forms[0] {
 	case "composite":
@@ -174,7 +174,7 @@ func (r *reader) common(d *yamlfile.Node) slo.Objective {
 func (r *reader) window(d *yamlfile.Node) slo.Window {
 	w := d.Get("window")
 	if w == nil || w.Kind != yamlfile.Map {
-		return slo.RollingWindow(r.duration(d, "window", true))
+		return slo.RollingWindow(r.duration(d, "window"))
 	}
 	r.keys(w, "calendar", "timezone")
 	name := "UTC"
@@ -197,7 +197,7 @@ func (r *reader) alerts(d *yamlfile.Node) []slo.AlertWindow {
 	out := []slo.AlertWindow{}
 	for _, n := range r.list(list) {
 		r.keys(n, "severity", "long", "short", "factor")
-		a := slo.AlertWindow{Severity: r.text(n, "severity", true), Long: r.duration(n, "long", true), Short: r.duration(n, "short", true)}
+		a := slo.AlertWindow{Severity: r.text(n, "severity", true), Long: r.duration(n, "long"), Short: r.duration(n, "short")}
 		if factor := r.number(n, "factor"); factor != nil {
 			a.Factor = *factor
 		} else {

@@ -86,8 +86,8 @@ func (r *reader) numberOr(n *yamlfile.Node, key string, fallback float64) float6
 	return fallback
 }
 
-func (r *reader) duration(n *yamlfile.Node, key string, required bool) time.Duration {
-	v := r.scalar(n, key, required)
+func (r *reader) duration(n *yamlfile.Node, key string) time.Duration {
+	v := r.scalar(n, key, true)
 	if v == nil {
 		return 0
 	}

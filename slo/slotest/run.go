@@ -70,7 +70,7 @@ func Run(ctx context.Context, out io.Writer, files []Source, others ...Evaluator
 			for _, w := range t.warnings {
 				fmt.Fprintf(out, "warning: %s\n", w)
 			}
-			report := t.run(ctx, others)
+			report := t.run(ctx, slices.Clone(others))
 			if report == "" {
 				result.Passed++
 				continue
@@ -124,6 +124,9 @@ var pure = Evaluator{Name: "slices", Load: func(_ context.Context, c Case) (Eval
 // run returns what is wrong, nothing when the test passes.
 func (t test) run(ctx context.Context, others []Evaluator) string {
 	var b strings.Builder
+	for i := range others {
+		others[i] = others[i].once()
+	}
 	for _, e := range t.expect {
 		problems := t.expectation(ctx, e, others)
 		if len(problems) == 0 {
@@ -165,6 +168,20 @@ func (t test) expectation(ctx context.Context, e expectation, others []Evaluator
 		problems = append(problems, disagreements(other.Name, status, second)...)
 	}
 	return problems
+}
+
+// once loads a case at its first use only.
+func (e Evaluator) once() Evaluator {
+	var evaluate Evaluate
+	load := e.Load
+	e.Load = func(ctx context.Context, c Case) (Evaluate, error) {
+		var err error
+		if evaluate == nil {
+			evaluate, err = load(ctx, c)
+		}
+		return evaluate, err
+	}
+	return e
 }
 
 func matchRefusal(want string, err error) []string {
