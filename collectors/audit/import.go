@@ -307,7 +307,7 @@ func (i *importer) flush(ctx context.Context, src *source, split *splitter) erro
 func (i *importer) append(ctx context.Context) error {
 	const pause = time.Second
 	for len(i.pending) > 0 {
-		err := i.cfg.Sink.Append(ctx, schema.Batch{Events: i.pending})
+		err := i.cfg.Sink.Append(ctx, schema.Batch{Events: i.pending, Backfill: true})
 		if err == nil {
 			i.pending = nil
 			return nil

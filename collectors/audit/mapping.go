@@ -18,6 +18,9 @@ const (
 	stagePanic    = "Panic"
 )
 
+// maxGroups is how many groups of a user are kept; directories give some users hundreds.
+const maxGroups = 100
+
 // mapper turns audit events of one cluster into usage events.
 type mapper struct {
 	cluster  string
@@ -75,7 +78,7 @@ func (m *mapper) event(w *wireEvent) (schema.Event, LeftOut) {
 		Received:   m.received,
 		Name:       resource + "." + verbOf(w),
 		Actor:      user.name(),
-		Groups:     user.Groups,
+		Groups:     user.Groups[:min(len(user.Groups), maxGroups)],
 		Cluster:    m.cluster,
 		Namespace:  ref.Namespace,
 		Resource:   resource,

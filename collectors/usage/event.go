@@ -23,7 +23,7 @@ const (
 
 // nativeEvent is an event in kubevalue's own form. The tags are what GET /v1/events/schema publishes.
 type nativeEvent struct {
-	ID         string            `json:"id,omitempty" jsonschema:"maxLength=200" jsonschema_description:"The sender's idempotency key: a resend with the same id within 7 days counts once. Without it every send is a new event."`
+	ID         string            `json:"id,omitempty" jsonschema:"maxLength=512" jsonschema_description:"The sender's idempotency key: a resend with the same id within 7 days counts once. Without it every send is a new event."`
 	Time       string            `json:"time,omitempty" jsonschema:"format=date-time" jsonschema_description:"When it happened (RFC 3339 with an offset); without it: when it was received. A time in the future counts as received."`
 	Name       string            `json:"name" jsonschema:"minLength=1,maxLength=200" jsonschema_description:"What happened, such as report.visit. The name deployment is for a change that has reached an environment, with the attributes commit, commit_time (RFC 3339) and environment."`
 	Actor      string            `json:"actor,omitempty" jsonschema_description:"Who acted; stored as a pseudonym only."`

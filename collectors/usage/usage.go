@@ -34,6 +34,9 @@ type Config struct {
 	Sink         collectors.Sink
 	// Validate is the pipeline's own.
 	Validate collectors.Validate
+	// Quarantine keeps what a foreign client sent and can never be stored; when it fails the client is asked to come again. Nil:
+	// it is counted and dropped.
+	Quarantine func(ctx context.Context, rows []schema.Quarantined) error
 	// Limits are DefaultLimits when zero.
 	Limits collectors.BodyLimits
 	// Memory is shared by all who receive bodies; nil: no bound.
@@ -163,24 +166,35 @@ func (r *Receiver) open(w http.ResponseWriter, hr *http.Request, token, endpoint
 	if err != nil {
 		return request{}, err
 	}
-	body, release, err := collectors.ReadBody(w, hr, r.cfg.Limits, r.cfg.Memory)
+	body, release, err := r.read(w, hr)
 	if err != nil {
 		return request{}, err
-	}
-	if !utf8.Valid(body) {
-		body = bytes.ToValidUTF8(body, []byte("\ufffd"))
 	}
 	return request{grant: grant, received: r.cfg.Now().UTC(), body: body, release: release}, nil
 }
 
+// read reads a body and mends what is no UTF-8 in it.
+func (r *Receiver) read(w http.ResponseWriter, hr *http.Request) ([]byte, func(), error) {
+	body, release, err := collectors.ReadBody(w, hr, r.cfg.Limits, r.cfg.Memory)
+	if err == nil && !utf8.Valid(body) {
+		body = bytes.ToValidUTF8(body, []byte("\ufffd"))
+	}
+	return body, release, err
+}
+
 // store charges the grant and appends; nothing is stored when it fails.
 func (r *Receiver) store(ctx context.Context, grant collectors.Grant, batch schema.Batch) error {
-	if batch.Len() == 0 {
-		return nil
-	}
 	if err := grant.Charge(batch.Len()); err != nil {
 		return err
 	}
+	return r.append(ctx, grant, batch)
+}
+
+func (r *Receiver) append(ctx context.Context, grant collectors.Grant, batch schema.Batch) error {
+	if batch.Len() == 0 {
+		return nil
+	}
+	batch.Backfill = grant.Backfill
 	return r.cfg.Sink.Append(ctx, batch)
 }
 

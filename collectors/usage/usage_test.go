@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,11 +18,14 @@ var received = time.Date(2026, 11, 16, 9, 0, 5, 0, time.UTC)
 
 // memorySink keeps what it is given, or fails.
 type memorySink struct {
+	mu      sync.Mutex
 	batches []schema.Batch
 	err     error
 }
 
 func (s *memorySink) Append(_ context.Context, b schema.Batch) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.err != nil {
 		return s.err
 	}
