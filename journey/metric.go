@@ -47,6 +47,8 @@ type MetricSQL struct {
 	// of 0 and 1 of the same length; Statistic reduces it.
 	Sample    string    `yaml:"sample,omitempty" json:"sample,omitempty"`
 	Statistic Statistic `yaml:"statistic,omitempty" json:"statistic,omitempty"`
+	// Empty says what Value is in a period without a row: zero (unless given), or undefined.
+	Empty string `yaml:"empty,omitempty" json:"empty,omitempty"`
 }
 
 // Statistic reduces a sample to the value of a metric.

@@ -107,6 +107,9 @@ func (m Metric) validateSQL(add func(string, ...any)) []IntervalMethod {
 	if (s.Sample != "") != (s.Statistic != "") {
 		add("sql: sample and statistic belong together")
 	}
+	if s.Empty != "" && s.Empty != "zero" && s.Empty != "undefined" || s.Empty != "" && s.Value == "" {
+		add("sql.empty %q: want zero or undefined, and only beside value", s.Empty)
+	}
 	switch {
 	case ratio:
 		return []IntervalMethod{IntervalNone, IntervalWilson, IntervalAdjustedWald, IntervalBootstrap}

@@ -11,7 +11,11 @@
 //   - eligible: the roster entries that overlap the period: team, actor (0 in the row of the team itself), voluntary, persona.
 //   - spans: one row per period: days, how many days of it have passed at the time of evaluation, a fraction for the current one.
 //
-// A period without a row counts 0 in value and numerator; without a denominator, or with 0, a ratio is undefined. Averages are
+// Statements may use these parameters: {starts:Array(Int64)} and {ends:Array(Int64)} of the periods and {marks:Array(Int64)} with
+// both, in Unix milliseconds and sorted, {now:Int64} likewise, {zone:String}, the reporting zone, and {not_value:Array(String)}, the
+// events that are no value events.
+//
+// A period without a row counts 0 in value (unless empty says undefined) and in numerator; without a denominator, or with 0, a ratio is undefined. Averages are
 // therefore written as numerator and denominator, or as a sample. Beside these relations, statements may read the tables.
 package catalogue
 

@@ -17,6 +17,7 @@ type question struct {
 	filter   map[string]string
 	notValue []string
 	now      time.Time
+	zone     string
 	links    identityLinks
 	// rosterCuts are the instants at which memberships begin or end.
 	rosterCuts []int64
@@ -75,6 +76,7 @@ func (q question) params(sql string) map[string]any {
 	all := map[string]any{
 		"starts": starts, "ends": ends, "slots": slices.Compact(slots), "marks": slices.Compact(marks), "now": q.now.UnixMilli(),
 		"alias_from": q.links.from, "alias_to": q.links.to, "not_value": q.notValue,
+		"zone": q.zone,
 	}
 	for name, value := range q.filter {
 		all[name] = value

@@ -30,7 +30,7 @@ func (e Evaluator) fromTables(ctx context.Context, m journey.Metric, r journey.R
 	case s.Sample != "":
 		err = e.sample(ctx, m, q, cells)
 	case s.Value != "":
-		err = e.counted(ctx, s.Value, q, cells)
+		err = e.counted(ctx, *s, q, cells)
 	default:
 		err = e.ratio(ctx, m, q, cells)
 	}
@@ -44,7 +44,7 @@ func (e Evaluator) question(ctx context.Context, r journey.Request, periods []jo
 		return question{}, err
 	}
 	return question{
-		periods: periods, by: r.By, filter: r.Filter, notValue: e.Settings.NotValue, now: now,
+		periods: periods, by: r.By, filter: r.Filter, notValue: e.Settings.NotValue, now: now, zone: e.Settings.Calendar.Zone.String(),
 		links: identityLinks{identities.Merged, identities.Canonical}, rosterCuts: identities.RosterCuts,
 	}, nil
 }
@@ -156,12 +156,14 @@ func at(cells map[place]*cell, p place) *cell {
 	return cells[p]
 }
 
-// counted is for counts and sums: no row means 0, NULL means undefined.
-func (e Evaluator) counted(ctx context.Context, sql string, q question, cells map[place]*cell) error {
-	for _, c := range cells {
-		c.value = new(float64)
+// counted is for counts and sums: no row means 0, unless the metric says otherwise. NULL means undefined.
+func (e Evaluator) counted(ctx context.Context, s journey.MetricSQL, q question, cells map[place]*cell) error {
+	if s.Empty != "undefined" {
+		for _, c := range cells {
+			c.value = new(float64)
+		}
 	}
-	return e.rows(ctx, sql, q, func(p place, l line) error {
+	return e.rows(ctx, s.Value, q, func(p place, l line) error {
 		c := at(cells, p)
 		value, err := l.number("value")
 		if err != nil {
@@ -385,17 +387,11 @@ func (c *cell) bootstrap(m journey.Metric, p place, l line, values []float64) er
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(clusters))) {
 		groups = append(groups, byCluster[name])
 	}
-	low, high, ok := interval.Bootstrap(len(groups), seed(m, p), func(drawn []int) (float64, bool) {
-		var all []float64
-		for _, i := range drawn {
-			all = append(all, groups[i]...)
-		}
-		if m.SQL.Statistic == journey.StatisticMean {
-			mean, _, _, ok, _ := interval.Mean(all)
-			return mean, ok
-		}
-		return interval.Median(all)
-	})
+	statistic := interval.DrawnMedian(groups)
+	if m.SQL.Statistic == journey.StatisticMean {
+		statistic = interval.DrawnMean(groups)
+	}
+	low, high, ok := interval.Bootstrap(len(groups), seed(m, p), statistic)
 	if ok {
 		c.low, c.high = &low, &high
 	}

@@ -180,3 +180,22 @@ func TestSystemUsability(t *testing.T) {
 		t.Error("an item of 0 was accepted")
 	}
 }
+
+// A draw's statistics are those of the values written out.
+func TestDrawnStatistics(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		groups := rapid.SliceOfN(rapid.SliceOfN(rapid.Float64Range(0, 10), 0, 5), 1, 6).Draw(rt, "groups")
+		drawn := rapid.SliceOfN(rapid.IntRange(0, len(groups)-1), 1, 8).Draw(rt, "drawn")
+		var all []float64
+		for _, i := range drawn {
+			all = append(all, groups[i]...)
+		}
+		median, ok := DrawnMedian(groups)(drawn)
+		wantMedian, wantOK := Median(all)
+		mean, _ := DrawnMean(groups)(drawn)
+		wantMean, _, _, _, _ := Mean(all)
+		if ok != wantOK || ok && (math.Abs(median-wantMedian) > 1e-12 || math.Abs(mean-wantMean) > 1e-9) {
+			rt.Fatalf("median %v, mean %v of %v; want %v, %v", median, mean, all, wantMedian, wantMean)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package interval
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -70,6 +71,65 @@ func Bootstrap(clusters int, seed uint64, statistic func(drawn []int) (float64, 
 	}
 	slices.Sort(values)
 	return stat.Quantile(0.025, stat.Empirical, values, nil), stat.Quantile(0.975, stat.Empirical, values, nil), true
+}
+
+// DrawnMean is the mean of the values in the groups drawn, for Bootstrap.
+func DrawnMean(groups [][]float64) func(drawn []int) (float64, bool) {
+	sums := make([]float64, len(groups))
+	for i, group := range groups {
+		for _, v := range group {
+			sums[i] += v
+		}
+	}
+	return func(drawn []int) (float64, bool) {
+		sum, n := 0.0, 0
+		for _, i := range drawn {
+			sum += sums[i]
+			n += len(groups[i])
+		}
+		return sum / float64(n), n > 0
+	}
+}
+
+// DrawnMedian is the median of the values in the groups drawn, for Bootstrap. It sorts once, so that each draw only walks
+// along the values with the number of times that their group was drawn.
+func DrawnMedian(groups [][]float64) func(drawn []int) (float64, bool) {
+	type member struct {
+		value float64
+		group int
+	}
+	var all []member
+	for i, group := range groups {
+		for _, v := range group {
+			all = append(all, member{v, i})
+		}
+	}
+	slices.SortFunc(all, func(a, b member) int { return cmp.Compare(a.value, b.value) })
+	times := make([]int, len(groups))
+	return func(drawn []int) (float64, bool) {
+		clear(times)
+		n := 0
+		for _, i := range drawn {
+			times[i]++
+			n += len(groups[i])
+		}
+		if n == 0 {
+			return 0, false
+		}
+		lower, upper := (n-1)/2, n/2 // the middle positions; one and the same when n is odd
+		sum, passed := 0.0, 0
+		for _, m := range all {
+			from, to := passed, passed+times[m.group]
+			if from <= lower && lower < to {
+				sum += m.value
+			}
+			if from <= upper && upper < to {
+				return (sum + m.value) / 2, true
+			}
+			passed = to
+		}
+		return 0, false
+	}
 }
 
 // SystemUsability is the System Usability Scale score 0..100 of one answer to its ten items, each 1..5: 2.5 times the

@@ -27,6 +27,9 @@ func (r *reader) test(n *node, fileSettings journey.Settings) Case {
 		if alias.Source == "" {
 			alias.Source = DefaultSource
 		}
+		if alias.At.IsZero() {
+			alias.At = time.Unix(0, 0).UTC()
+		}
 		if !alias.At.After(c.Now) {
 			c.Input.Aliases = append(c.Input.Aliases, alias)
 		}
@@ -44,20 +47,16 @@ func (r *reader) test(n *node, fileSettings journey.Settings) Case {
 	return c
 }
 
-func (r *reader) roster(list *node) []Member {
-	var out []Member
+func (r *reader) roster(list *node) []Team {
+	var out []Team
 	for _, n := range r.list(list, "roster") {
 		r.keys(n, "team", "members", "from", "to", "voluntary", "persona")
-		m := Member{Team: r.required(n, "team"), From: r.time(n, "from"), To: r.time(n, "to"),
+		t := Team{Name: r.required(n, "team"), Members: r.texts(n, "members"), From: r.time(n, "from"), To: r.time(n, "to"),
 			Voluntary: r.bool(n, "voluntary", true), Persona: r.text(n, "persona")}
-		if !m.From.IsZero() && !m.To.IsZero() && !m.From.Before(m.To) {
+		if !t.From.IsZero() && !t.To.IsZero() && !t.From.Before(t.To) {
 			r.fail(n, "from %s is not before to %s", r.text(n, "from"), r.text(n, "to"))
 		}
-		out = append(out, m)
-		for _, member := range r.texts(n, "members") {
-			m.Actor = member
-			out = append(out, m)
-		}
+		out = append(out, t)
 	}
 	return out
 }

@@ -29,15 +29,15 @@ type Input struct {
 	Events []schema.Event
 	// Aliases are those delivered by now.
 	Aliases []schema.Alias
-	Roster  []Member
+	Roster  []Team
 	// Objectives are what the SLO engine is to say; they take no part in ingestion.
 	Objectives []journey.ObjectiveFigure
 }
 
-// Member is an entry of the roster in the sender's words. Actor is empty in the row that speaks of the team itself: each
-// team of a roster has one per entry.
-type Member struct {
-	Team, Actor string
+// Team is an entry of the roster in the sender's words.
+type Team struct {
+	Name    string
+	Members []string
 	// From and To bound the validity, half-open; the zero time means open.
 	From, To  time.Time
 	Voluntary bool
