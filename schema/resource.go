@@ -120,7 +120,7 @@ type Resource struct {
 	TeamSource string `json:"team_source,omitempty"`
 	// Labels are the labels and annotations that the collector was told to keep.
 	Labels map[string]string `json:"labels,omitempty"`
-	// Attributes are facts by kind, e.g. provider, zone, storage_class, hard.pods.
+	// Attributes are facts by kind, e.g. provider, zone, storage_class, storage_bytes, hard.pods.
 	Attributes map[string]string `json:"attributes,omitempty"`
 }
 
@@ -140,7 +140,7 @@ type ResourceChange struct {
 	Reason string `json:"reason,omitempty"`
 	// DurationMS is what Change says, in milliseconds; nil: not measured.
 	DurationMS *float64 `json:"duration_ms,omitempty"`
-	// Value is what Change says; else the bytes that a claim asks for. Nil: none.
+	// Value is what Change says; nil: none.
 	Value *float64 `json:"value,omitempty"`
 }
 
