@@ -38,7 +38,7 @@ type Metric struct {
 // MetricSQL holds the statements of a metric. Either Numerator and Denominator, or Value, or Sample is given. Each
 // statement reads the relations that journey/catalogue documents and returns one row per (period, dim).
 type MetricSQL struct {
-	// Numerator and Denominator return (period, dim, value).
+	// Numerator and Denominator return (period, dim, value), and Numerator also n where Denominator is not the sample size.
 	Numerator   string `yaml:"numerator,omitempty" json:"numerator,omitempty"`
 	Denominator string `yaml:"denominator,omitempty" json:"denominator,omitempty"`
 	// Value returns (period, dim, value) and, where the sample is another number than the value, n.

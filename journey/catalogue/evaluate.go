@@ -117,8 +117,10 @@ type cell struct {
 	value, numerator, denominator *float64
 	low, high                     *float64
 	coverage                      *float64
-	n                             int
-	withheld                      string
+	// sampled is n where a ratio's numerator gives it, since the denominator is no sample.
+	sampled  *float64
+	n        int
+	withheld string
 }
 
 // cells computes the figures of all periods.

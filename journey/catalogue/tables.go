@@ -203,6 +203,9 @@ func (e Evaluator) ratio(ctx context.Context, m journey.Metric, q question, cell
 			c.denominator = new(float64)
 		}
 		c.n = int(math.Round(*c.denominator))
+		if c.sampled != nil {
+			c.n = int(*c.sampled)
+		}
 		if *c.denominator == 0 {
 			continue
 		}
@@ -230,6 +233,9 @@ func (e Evaluator) parts(ctx context.Context, m journey.Metric, q question, cell
 	err := e.rows(ctx, m.SQL.Numerator, q, func(p place, l line) error {
 		v, err := l.number("value")
 		at(cells, p).numerator = v
+		if _, ok := l.column("n"); ok && err == nil {
+			at(cells, p).sampled, err = l.number("n")
+		}
 		return err
 	})
 	if err != nil {

@@ -64,13 +64,12 @@ var batches = func(in metrictest.Input) []schema.Batch {
 }
 
 func newRunner(t testing.TB) metrictest.Runner {
-	db := warehousetest.Open(t)
 	metrics, err := catalogue.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return metrictest.Runner{
-		Environment: &environment{DB: db},
+		Environments: []metrictest.Environment{&environment{DB: warehousetest.Open(t)}, &environment{DB: warehousetest.Open(t)}},
 		Evaluate: func(ctx context.Context, c metrictest.Case, query journey.QueryFunc, r journey.Request) ([]journey.Value, error) {
 			e := catalogue.Evaluator{Query: query, Settings: c.Settings, Metrics: metrics, Now: func() time.Time { return c.Now },
 				Objectives: func(context.Context, journey.Period, time.Time) ([]journey.ObjectiveFigure, error) {

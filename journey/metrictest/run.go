@@ -10,6 +10,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/kubevalue/kubevalue/journey"
 	"github.com/kubevalue/kubevalue/journey/analysis"
@@ -42,8 +44,9 @@ const (
 
 // Runner runs files of cases.
 type Runner struct {
-	Environment Environment
-	Evaluate    EvaluateFunc
+	// Environments are one or more that know nothing of each other; as many cases run at once.
+	Environments []Environment
+	Evaluate     EvaluateFunc
 }
 
 // Files runs all cases of the files and writes what failed, and a summary, to out. All files are parsed first: a malformed
@@ -68,12 +71,12 @@ func (r Runner) Files(ctx context.Context, paths []string, out io.Writer) (Exit,
 	if malformed {
 		return ExitMalformed, nil
 	}
+	results, err := r.all(ctx, cases)
+	if err != nil {
+		return ExitFailed, err
+	}
 	failed := 0
-	for _, c := range cases {
-		failures, err := r.Case(ctx, c)
-		if err != nil {
-			return ExitFailed, err
-		}
+	for _, failures := range results {
 		if len(failures) > 0 {
 			failed++
 		}
@@ -83,11 +86,34 @@ func (r Runner) Files(ctx context.Context, paths []string, out io.Writer) (Exit,
 			}
 		}
 	}
-	_, err := fmt.Fprintf(out, "%d of %d tests passed\n", len(cases)-failed, len(cases))
+	_, err = fmt.Fprintf(out, "%d of %d tests passed\n", len(cases)-failed, len(cases))
 	if failed > 0 {
 		return ExitFailed, err
 	}
 	return ExitPassed, err
+}
+
+// all runs the cases on all environments and returns their failures in the order of the cases.
+func (r Runner) all(ctx context.Context, cases []Case) ([][]Failure, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	results := make([][]Failure, len(cases))
+	var next atomic.Int64
+	var working sync.WaitGroup
+	for _, environment := range r.Environments {
+		working.Go(func() {
+			for i := next.Add(1) - 1; int(i) < len(cases) && ctx.Err() == nil; i = next.Add(1) - 1 {
+				failures, err := r.Case(ctx, environment, cases[i])
+				if err != nil {
+					cancel(err)
+					return
+				}
+				results[i] = failures
+			}
+		})
+	}
+	working.Wait()
+	return results, context.Cause(ctx)
 }
 
 // Failure is one expectation that was not met.
@@ -108,17 +134,18 @@ func (f Failure) String() string {
 
 func indent(s string) string { return strings.ReplaceAll(s, "\n", "\n            ") }
 
-// Case ingests one case and asks its questions. The error is about the environment: it could not be reset or fed.
-func (r Runner) Case(ctx context.Context, c Case) ([]Failure, error) {
-	if err := r.Environment.Reset(ctx); err != nil {
+// Case ingests one case in an environment and asks its questions. The error is about the environment: it could not be reset or fed.
+func (r Runner) Case(ctx context.Context, environment Environment, c Case) ([]Failure, error) {
+	if err := environment.Reset(ctx); err != nil {
 		return nil, fmt.Errorf("%s: reset the environment: %w", c.Name, err)
 	}
-	if err := r.Environment.Ingest(ctx, c); err != nil {
+	if err := environment.Ingest(ctx, c); err != nil {
 		return nil, fmt.Errorf("%s: ingest: %w", c.Name, err)
 	}
+	query := remember(environment.Query)
 	var failures []Failure
 	for _, e := range c.Expect {
-		if f, ok := r.ask(ctx, c, e); !ok {
+		if f, ok := r.ask(ctx, c, e, query); !ok {
 			f.Case, f.Expectation = c, e
 			failures = append(failures, f)
 		}
@@ -126,8 +153,8 @@ func (r Runner) Case(ctx context.Context, c Case) ([]Failure, error) {
 	return failures, nil
 }
 
-func (r Runner) ask(ctx context.Context, c Case, e Expectation) (Failure, bool) {
-	result, err := r.answer(ctx, c, e)
+func (r Runner) ask(ctx context.Context, c Case, e Expectation, query journey.QueryFunc) (Failure, bool) {
+	result, err := r.answer(ctx, c, e, query)
 	switch {
 	case e.Error != "" && err == nil:
 		return Failure{Difference: "not refused", Expected: fmt.Sprintf("error: %q", e.Error), Got: formatResult(result)}, false
@@ -148,9 +175,9 @@ func (r Runner) ask(ctx context.Context, c Case, e Expectation) (Failure, bool) 
 	return Failure{Difference: difference, Expected: formatExpected(e), Got: formatResult(result)}, difference == ""
 }
 
-func (r Runner) answer(ctx context.Context, c Case, e Expectation) (analysis.Result, error) {
+func (r Runner) answer(ctx context.Context, c Case, e Expectation, query journey.QueryFunc) (analysis.Result, error) {
 	if e.Analysis != "" {
-		source := analysis.Source{Query: r.Environment.Query, Calendar: c.Settings.Calendar, Now: c.Now, NotValue: c.Settings.NotValue}
+		source := analysis.Source{Query: query, Calendar: c.Settings.Calendar, Now: c.Now, NotValue: c.Settings.NotValue}
 		return analysis.Run(ctx, source, e.Analysis, e.Args)
 	}
 	request, err := e.request(c.Settings.Calendar)
@@ -160,7 +187,7 @@ func (r Runner) answer(ctx context.Context, c Case, e Expectation) (analysis.Res
 	if r.Evaluate == nil {
 		return analysis.Result{}, errors.New("no catalogue is at hand")
 	}
-	values, err := r.Evaluate(ctx, c, r.Environment.Query, request)
+	values, err := r.Evaluate(ctx, c, query, request)
 	if err != nil {
 		return analysis.Result{}, err
 	}
