@@ -108,3 +108,6 @@ func npmPackage() string {
 	}
 	return "@chdb/lib-" + runtime.GOOS + "-" + arch + libc
 }
+
+// Version is the version of libchdb that [Install] fetches, for example 26.7.3-stable.1.
+func Version() string { return libraryVersion }
