@@ -19,7 +19,7 @@ func TestABodyIsReadWhole(t *testing.T) {
 	for _, size := range []int{0, 1, 16<<10 - 1, 16 << 10, 16<<10 + 1, 1 << 20} {
 		for _, announced := range []bool{true, false} {
 			content := bytes.Repeat([]byte("x"), size)
-			r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(content))
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(content))
 			if !announced {
 				r.ContentLength = -1
 			}
@@ -43,7 +43,7 @@ func TestABodyIsReadWhole(t *testing.T) {
 func TestBodiesShareTheirMemory(t *testing.T) {
 	memory := NewBodyMemory(1 << 20)
 	request := func(size int) *http.Request {
-		r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(make([]byte, size)))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(make([]byte, size)))
 		r.ContentLength = -1
 		return r
 	}
@@ -73,7 +73,7 @@ func TestABombCostsNoMoreThanTheLimit(t *testing.T) {
 		_, _ = z.Write(zeros)
 	}
 	_ = z.Close()
-	r := httptest.NewRequest(http.MethodPost, "/", &packed)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", &packed)
 	r.Header.Set("Content-Encoding", "gzip")
 	memory := NewBodyMemory(64 << 20)
 	_, _, err := ReadBody(httptest.NewRecorder(), r, smallLimits, memory)
@@ -103,7 +103,7 @@ func answer(t *testing.T, write func(conn net.Conn)) (status int) {
 		}
 	}))
 	defer server.Close()
-	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestBearerToken(t *testing.T) {
 	for header, want := range map[string]string{
 		"Bearer abc": "abc", "bearer  abc ": "abc", "Basic abc": "", "Bearer": "", "": "", "abc": "",
 	} {
-		r := httptest.NewRequest(http.MethodPost, "/", nil)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
 		r.Header.Set("Authorization", header)
 		if got := BearerToken(r); got != want {
 			t.Errorf("%q: token %q, want %q", header, got, want)

@@ -78,7 +78,7 @@ func newHandler(t *testing.T, sink collectors.Sink, change func(*Config)) *Handl
 }
 
 func post(h http.Handler, path, token string, body []byte, header ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodPost, path, bytes.NewReader(body))
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, path, bytes.NewReader(body))
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
@@ -189,7 +189,7 @@ func TestRefusalsStoreNothing(t *testing.T) {
 
 func TestOnlyPostIsTaken(t *testing.T) {
 	w := httptest.NewRecorder()
-	newHandler(t, &memorySink{}, nil).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/audit/prod-1", nil))
+	newHandler(t, &memorySink{}, nil).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/audit/prod-1", nil))
 	if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != http.MethodPost {
 		t.Errorf("status %d, Allow %q", w.Code, w.Header().Get("Allow"))
 	}

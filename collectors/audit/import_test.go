@@ -66,7 +66,8 @@ const gkeCreate = `{"insertId":"g1","logName":"projects/p/logs/cloudaudit.google
  "resourceName":"apps/v1/namespaces/shop/deployments/web","authenticationInfo":{"principalEmail":"ann@example.org"},
  "requestMetadata":{"callerIp":"203.0.113.10"},"request":{"@type":"apps.k8s.io/v1.Deployment"},"status":{"code":0}}}`
 
-func flat(document string) string { return strings.ReplaceAll(document, "\n", " ") }
+// gkeLine is the entry on a line of its own.
+var gkeLine = strings.ReplaceAll(gkeCreate, "\n", " ")
 
 func TestImportReadsAllForms(t *testing.T) {
 	message := func(id string) string { return quote(line(id, "")) }
@@ -110,13 +111,13 @@ func TestImportReadsAllForms(t *testing.T) {
 			`{"records":[{"category":"kube-audit","properties":{"log":` + message("a") + `}},{"category":"kube-audit","properties":` + quote(`{"log":`+line("b", "")+`}`) + `}]}`,
 			"a b", nil,
 		},
-		"Cloud Logging by lines": {FormatGKE, flat(gkeCreate) + "\n" + strings.Replace(flat(gkeCreate), "g1", "g2", 1), "g1 g2", nil},
+		"Cloud Logging by lines": {FormatGKE, gkeLine + "\n" + strings.Replace(gkeLine, "g1", "g2", 1), "g1 g2", nil},
 		"what gcloud prints": {
 			FormatGKE, "[\n  " + gkeCreate + ",\n  {\n" + strings.Replace(gkeCreate, "g1", "g2", 1)[1:] + "\n]\n", "g1 g2", nil,
 		},
-		"an array on a line": {FormatGKE, "[" + flat(gkeCreate) + "," + flat(gkeCreate) + "]", "g1 g1", nil},
+		"an array on a line": {FormatGKE, "[" + gkeLine + "," + gkeLine + "]", "g1 g1", nil},
 		"GKE's other services": {
-			FormatGKE, strings.Replace(flat(gkeCreate), `"serviceName":"k8s.io"`, `"serviceName":"container.googleapis.com"`, 1), "", map[LeftOut]int{LeftOutOtherLogEntry: 1},
+			FormatGKE, strings.Replace(gkeLine, `"serviceName":"k8s.io"`, `"serviceName":"container.googleapis.com"`, 1), "", map[LeftOut]int{LeftOutOtherLogEntry: 1},
 		},
 	} {
 		for _, format := range []Format{c.format, FormatAuto} {
@@ -139,7 +140,7 @@ func TestImportReadsAllForms(t *testing.T) {
 }
 
 func TestAnotherFormatIsLeftOut(t *testing.T) {
-	events, summary, err := importText(t, flat(gkeCreate)+"\n"+line("a", ""), func(cfg *ImportConfig) { cfg.Format = FormatAKS })
+	events, summary, err := importText(t, gkeLine+"\n"+line("a", ""), func(cfg *ImportConfig) { cfg.Format = FormatAKS })
 	if err != nil || len(events) != 0 || summary.LeftOut[LeftOutOtherLogEntry] != 2 {
 		t.Errorf("%d events, summary %+v, error %v", len(events), summary, err)
 	}
@@ -148,7 +149,7 @@ func TestAnotherFormatIsLeftOut(t *testing.T) {
 func TestWrappersNameTheCluster(t *testing.T) {
 	aks := `{"category":"kube-audit","resourceId":"/SUBSCRIPTIONS/S/MANAGEDCLUSTERS/AKS-1","properties":{"log":` + quote(line("a", "")) + `}}`
 	eks := `{"messageType":"DATA_MESSAGE","logGroup":"/aws/eks/eks-1/cluster","logStream":"kube-apiserver-audit-f00","logEvents":[{"message":` + quote(line("a", "")) + `}]}`
-	for text, want := range map[string]string{flat(gkeCreate): "gke-1", aks: "aks-1", eks: "eks-1"} {
+	for text, want := range map[string]string{gkeLine: "gke-1", aks: "aks-1", eks: "eks-1"} {
 		events, _, err := importText(t, text, func(cfg *ImportConfig) { cfg.Cluster = "" })
 		if err != nil || len(events) != 1 || events[0].Cluster != want || events[0].Source != "audit/"+want {
 			t.Errorf("%s: events %+v, error %v", want, events, err)

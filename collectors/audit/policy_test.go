@@ -13,8 +13,8 @@ import (
 
 // request is what the apiserver matches against the rules of a policy.
 type request struct {
-	verb, group, resource, namespace string
-	userGroups                       []string
+	verb, group, resource string
+	userGroups            []string
 }
 
 // level is what kube-apiserver does with a request (k8s.io/apiserver/pkg/audit/policy): the first rule that matches.

@@ -121,8 +121,7 @@ func (u *unwrapper) text(text []byte, cluster string) error {
 		APIVersion string `json:"apiVersion"`
 		wireEvent
 	}
-	cursor := collectors.NewJSONCursor(text)
-	if cursor.Decode(&inner) != nil || cursor.End() != nil {
+	if !fits(text, &inner) {
 		u.leave(LeftOutMalformed)
 		return nil
 	}
@@ -182,13 +181,19 @@ func (u *unwrapper) aks(r *record) error {
 	var properties struct {
 		Log sonic.NoCopyRawMessage `json:"log"`
 	}
-	if sonic.ConfigDefault.Unmarshal(inside(r.Properties), &properties) != nil || len(properties.Log) == 0 {
+	if !fits(inside(r.Properties), &properties) || len(properties.Log) == 0 {
 		u.leave(LeftOutMalformed)
 		return nil
 	}
 	// The resource's path ends with its name, in capitals in some exports: Azure's names have no case.
 	parts := strings.Split(strings.ToLower(r.ResourceID), "/")
 	return u.text(inside(properties.Log), parts[len(parts)-1])
+}
+
+// fits decodes a document; false: it is no JSON, or a member has another type.
+func fits(document []byte, v any) bool {
+	cursor := collectors.NewJSONCursor(document)
+	return cursor.Decode(v) == nil && cursor.End() == nil
 }
 
 // inside is the JSON within a JSON string, or the value itself when it is none.

@@ -136,7 +136,7 @@ func TestCloudEventsRefusals(t *testing.T) {
 }
 
 func TestTheHandshakeOfAWebhook(t *testing.T) {
-	r := httptest.NewRequest(http.MethodOptions, "/", nil)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodOptions, "/", nil)
 	r.Header.Set("WebHook-Request-Origin", "eventgrid.example")
 	r.Header.Set("WebHook-Request-Callback", "http://127.0.0.1:1/")
 	w := httptest.NewRecorder()

@@ -150,7 +150,7 @@ func TestFaultsOfAMapping(t *testing.T) {
 		text    string
 		want    string
 	}{
-		"unknown field":  {map[string]string{"nmae": "a"}, "a\n", `column mapping "nmae"="a": want a column, and one of the fields id, time, name,`},
+		"unknown field":  {map[string]string{"namee": "a"}, "a\n", `column mapping "namee"="a": want a column, and one of the fields id, time, name,`},
 		"no column":      {map[string]string{"name": ""}, "a\n", `column mapping "name"="": want a column`},
 		"missing column": {map[string]string{"name": "b"}, "a,c\n", `import events.csv: column mapping "name"="b": the file has no such column, it has a, c`},
 		"empty file":     {nil, "", "import events.csv: the file is empty"},

@@ -126,7 +126,7 @@ func TestMalformedEventsAreNamedAndTheOthersKept(t *testing.T) {
 		`{"name":"a","attributes":{"n":1}}`,
 		`{"name":"a","groups":"developers"}`,
 		`{"name":"a","duration_ms":"12"}`,
-		`{"name":"a","nmae":"b"}`,
+		`{"name":"a","namee":"b"}`,
 		`{"name":"a","ann@example.org":"b"}`,
 		`{"name":"a"`,
 		`{"name":"a"} {"name":"b"}`,
@@ -153,7 +153,7 @@ func TestMalformedEventsAreNamedAndTheOthersKept(t *testing.T) {
 		{4, "attributes: want an object whose values are strings"},
 		{5, "groups: want a list of strings"},
 		{6, "duration_ms: want a number"},
-		{7, "unknown field nmae: see GET /v1/events/schema; further facts belong into attributes"},
+		{7, "unknown field namee: see GET /v1/events/schema; further facts belong into attributes"},
 		{8, "unknown field: see GET /v1/events/schema; further facts belong into attributes"},
 		{9, "invalid JSON at byte 11: want a value, nested less than 4096 deep"},
 		{10, "invalid JSON at byte 13: want the end"},
@@ -281,7 +281,7 @@ func TestRefusalsStoreNothing(t *testing.T) {
 
 func TestOnlyPostIsTaken(t *testing.T) {
 	w := httptest.NewRecorder()
-	newReceiver(t, &memorySink{}, nil).Native().ServeHTTP(w, httptest.NewRequest(http.MethodPut, "/v1/events", nil))
+	newReceiver(t, &memorySink{}, nil).Native().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/v1/events", nil))
 	if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != http.MethodPost {
 		t.Errorf("status %d, Allow %q", w.Code, w.Header().Get("Allow"))
 	}
@@ -290,7 +290,7 @@ func TestOnlyPostIsTaken(t *testing.T) {
 func TestTheSchemaSaysWhatIsTaken(t *testing.T) {
 	const golden = "testdata/event.schema.json"
 	w := httptest.NewRecorder()
-	newReceiver(t, &memorySink{}, nil).Schema().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/events/schema", nil))
+	newReceiver(t, &memorySink{}, nil).Schema().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/events/schema", nil))
 	if *update {
 		if err := os.WriteFile(golden, w.Body.Bytes(), 0o600); err != nil {
 			t.Fatal(err)

@@ -196,7 +196,7 @@ func (f *foreign) posthogBody(cursor *collectors.JSONCursor, document []byte, ke
 			return err
 		}
 		var e posthogEvent
-		if raw[0] != '{' || sonic.ConfigDefault.Unmarshal(raw, &e) != nil {
+		if !isObject(raw, &e) {
 			f.malformed(raw, invalid("want an object with PostHog's members and types"))
 			return nil
 		}

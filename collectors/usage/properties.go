@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bytedance/sonic"
+
 	"github.com/kubevalue/kubevalue/collectors"
 	"github.com/kubevalue/kubevalue/schema"
 )
@@ -136,6 +138,11 @@ func fillAttribute(e *schema.Event, key, text string) {
 		e.Attributes = make(map[string]string)
 	}
 	e.Attributes[key] = text
+}
+
+// isObject decodes a JSON object; false: it is something else, or a member has another type.
+func isObject(raw []byte, v any) bool {
+	return raw[0] == '{' && sonic.ConfigDefault.Unmarshal(raw, v) == nil
 }
 
 // textOf is the text of a JSON string or number; empty: it is neither.

@@ -131,7 +131,7 @@ func (f *foreign) segmentCall(cursor *collectors.JSONCursor, call, sentAt string
 		return err
 	}
 	var m segmentMessage
-	if raw[0] != '{' || sonic.ConfigDefault.Unmarshal(raw, &m) != nil {
+	if !isObject(raw, &m) {
 		f.malformed(raw, invalid("want an object with Segment's members and types"))
 		return nil
 	}

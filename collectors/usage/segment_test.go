@@ -176,7 +176,7 @@ func TestSegmentKeys(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			sink := &memorySink{}
-			r := httptest.NewRequest(http.MethodPost, "/v1/track", strings.NewReader(strings.Replace(body, "KEY", c.key, 1)))
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/track", strings.NewReader(strings.Replace(body, "KEY", c.key, 1)))
 			c.header(r)
 			w := httptest.NewRecorder()
 			newReceiver(t, sink, nil).Segment().ServeHTTP(w, r)

@@ -94,7 +94,7 @@ func newReceiver(t testing.TB, sink collectors.Sink, change func(*Config)) *Rece
 
 // send posts a body with a bearer token and further headers, given as name and value in turn.
 func send(h http.Handler, path, token string, body []byte, header ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodPost, path, bytes.NewReader(body))
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, path, bytes.NewReader(body))
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
