@@ -69,7 +69,8 @@ func newRunner(t testing.TB) metrictest.Runner {
 		t.Fatal(err)
 	}
 	return metrictest.Runner{
-		Environments: []metrictest.Environment{&environment{DB: warehousetest.Open(t)}, &environment{DB: warehousetest.Open(t)}},
+		Environment: &environment{DB: warehousetest.Open(t)},
+		Beside:      []metrictest.Environment{&environment{DB: warehousetest.Open(t)}},
 		Evaluate: func(ctx context.Context, c metrictest.Case, query journey.QueryFunc, r journey.Request) ([]journey.Value, error) {
 			e := catalogue.Evaluator{Query: query, Settings: c.Settings, Metrics: metrics, Now: func() time.Time { return c.Now },
 				Objectives: func(context.Context, journey.Period, time.Time) ([]journey.ObjectiveFigure, error) {

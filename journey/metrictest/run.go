@@ -44,9 +44,10 @@ const (
 
 // Runner runs files of cases.
 type Runner struct {
-	// Environments are one or more that know nothing of each other; as many cases run at once.
-	Environments []Environment
-	Evaluate     EvaluateFunc
+	Environment Environment
+	// Beside are further environments that know nothing of the first one or each other: as many more cases run at once.
+	Beside   []Environment
+	Evaluate EvaluateFunc
 }
 
 // Files runs all cases of the files and writes what failed, and a summary, to out. All files are parsed first: a malformed
@@ -100,7 +101,7 @@ func (r Runner) all(ctx context.Context, cases []Case) ([][]Failure, error) {
 	results := make([][]Failure, len(cases))
 	var next atomic.Int64
 	var working sync.WaitGroup
-	for _, environment := range r.Environments {
+	for _, environment := range append([]Environment{r.Environment}, r.Beside...) {
 		working.Go(func() {
 			for i := next.Add(1) - 1; int(i) < len(cases) && ctx.Err() == nil; i = next.Add(1) - 1 {
 				failures, err := r.Case(ctx, environment, cases[i])
