@@ -3,17 +3,23 @@ package pipeline
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/kubevalue/kubevalue/collectors"
 	"github.com/kubevalue/kubevalue/pipeline/identity"
 	"github.com/kubevalue/kubevalue/schema"
 )
 
-// Store is what the pipeline needs of the warehouse. Inserts with a token land once, however often they are repeated with the same rows.
+// Store is what the pipeline needs of the warehouse. Inserts with a token land once, however often they are repeated with
+// the same rows. An error that has a method Permanent() bool that returns true says that these rows can never be stored;
+// any other is worth another try.
 type Store interface {
 	identity.Store
 	InsertEvents(ctx context.Context, token string, rows []schema.StoredEvent) error
@@ -22,6 +28,8 @@ type Store interface {
 	InsertSlices(ctx context.Context, token string, rows []schema.Slice) error
 	InsertIncidents(ctx context.Context, token string, rows []schema.Incident) error
 	InsertQuarantine(ctx context.Context, rows []schema.Quarantined) error
+	// Query reads; replicas find out with it what another one that died has left half done.
+	Query(ctx context.Context, sql string, params map[string]any) (schema.Result, error)
 }
 
 // DedupWindow is how long an event is known by its id: a copy that is received later than that is a new event.
@@ -33,189 +41,306 @@ type ProcessorConfig struct {
 	Identity *identity.Resolver
 	// Attributes are the keys of event attributes that are kept; the others are dropped.
 	Attributes []string
+	// Lateness is how long before its receipt an event may have happened, unless its batch is Backfill; 0: any time.
+	Lateness time.Duration
+	// ClockSkew is by how much a sender's clock may be ahead before its events are marked as clamped.
+	ClockSkew time.Duration
+	// Now is the clock; nil: the system's.
+	Now func() time.Time
 }
 
-// Processor is the inner part of the drainer: it takes batches as they were received, and leaves each event in the tables once. It keeps
-// nothing between two batches, so that a batch can be repeated after a crash at any moment.
-type Processor struct{ cfg ProcessorConfig }
+// Processor is the inner part of the drainer: it takes batches as they were received, and leaves each event in the tables
+// once. It keeps nothing between two batches, so that a batch can be repeated after a crash at any moment.
+type Processor struct {
+	cfg  ProcessorConfig
+	keep map[string]bool
+}
 
 // NewProcessor makes a Processor.
-func NewProcessor(cfg ProcessorConfig) *Processor { return &Processor{cfg: cfg} }
+func NewProcessor(cfg ProcessorConfig) *Processor {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	keep := make(map[string]bool, len(cfg.Attributes))
+	for _, k := range cfg.Attributes {
+		keep[k] = true
+	}
+	return &Processor{cfg: cfg, keep: keep}
+}
 
 // Outcome counts what became of a batch.
 type Outcome struct {
 	// Events were stored, Duplicates dropped: they, or a copy, are in the tables already.
 	Events, Duplicates         int
 	Slices, Aliases, Incidents int
+	// Quarantined can never be stored.
+	Quarantined int
 }
 
-// Process stores a batch under a token that is its own for ever: repeated with the same token and the same records, it changes nothing.
-// Of several copies of an event the one received first is stored. Aliases come first, so that nobody sees their events apart.
+// Process stores a batch under a token that is its own for ever: repeated with the same token and the same records, it
+// changes nothing. Of several copies of an event the one received first is stored. A batch with records that can never be
+// stored is refused with a *collectors.BatchError before anything is; what only the warehouse finds out goes to quarantine.
 func (p *Processor) Process(ctx context.Context, token string, b schema.Batch) (Outcome, error) {
-	var out Outcome
-	if len(b.Aliases) > 0 {
-		if err := p.cfg.Identity.Merge(ctx, b.Aliases); err != nil {
+	now := p.cfg.Now()
+	if bad := append(check(&b), checkTimes(&b, p.cfg.Lateness, now)...); len(bad) > 0 {
+		return Outcome{}, &collectors.BatchError{Records: bad}
+	}
+	var r run
+	r.reset()
+	p.add(&r, staged{batch: uuid.NewSHA1(uuid.NameSpaceOID, []byte(token)), at: now}, &b)
+	return p.insert(ctx, token, &r, func(side) (*schema.Event, error) { return nil, errors.New("the batch is gone") })
+}
+
+// insert makes one attempt to store a run; repeated with the same token and the same run, it goes on where it failed.
+// again finds the event of a row, for the quarantine.
+func (p *Processor) insert(ctx context.Context, token string, r *run, again func(side) (*schema.Event, error)) (Outcome, error) {
+	out := Outcome{Duplicates: r.copies, Slices: len(r.slices), Aliases: len(r.aliases), Incidents: len(r.incidents)}
+	// Aliases come first, so that nobody sees their events apart.
+	if len(r.aliases) > 0 {
+		if err := p.cfg.Identity.Merge(ctx, r.aliases); err != nil {
 			return out, err
 		}
-		out.Aliases = len(b.Aliases)
 	}
-	if err := p.events(ctx, token, b.Events, &out); err != nil {
+	in := &inserter{p: p, run: r, token: token, again: again, bad: slices.Clone(r.bad)}
+	if err := in.events(ctx); err != nil {
 		return out, err
 	}
-	for _, part := range partitions(b.Slices, func(s schema.Slice) string { return month(s.Start) }) {
-		if err := p.cfg.Store.InsertSlices(ctx, token+"/slices/"+part.name, part.rows); err != nil {
+	if err := in.slices(ctx); err != nil {
+		return out, err
+	}
+	if err := insertAll(ctx, in, kindIncident, whole(token+"/incidents", r.incidents), p.cfg.Store.InsertIncidents); err != nil {
+		return out, err
+	}
+	if len(in.bad) > 0 {
+		if err := p.cfg.Store.InsertQuarantine(ctx, in.bad); err != nil {
 			return out, err
 		}
-		out.Slices += len(part.rows)
 	}
-	if len(b.Incidents) > 0 {
-		if err := p.cfg.Store.InsertIncidents(ctx, token+"/incidents", b.Incidents); err != nil {
-			return out, err
-		}
-		out.Incidents = len(b.Incidents)
-	}
+	out.Events, out.Duplicates, out.Quarantined = r.fresh-in.badEvents, r.copies+r.seen, len(in.bad)
 	return out, nil
 }
 
-// received is an event with its key.
-type received struct {
-	id uuid.UUID
-	schema.Event
+// inserter is one attempt.
+type inserter struct {
+	p         *Processor
+	run       *run
+	token     string
+	again     func(side) (*schema.Event, error)
+	bad       []schema.Quarantined
+	badEvents int
+	refused   map[uuid.UUID]bool
 }
 
-// events stores the events that are not known yet: look the ids up, insert the events, then their ids. A crash between the two leaves
-// events without ids, whose repetition carries the same token.
-func (p *Processor) events(ctx context.Context, token string, events []schema.Event, out *Outcome) error {
-	if len(events) == 0 {
+// events stores the events that are not known yet: look the ids up, insert the events, then their ids. A crash between the
+// two leaves events without ids, whose repetition carries the same token.
+func (in *inserter) events(ctx context.Context) error {
+	r := in.run
+	if len(r.rows) == 0 {
 		return nil
 	}
-	first := firstCopies(events)
-	ids, since := make([]uuid.UUID, len(first)), first[0].Received
-	for i, e := range first {
-		ids[i] = e.id
-		if e.Received.Before(since) {
-			since = e.Received
-		}
+	if err := in.forget(ctx); err != nil {
+		return err
 	}
-	seen, err := p.cfg.Store.SeenEventIDs(ctx, ids, since.Add(-DedupWindow))
+	actors, err := in.p.cfg.Identity.Resolve(ctx, r.names)
 	if err != nil {
 		return err
 	}
-	fresh := slices.DeleteFunc(first, func(e received) bool { _, known := seen[e.id]; return known })
-	out.Duplicates = len(events) - len(fresh)
-	if len(fresh) == 0 {
-		return nil
+	for i := range r.rows {
+		if name := r.side[i].name; name >= 0 {
+			r.rows[i].Actor = actors[name]
+		}
 	}
-	rows, err := p.identify(ctx, fresh)
+	for _, s := range stretches(len(r.rows), func(i int) int { return month(r.rows[i].Time) }) {
+		b := block[schema.StoredEvent]{
+			token: fmt.Sprintf("%s/events/%d", in.token, month(r.rows[s[0]].Time)), rows: r.rows[s[0]:s[1]],
+			at: func(i int) int { return int(r.side[s[0]+i].at) },
+		}
+		if err := insertAll(ctx, in, kindEvent, b, in.p.cfg.Store.InsertEvents); err != nil {
+			return err
+		}
+	}
+	return in.ids(ctx)
+}
+
+// forget drops the events that the warehouse knows.
+func (in *inserter) forget(ctx context.Context) error {
+	r := in.run
+	if r.asked == 0 {
+		r.arrange()
+	}
+	ids, since := make([]uuid.UUID, len(r.rows)), r.rows[0].Received
+	for i := range r.rows {
+		ids[i] = r.rows[i].ID
+		if r.rows[i].Received.Before(since) {
+			since = r.rows[i].Received
+		}
+	}
+	seen, err := in.p.cfg.Store.SeenEventIDs(ctx, ids, since.Add(-DedupWindow))
 	if err != nil {
 		return err
 	}
-	for _, part := range partitions(rows, func(r schema.StoredEvent) string { return month(r.Time) }) {
-		if err := p.cfg.Store.InsertEvents(ctx, token+"/events/"+part.name, part.rows); err != nil {
-			return err
-		}
+	r.drop(seen)
+	if r.asked++; r.asked == 1 {
+		r.fresh, r.seen = len(r.rows), len(ids)-len(r.rows)
 	}
-	for _, part := range partitions(fresh, func(e received) string { return e.Received.UTC().Format(time.DateOnly) }) {
-		ids, at := make([]uuid.UUID, len(part.rows)), make([]time.Time, len(part.rows))
-		for i, e := range part.rows {
-			ids[i], at[i] = e.id, e.Received
-		}
-		if err := p.cfg.Store.InsertEventIDs(ctx, token+"/ids/"+part.name, ids, at); err != nil {
-			return err
-		}
-	}
-	out.Events = len(fresh)
 	return nil
 }
 
-// firstCopies keeps, of events with one id, the one received first; ties as listed.
-func firstCopies(events []schema.Event) []received {
-	all := make([]received, 0, len(events))
-	at := make(map[uuid.UUID]int, len(events))
-	for _, e := range events {
-		id := schema.EventID(e.Source, e.ID)
-		if i, known := at[id]; known {
-			if e.Received.Before(all[i].Received) {
-				all[i].Event = e
-			}
+// ids notes the stored events as seen, in blocks of one day of receipt.
+func (in *inserter) ids(ctx context.Context) error {
+	r := in.run
+	days := map[string]int{}
+	var tokens []string
+	var ids [][]uuid.UUID
+	var at [][]time.Time
+	for i := range r.rows {
+		if in.refused[r.rows[i].ID] {
 			continue
 		}
-		at[id] = len(all)
-		all = append(all, received{id, e})
+		day := r.rows[i].Received.Format(time.DateOnly)
+		k, known := days[day]
+		if !known {
+			k = len(tokens)
+			days[day] = k
+			tokens, ids, at = append(tokens, in.token+"/ids/"+day), append(ids, nil), append(at, nil)
+		}
+		ids[k], at[k] = append(ids[k], r.rows[i].ID), append(at[k], r.rows[i].Received)
 	}
-	return all
-}
-
-// identify replaces names by surrogates.
-func (p *Processor) identify(ctx context.Context, events []received) ([]schema.StoredEvent, error) {
-	names := make([]string, len(events))
-	for i, e := range events {
-		names[i] = e.Actor
-	}
-	actors, err := p.cfg.Identity.Resolve(ctx, names)
-	if err != nil {
-		return nil, err
-	}
-	rows := make([]schema.StoredEvent, len(events))
-	for i, e := range events {
-		rows[i] = p.stored(e, actors[i])
-	}
-	return rows, nil
-}
-
-func (p *Processor) stored(e received, actor uint64) schema.StoredEvent {
-	row := schema.StoredEvent{
-		ID: e.id, Time: e.Time, Received: e.Received, Source: e.Source, Name: e.Name,
-		Actor: actor, ActorKind: p.cfg.Identity.Kind(e.Actor, e.Groups, e.ActorKind), ActorTeam: e.Team,
-		OwnerTeam: e.OwnerTeam, Persona: e.Persona, Cluster: e.Cluster, Namespace: e.Namespace, Resource: e.Resource, Object: e.Object,
-		Outcome: cmp.Or(e.Outcome, schema.OutcomeSuccess), Reason: e.Reason, DurationMS: e.DurationMS, Value: e.Value,
-	}
-	if row.ActorTeam != "" {
-		row.TeamSource = "event"
-	}
-	if row.Time.After(row.Received) {
-		row.Time, row.Clamped = row.Received, true
-	}
-	for _, key := range p.cfg.Attributes {
-		if v, ok := e.Attributes[key]; ok {
-			if row.Attributes == nil {
-				row.Attributes = map[string]string{}
-			}
-			row.Attributes[key] = v
+	for k := range tokens {
+		if err := in.p.cfg.Store.InsertEventIDs(ctx, tokens[k], ids[k], at[k]); err != nil {
+			return err
 		}
 	}
-	return row
+	return nil
 }
 
-// part is the rows of one partition of a table.
-type part[T any] struct {
-	name string
-	rows []T
-}
-
-// partitions splits rows by partition, in order of the names, so that a repetition makes the same blocks.
-func partitions[T any](rows []T, name func(T) string) []part[T] {
-	by := map[string]int{}
-	var parts []part[T]
-	for _, r := range rows {
-		n := name(r)
-		i, ok := by[n]
-		if !ok {
-			i = len(parts)
-			by[n] = i
-			parts = append(parts, part[T]{name: n})
+func (in *inserter) slices(ctx context.Context) error {
+	list := in.run.slices
+	slices.SortStableFunc(list, func(a, b schema.Slice) int { return cmp.Compare(month(a.Start), month(b.Start)) })
+	for _, s := range stretches(len(list), func(i int) int { return month(list[i].Start) }) {
+		b := whole(fmt.Sprintf("%s/slices/%d", in.token, month(list[s[0]].Start)), list[s[0]:s[1]])
+		if err := insertAll(ctx, in, kindSlice, b, in.p.cfg.Store.InsertSlices); err != nil {
+			return err
 		}
-		parts[i].rows = append(parts[i].rows, r)
 	}
-	slices.SortFunc(parts, func(a, b part[T]) int { return cmp.Compare(a.name, b.name) })
-	return parts
+	return nil
 }
 
-func month(t time.Time) string { return t.UTC().Format("200601") }
+// block is rows of one partition that are inserted under one token.
+type block[T any] struct {
+	token string
+	rows  []T
+	// at is the place of row i in the run: it does not change when rows before it are left out.
+	at func(i int) int
+}
 
-// permanent says that an error will not go away by trying again: the rows themselves are at fault.
+func whole[T any](token string, rows []T) block[T] {
+	return block[T]{token: token, rows: rows, at: func(i int) int { return i }}
+}
+
+// insertAll inserts a block. When the warehouse will never take it, the block is cut in half until the rows at fault are
+// found, and these go to quarantine. The halves are cut, and their tokens named, by places in the run, so that another
+// attempt cuts the same halves although it may have fewer rows.
+func insertAll[T any](ctx context.Context, in *inserter, kind string, b block[T], insert func(context.Context, string, []T) error) error {
+	if len(b.rows) == 0 {
+		return nil
+	}
+	err := insert(ctx, b.token, b.rows)
+	if !permanent(err) {
+		return err
+	}
+	low, high := b.at(0), b.at(len(b.rows)-1)
+	if low == high {
+		return in.refuse(kind, b.rows[0], low, err)
+	}
+	size := 1
+	for size < high+1 {
+		size *= 2
+	}
+	return halve(ctx, in, kind, cutBlock[T]{block: b, from: 0, to: size, refusal: err}, insert)
+}
+
+// cutBlock is a block whose rows lie at places in [from, to), a power of two apart, and were refused as a whole.
+type cutBlock[T any] struct {
+	block[T]
+	from, to int
+	refusal  error
+}
+
+func halve[T any](ctx context.Context, in *inserter, kind string, b cutBlock[T], insert func(context.Context, string, []T) error) error {
+	if b.to-b.from == 1 {
+		return in.refuse(kind, b.rows[0], b.from, b.refusal)
+	}
+	middle := (b.from + b.to) / 2
+	n := 0
+	for n < len(b.rows) && b.at(n) < middle {
+		n++
+	}
+	token := b.token
+	for _, half := range []cutBlock[T]{
+		{block: block[T]{rows: b.rows[:n], at: b.at}, from: b.from, to: middle},
+		{block: block[T]{rows: b.rows[n:], at: func(i int) int { return b.at(n + i) }}, from: middle, to: b.to},
+	} {
+		if len(half.rows) == 0 {
+			continue
+		}
+		half.token = token
+		err := insert(ctx, fmt.Sprintf("%s/%d-%d", token, half.from, half.to), half.rows)
+		if half.refusal = err; permanent(err) {
+			err = halve(ctx, in, kind, half, insert)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// permanent says whether the warehouse will never take these rows.
 func permanent(err error) bool {
 	var p interface{ Permanent() bool }
 	return errors.As(err, &p) && p.Permanent()
 }
 
+// refuse keeps a record that the warehouse will never take.
+func (in *inserter) refuse(kind string, row any, place int, why error) error {
+	source := ""
+	id := uuid.NewSHA1(uuid.NameSpaceOID, []byte(in.token))
+	if e, ok := row.(schema.StoredEvent); ok {
+		in.badEvents++
+		if in.refused == nil {
+			in.refused = map[uuid.UUID]bool{}
+		}
+		in.refused[e.ID] = true
+		source = e.Source
+		for i := range in.run.rows {
+			if in.run.rows[i].ID != e.ID {
+				continue
+			}
+			if original, err := in.again(in.run.side[i]); err == nil {
+				row = original
+			}
+		}
+	}
+	in.bad = append(in.bad, quarantined(staged{batch: id, at: in.run.at}, refusal{kind: kind, index: place, source: source, why: why}, row))
+	return nil
+}
+
+// refusal says which record of a batch can never be stored.
+type refusal struct {
+	kind, source string
+	index        int
+	why          error
+}
+
+// quarantined is the row for a record that can never be stored. Its id and time are the same whenever the record is met again.
+func quarantined(from staged, f refusal, record any) schema.Quarantined {
+	payload, err := json.Marshal(record)
+	if err != nil { // a number that JSON does not have
+		payload = fmt.Appendf(nil, "%q", fmt.Sprintf("%+v", record))
+	}
+	return schema.Quarantined{
+		ID: uuid.NewSHA1(from.batch, []byte(f.kind+"/"+strconv.Itoa(f.index))), Time: from.at.UTC(), Source: f.source, Kind: f.kind,
+		Reason: f.why.Error(), Payload: string(payload),
+	}
+}

@@ -1,12 +1,11 @@
-// Package pipeline takes records from the collectors to the warehouse: validate, spool, seal, deduplicate, identify, insert. What it has
-// acknowledged is on disk and reaches the tables once, whatever crashes in between.
+// Package pipeline takes records from the collectors to the warehouse: validate, spool, seal, deduplicate, identify, insert.
+// What it has acknowledged is on disk and reaches the tables once, whatever crashes in between.
 package pipeline
 
 import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -14,171 +13,254 @@ import (
 	"github.com/kubevalue/kubevalue/schema"
 )
 
-// Bounds of an event's fields, in bytes and pieces.
+// The limits of records. Lengths are in bytes.
 const (
-	maxName       = 200
-	maxField      = 1024
-	maxID         = 512
-	maxGroups     = 100
-	maxAttributes = 50
-	maxKey        = 200
-	maxValue      = 2048
+	MaxNameBytes           = 200
+	MaxFieldBytes          = 1 << 10
+	MaxAttributes          = 50
+	MaxAttributeKeyBytes   = 200
+	MaxAttributeValueBytes = 2 << 10
+	MaxGroups              = 1000
+	MaxLinks               = 100
+	MaxFollowups           = 100
+	// MaxBatch is how many records a batch may have: as many as one insert takes.
+	MaxBatch = 100_000
+	// MaxSliceSeconds is a day.
+	MaxSliceSeconds = 24 * 60 * 60
+	// MaxSliceAhead is how far in the future a slice may start: clocks differ, but a slice of tomorrow is a mistake.
+	MaxSliceAhead = 5 * time.Minute
 )
 
-// The times that can be stored.
+// The times that tables hold, half-open.
 var (
-	earliest = time.Date(1970, 1, 2, 0, 0, 0, 0, time.UTC)
-	latest   = time.Date(2105, 1, 1, 0, 0, 0, 0, time.UTC)
+	minTime = time.Unix(0, 0).UTC()
+	maxTime = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// Validate says why an event can never be stored, by field and bound; nil: it can. The error repeats nothing of the event but the names of
-// fields. A time in the future is no fault: it is clamped to the receipt.
+// Kinds of records, in errors, metrics and the quarantine.
+const (
+	kindEvent    = "event"
+	kindSlice    = "slice"
+	kindAlias    = "alias"
+	kindIncident = "incident"
+	kindSegment  = "segment"
+)
+
+// Validate says why an event can never be stored, whatever the time: its first fault; nil when it can. Lateness is judged at
+// Append, since it depends on the sender's grant. No error repeats a value, since it may be a person's name.
 func Validate(e *schema.Event) error {
-	if e.Name == "" {
-		return errors.New("name is missing: say what happened, e.g. deployments.create")
-	}
-	if e.Source == "" {
-		return errors.New("source is missing")
-	}
-	if err := checkTimes(e.Time, e.Received); err != nil {
-		return err
-	}
-	fields := []struct {
+	for _, f := range []struct {
 		name, value string
 		max         int
 	}{
-		{"name", e.Name, maxName}, {"id", e.ID, maxID}, {"source", e.Source, maxName}, {"actor", e.Actor, maxField}, {"team", e.Team, maxName},
-		{"owner_team", e.OwnerTeam, maxName}, {"persona", e.Persona, maxName}, {"cluster", e.Cluster, maxField}, {"namespace", e.Namespace, maxField},
-		{"resource", e.Resource, maxField}, {"object", e.Object, maxField}, {"reason", e.Reason, maxName},
-	}
-	for _, f := range fields {
+		{"id", e.ID, MaxFieldBytes}, {"source", e.Source, MaxFieldBytes}, {"name", e.Name, MaxNameBytes},
+		{"actor", e.Actor, MaxFieldBytes}, {"team", e.Team, MaxFieldBytes}, {"owner_team", e.OwnerTeam, MaxFieldBytes},
+		{"persona", e.Persona, MaxFieldBytes}, {"cluster", e.Cluster, MaxFieldBytes}, {"namespace", e.Namespace, MaxFieldBytes},
+		{"resource", e.Resource, MaxFieldBytes}, {"object", e.Object, MaxFieldBytes}, {"reason", e.Reason, MaxFieldBytes},
+	} {
 		if err := checkText(f.name, f.value, f.max); err != nil {
 			return err
 		}
 	}
-	if !slices.Contains([]schema.Outcome{"", schema.OutcomeSuccess, schema.OutcomeFailure, schema.OutcomeDenied}, e.Outcome) {
-		return errors.New("outcome must be success, failure or denied")
+	switch {
+	case e.Name == "":
+		return errors.New("name is missing: say what happened, e.g. \"deployments.create\"")
+	case e.Source == "":
+		return errors.New("source is missing")
+	case e.Time.IsZero():
+		return errors.New("time is missing")
+	case e.Time.Before(minTime):
+		return fmt.Errorf("time %s is before %s", e.Time.Format(time.RFC3339), minTime.Format(time.DateOnly))
 	}
-	if !slices.Contains([]schema.ActorKind{"", schema.ActorHuman, schema.ActorMachine, schema.ActorUnknown}, e.ActorKind) {
-		return errors.New("actor_kind must be human, machine or unknown")
-	}
-	if err := errors.Join(checkNumber("duration_ms", e.DurationMS, 0), checkNumber("value", e.Value, math.Inf(-1))); err != nil {
+	if err := checkEnums(e); err != nil {
 		return err
+	}
+	if d := e.DurationMS; d != nil && (!finite(*d) || *d < 0) {
+		return fmt.Errorf("duration_ms %v must be a finite number, 0 or more", *d)
+	}
+	if v := e.Value; v != nil && !finite(*v) {
+		return fmt.Errorf("value %v must be a finite number", *v)
 	}
 	return checkLists(e)
 }
 
-func checkLists(e *schema.Event) error {
-	if len(e.Groups) > maxGroups {
-		return fmt.Errorf("groups has %d entries, at most %d", len(e.Groups), maxGroups)
+func checkEnums(e *schema.Event) error {
+	switch e.Outcome {
+	case "", schema.OutcomeSuccess, schema.OutcomeFailure, schema.OutcomeDenied:
+	default:
+		return fmt.Errorf("outcome must be %s, %s or %s", schema.OutcomeSuccess, schema.OutcomeFailure, schema.OutcomeDenied)
 	}
-	for _, g := range e.Groups {
-		if err := checkText("groups", g, maxField); err != nil {
-			return err
-		}
+	switch e.ActorKind {
+	case "", schema.ActorUnknown, schema.ActorHuman, schema.ActorMachine:
+		return nil
 	}
-	if len(e.Attributes) > maxAttributes {
-		return fmt.Errorf("attributes has %d entries, at most %d", len(e.Attributes), maxAttributes)
-	}
-	for k, v := range e.Attributes {
-		if err := errors.Join(checkText("a key of attributes", k, maxKey), checkText("a value of attributes", v, maxValue)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return fmt.Errorf("actor_kind must be %s, %s or %s", schema.ActorHuman, schema.ActorMachine, schema.ActorUnknown)
 }
 
-func checkTimes(at, received time.Time) error {
-	for name, t := range map[string]time.Time{"time": at, "received": received} {
-		switch {
-		case t.IsZero():
-			return fmt.Errorf("%s is missing", name)
-		case t.Before(earliest) || t.After(latest):
-			return fmt.Errorf("%s is outside %d to %d", name, earliest.Year(), latest.Year()-1)
+func checkLists(e *schema.Event) error {
+	if len(e.Groups) > MaxGroups {
+		return fmt.Errorf("groups: %d are more than %d", len(e.Groups), MaxGroups)
+	}
+	for _, g := range e.Groups {
+		if err := checkText("groups", g, MaxFieldBytes); err != nil {
+			return err
+		}
+	}
+	if len(e.Attributes) > MaxAttributes {
+		return fmt.Errorf("attributes: %d are more than %d", len(e.Attributes), MaxAttributes)
+	}
+	for k, v := range e.Attributes {
+		if k == "" {
+			return errors.New("attributes: a key is empty")
+		}
+		if err := errors.Join(checkText("attributes: a key", k, MaxAttributeKeyBytes), checkText("attributes: a value", v, MaxAttributeValueBytes)); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 func checkText(name, value string, limit int) error {
-	switch {
-	case len(value) > limit:
-		return fmt.Errorf("%s has %d bytes, at most %d", name, len(value), limit)
-	case !utf8.ValidString(value):
+	if len(value) > limit {
+		return fmt.Errorf("%s has %d bytes, more than %d", name, len(value), limit)
+	}
+	if !utf8.ValidString(value) {
 		return fmt.Errorf("%s is not valid UTF-8", name)
 	}
 	return nil
 }
 
-func checkNumber(name string, v *float64, low float64) error {
-	if v != nil && (math.IsNaN(*v) || math.IsInf(*v, 0) || *v < low) {
-		return fmt.Errorf("%s must be a finite number, and durations 0 or more", name)
+func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }
+
+func checkSlice(s *schema.Slice) error {
+	switch {
+	case s.Indicator == "":
+		return errors.New("indicator is missing")
+	case s.Revision == "":
+		return errors.New("revision is missing")
+	case s.Seconds == 0 || s.Seconds > MaxSliceSeconds:
+		return fmt.Errorf("seconds %d must lie between 1 and %d", s.Seconds, MaxSliceSeconds)
+	case s.Start.Before(minTime) || !s.Start.Before(maxTime):
+		return fmt.Errorf("start %s must lie between %s and %s", s.Start.Format(time.RFC3339), minTime.Format(time.DateOnly), maxTime.Format(time.DateOnly))
+	case s.Start.Nanosecond() != 0 || s.Start.Unix()%int64(s.Seconds) != 0:
+		return fmt.Errorf("start %s is not aligned to %d seconds since the Unix epoch", s.Start.UTC().Format(time.RFC3339Nano), s.Seconds)
+	case !finite(s.Good) || !finite(s.Total) || s.Good < 0 || s.Good > s.Total:
+		return fmt.Errorf("good %v and total %v must be numbers with 0 <= good <= total", s.Good, s.Total)
+	}
+	switch s.State {
+	case schema.SliceMeasured:
+	case schema.SliceGap:
+		if s.Total != 0 {
+			return fmt.Errorf("a gap cannot have a total of %v", s.Total)
+		}
+	default:
+		return fmt.Errorf("state must be %s or %s", schema.SliceMeasured, schema.SliceGap)
+	}
+	return errors.Join(checkText("indicator", s.Indicator, MaxFieldBytes), checkText("revision", s.Revision, MaxFieldBytes),
+		checkText("group", s.Group, MaxFieldBytes))
+}
+
+func checkAlias(a *schema.Alias) error {
+	if a.From == "" || a.To == "" {
+		return errors.New("an alias needs from and to")
+	}
+	return errors.Join(checkText("source", a.Source, MaxFieldBytes), checkText("from", a.From, MaxFieldBytes), checkText("to", a.To, MaxFieldBytes))
+}
+
+func checkIncident(i *schema.Incident) error {
+	switch {
+	case i.ID == "":
+		return errors.New("id is missing")
+	case i.Service == "":
+		return errors.New("service is missing")
+	case i.Start.Before(minTime) || !i.Start.Before(maxTime):
+		return fmt.Errorf("start must lie between %s and %s", minTime.Format(time.DateOnly), maxTime.Format(time.DateOnly))
+	case !i.Resolved.IsZero() && (!i.Resolved.After(i.Start) || !i.Resolved.Before(maxTime)):
+		return fmt.Errorf("resolved %s must be after start %s", i.Resolved.Format(time.RFC3339), i.Start.Format(time.RFC3339))
+	case !i.Detected.IsZero() && (i.Detected.Before(i.Start) || !i.Detected.Before(maxTime)):
+		return fmt.Errorf("detected %s must not be before start %s", i.Detected.Format(time.RFC3339), i.Start.Format(time.RFC3339))
+	case len(i.Links) > MaxLinks || len(i.Objectives) > MaxLinks || len(i.Followups) > MaxFollowups:
+		return fmt.Errorf("more than %d links or objectives, or more than %d follow-ups", MaxLinks, MaxFollowups)
+	}
+	switch i.Origin {
+	case "", schema.OriginUnknown, schema.OriginOwn, schema.OriginUpstream:
+	default:
+		return fmt.Errorf("origin must be %s, %s or %s", schema.OriginOwn, schema.OriginUpstream, schema.OriginUnknown)
+	}
+	texts := append(append([]string{i.ID, i.Service, i.Title, i.Class, i.Cause}, i.Objectives...), i.Links...)
+	for _, f := range i.Followups {
+		if f.ID == "" {
+			return errors.New("a follow-up has no id")
+		}
+		texts = append(texts, f.ID, f.Title, f.Owner)
+	}
+	for _, text := range texts {
+		if err := checkText("a field", text, MaxFieldBytes); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// checkBatch lists the records that can never be stored.
-func checkBatch(b schema.Batch) error {
-	var faults []collectors.RecordError
-	add := func(kind string, i int, err error) {
-		if err != nil {
-			faults = append(faults, collectors.RecordError{Kind: kind, Index: i, Err: err})
+// check lists the records of a batch that can never be stored.
+func check(b *schema.Batch) []collectors.RecordError {
+	var bad []collectors.RecordError
+	bad = appendFaults(bad, kindEvent, b.Events, Validate)
+	bad = appendFaults(bad, kindSlice, b.Slices, checkSlice)
+	bad = appendFaults(bad, kindAlias, b.Aliases, checkAlias)
+	return appendFaults(bad, kindIncident, b.Incidents, checkIncident)
+}
+
+// tooMany refuses the records beyond MaxBatch, lists in the order of schema.Batch.
+func tooMany(b *schema.Batch) []collectors.RecordError {
+	var bad []collectors.RecordError
+	before := 0
+	for _, l := range []struct {
+		kind string
+		n    int
+	}{{kindEvent, len(b.Events)}, {kindSlice, len(b.Slices)}, {kindAlias, len(b.Aliases)}, {kindIncident, len(b.Incidents)}} {
+		for i := max(0, MaxBatch-before); i < l.n; i++ {
+			bad = append(bad, collectors.RecordError{Kind: l.kind, Index: i, Err: errTooMany})
+		}
+		before += l.n
+	}
+	return bad
+}
+
+var errTooMany = fmt.Errorf("a batch may have %d records: send this one in another", MaxBatch)
+
+func appendFaults[T any](bad []collectors.RecordError, kind string, records []T, fault func(*T) error) []collectors.RecordError {
+	for i := range records {
+		if err := fault(&records[i]); err != nil {
+			bad = append(bad, collectors.RecordError{Kind: kind, Index: i, Err: err})
 		}
 	}
-	for i := range b.Events {
-		add("event", i, Validate(&b.Events[i]))
-	}
-	for i, s := range b.Slices {
-		add("slice", i, checkSlice(s))
-	}
-	for i, a := range b.Aliases {
-		if a.From == "" || a.To == "" || a.At.IsZero() {
-			add("alias", i, errors.New("from, to and at are required"))
-			continue
-		}
-		add("alias", i, errors.Join(checkText("from", a.From, maxField), checkText("to", a.To, maxField)))
-	}
-	for i, in := range b.Incidents {
-		add("incident", i, checkIncident(in))
-	}
-	if len(faults) > 0 {
-		return &collectors.BatchError{Records: faults}
+	return bad
+}
+
+func checkReceived(e *schema.Event) error {
+	if e.Received.Before(minTime) || !e.Received.Before(maxTime) {
+		return fmt.Errorf("received %s must lie between %s and %s", e.Received.Format(time.RFC3339), minTime.Format(time.DateOnly), maxTime.Format(time.DateOnly))
 	}
 	return nil
 }
 
-func checkSlice(s schema.Slice) error {
-	switch {
-	case s.Indicator == "" || s.Revision == "":
-		return errors.New("indicator and revision are required")
-	case s.Seconds == 0 || s.Seconds > 24*60*60:
-		return fmt.Errorf("seconds %d: want 1 to 86400", s.Seconds)
-	case s.Start.Before(earliest) || s.Start.After(latest):
-		return errors.New("start is missing or out of range")
-	case s.Start.UnixNano()%(int64(s.Seconds)*int64(time.Second)) != 0:
-		return fmt.Errorf("start is not a multiple of %d s since the Unix epoch", s.Seconds)
-	case math.IsNaN(s.Good+s.Total) || math.IsInf(s.Good+s.Total, 0) || s.Good < 0 || s.Good > s.Total:
-		return fmt.Errorf("good %v of total %v: want finite counts with 0 <= good <= total", s.Good, s.Total)
-	case s.State != schema.SliceMeasured && s.State != schema.SliceGap:
-		return errors.New("state must be measured or gap")
-	case s.State == schema.SliceGap && s.Total != 0:
-		return errors.New("a gap has no counts")
-	}
-	return errors.Join(checkText("indicator", s.Indicator, maxField), checkText("revision", s.Revision, maxName), checkText("group", s.Group, maxField))
-}
-
-func checkIncident(in schema.Incident) error {
-	switch {
-	case in.ID == "" || in.Service == "":
-		return errors.New("id and service are required")
-	case in.Start.Before(earliest) || in.Start.After(latest):
-		return errors.New("start is missing or out of range")
-	case !in.Resolved.IsZero() && !in.Start.Before(in.Resolved):
-		return errors.New("resolved must be after start")
-	case !in.Detected.IsZero() && in.Detected.Before(in.Start):
-		return errors.New("detected must not be before start")
-	case !slices.Contains([]schema.Origin{schema.OriginUnknown, schema.OriginOwn, schema.OriginUpstream}, in.Origin):
-		return errors.New("origin must be own, upstream or unknown")
-	}
-	return errors.Join(checkText("id", in.ID, maxName), checkText("service", in.Service, maxName), checkText("class", in.Class, maxName), checkText("title", in.Title, maxValue), checkText("cause", in.Cause, maxValue))
+// checkTimes lists the records whose times do not fit the moment of their receipt; a lateness of 0 is none.
+func checkTimes(b *schema.Batch, lateness time.Duration, now time.Time) []collectors.RecordError {
+	bad := appendFaults(nil, kindEvent, b.Events, func(e *schema.Event) error {
+		if err := checkReceived(e); err != nil {
+			return err
+		}
+		if late := e.Received.Sub(e.Time); !b.Backfill && lateness > 0 && late > lateness {
+			return fmt.Errorf("time %s is %s before its receipt, more than %s: history needs a token with the scope backfill",
+				e.Time.UTC().Format(time.RFC3339), late.Round(time.Second), lateness)
+		}
+		return nil
+	})
+	return appendFaults(bad, kindSlice, b.Slices, func(s *schema.Slice) error {
+		if s.Start.After(now.Add(MaxSliceAhead)) {
+			return fmt.Errorf("start %s lies in the future", s.Start.UTC().Format(time.RFC3339))
+		}
+		return nil
+	})
 }

@@ -190,3 +190,6 @@ func (s *Spool) Rescue(d *Damage, max int) (path string, sample []byte, err erro
 	}
 	return path, sample, nil
 }
+
+// Seek makes the reader go on at the position, which is the start or the end of a record.
+func (r *Reader) Seek(at Position) { r.pos = at }

@@ -195,6 +195,14 @@ func (s *Spool) Advance(to Position, records int) error {
 	return s.removePassed(to)
 }
 
+// Trim removes what is done with from the disk of a quiet service: the newest segment too, when it is drained and no longer
+// new.
+func (s *Spool) Trim() error {
+	at := s.Cursor()
+	s.retire(at)
+	return s.removePassed(at)
+}
+
 // Changed is closed at the next time that End moves.
 func (s *Spool) Changed() <-chan struct{} {
 	s.mu.Lock()

@@ -1,0 +1,240 @@
+package pipeline
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/klauspost/compress/s2"
+
+	"github.com/kubevalue/kubevalue/schema"
+)
+
+// A spooled batch is
+//
+//	format u8 | records uvarint | s2 block of: flags u8, then each list of the batch as its length and its records
+//
+// A record begins with a mask of what differs from the one before it in its list, since neighbours share most of their
+// fields. Texts are a length and bytes, times the milliseconds since the record before.
+const (
+	codecFormat = 1
+	// maxBody bounds a batch in this form before compression, in bytes.
+	maxBody = 48 << 20
+
+	flagBackfill = 1
+)
+
+var errTruncated = errors.New("the batch ends in the middle of a record")
+
+// texts are the fields of an event that are text, in the order of their bits in the mask.
+func texts(e *schema.Event) [14]*string {
+	return [14]*string{
+		&e.ID, &e.Source, &e.Name, &e.Actor, (*string)(&e.ActorKind), &e.Team, &e.OwnerTeam, &e.Persona, &e.Cluster, &e.Namespace,
+		&e.Resource, &e.Object, (*string)(&e.Outcome), &e.Reason,
+	}
+}
+
+// The bits of an event's mask behind those of its texts.
+const (
+	bitGroups = 14 + iota
+	bitDuration
+	bitValue
+	bitAttributes
+	bitReceived
+)
+
+// encoder holds the buffers of one encoding, for use again.
+type encoder struct{ body, packed []byte }
+
+// encode returns the batch in its spooled form, valid until the next call. keep says which attributes stay.
+func (c *encoder) encode(b *schema.Batch, keep map[string]bool) ([]byte, error) {
+	flags := byte(0)
+	if b.Backfill {
+		flags |= flagBackfill
+	}
+	c.body = append(c.body[:0], flags)
+	c.events(b.Events, keep)
+	c.slices(b.Slices)
+	c.aliases(b.Aliases)
+	if err := c.incidents(b.Incidents); err != nil {
+		return nil, err
+	}
+	if len(c.body) > maxBody {
+		return nil, fmt.Errorf("a batch of %d bytes is above %d: send smaller batches", len(c.body), maxBody)
+	}
+	c.packed = binary.AppendUvarint(append(c.packed[:0], codecFormat), uint64(b.Len()))
+	head := len(c.packed)
+	c.packed = slices.Grow(c.packed, s2.MaxEncodedLen(len(c.body)))
+	block := s2.Encode(c.packed[head:cap(c.packed)], c.body)
+	return c.packed[:head+len(block)], nil
+}
+
+func (c *encoder) text(s string) {
+	c.body = binary.AppendUvarint(c.body, uint64(len(s)))
+	c.body = append(c.body, s...)
+}
+
+func (c *encoder) number(f float64) {
+	c.body = binary.LittleEndian.AppendUint64(c.body, math.Float64bits(f))
+}
+
+func (c *encoder) events(list []schema.Event, keep map[string]bool) {
+	c.body = binary.AppendUvarint(c.body, uint64(len(list)))
+	last := &schema.Event{Time: minTime, Received: minTime}
+	for i := range list {
+		e := &list[i]
+		was, is := texts(last), texts(e)
+		mask := uint64(0)
+		for bit := range is {
+			if *is[bit] != *was[bit] {
+				mask |= 1 << bit
+			}
+		}
+		kept := 0
+		for k := range e.Attributes {
+			if keep[k] {
+				kept++
+			}
+		}
+		mask |= when(!slices.Equal(e.Groups, last.Groups), bitGroups) | when(e.DurationMS != nil, bitDuration) | when(e.Value != nil, bitValue) |
+			when(kept > 0, bitAttributes) | when(!e.Received.Equal(last.Received), bitReceived)
+		c.body = binary.AppendUvarint(c.body, mask)
+		for bit := range is {
+			if mask&(1<<bit) != 0 {
+				c.text(*is[bit])
+			}
+		}
+		c.body = binary.AppendVarint(c.body, e.Time.UnixMilli()-last.Time.UnixMilli())
+		c.rest(e, last, mask, keep, kept)
+		last = e
+	}
+}
+
+func when(set bool, bit int) uint64 {
+	if set {
+		return 1 << bit
+	}
+	return 0
+}
+
+// rest appends what of an event is neither text nor its time.
+func (c *encoder) rest(e, last *schema.Event, mask uint64, keep map[string]bool, kept int) {
+	if mask&(1<<bitGroups) != 0 {
+		c.body = binary.AppendUvarint(c.body, uint64(len(e.Groups)))
+		for _, g := range e.Groups {
+			c.text(g)
+		}
+	}
+	if e.DurationMS != nil {
+		c.number(*e.DurationMS)
+	}
+	if e.Value != nil {
+		c.number(*e.Value)
+	}
+	if kept > 0 {
+		c.body = binary.AppendUvarint(c.body, uint64(kept))
+		for k, v := range e.Attributes {
+			if keep[k] {
+				c.text(k)
+				c.text(v)
+			}
+		}
+	}
+	if mask&(1<<bitReceived) != 0 {
+		c.body = binary.AppendVarint(c.body, e.Received.UnixMilli()-last.Received.UnixMilli())
+	}
+}
+
+func (c *encoder) slices(list []schema.Slice) {
+	c.body = binary.AppendUvarint(c.body, uint64(len(list)))
+	var last schema.Slice
+	for i := range list {
+		s := &list[i]
+		is, was := sliceTexts(s), sliceTexts(&last)
+		mask := uint64(0)
+		for bit := range is {
+			mask |= when(*is[bit] != *was[bit], bit)
+		}
+		c.body = binary.AppendUvarint(c.body, mask)
+		for bit := range is {
+			if mask&(1<<bit) != 0 {
+				c.text(*is[bit])
+			}
+		}
+		c.body = binary.AppendVarint(c.body, s.Start.Unix())
+		c.body = binary.AppendUvarint(c.body, uint64(s.Seconds))
+		c.number(s.Good)
+		c.number(s.Total)
+		c.body = binary.AppendUvarint(c.body, s.Version)
+		last = *s
+	}
+}
+
+func sliceTexts(s *schema.Slice) [4]*string {
+	return [4]*string{&s.Indicator, &s.Revision, &s.Group, (*string)(&s.State)}
+}
+
+func (c *encoder) aliases(list []schema.Alias) {
+	c.body = binary.AppendUvarint(c.body, uint64(len(list)))
+	for _, a := range list {
+		c.text(a.Source)
+		c.text(a.From)
+		c.text(a.To)
+		c.body = binary.AppendVarint(c.body, a.At.UnixMilli())
+	}
+}
+
+// incidents are few and grow fields: they go as JSON.
+func (c *encoder) incidents(list []schema.Incident) error {
+	c.body = binary.AppendUvarint(c.body, uint64(len(list)))
+	for i := range list {
+		text, err := json.Marshal(&list[i])
+		if err != nil {
+			return fmt.Errorf("incident %d: %w", i, err)
+		}
+		c.text(string(text))
+	}
+	return nil
+}
+
+// batchLen is the number of records of a spooled batch, and where its body begins.
+func batchLen(payload []byte) (records, head int, err error) {
+	if len(payload) == 0 || payload[0] != codecFormat {
+		return 0, 0, errors.New("the batch is in a format that this version does not know")
+	}
+	n, size := binary.Uvarint(payload[1:])
+	if size <= 0 || n > maxBody {
+		return 0, 0, errTruncated
+	}
+	return int(n), 1 + size, nil
+}
+
+// decode reads a spooled batch. Its texts share one allocation, so that each event that stays keeps all of them. events is
+// a slice to use again.
+func decode(payload []byte, events []schema.Event) (schema.Batch, error) {
+	_, head, err := batchLen(payload)
+	if err != nil {
+		return schema.Batch{}, err
+	}
+	size, err := s2.DecodedLen(payload[head:])
+	if err != nil || size > maxBody {
+		return schema.Batch{}, fmt.Errorf("the batch cannot be unpacked to at most %d bytes: %w", maxBody, err)
+	}
+	body, err := s2.Decode(nil, payload[head:])
+	if err != nil {
+		return schema.Batch{}, fmt.Errorf("unpack the batch: %w", err)
+	}
+	d := &decoder{rest: string(body)}
+	b := schema.Batch{Backfill: d.byte()&flagBackfill != 0}
+	b.Events = d.events(events[:0])
+	b.Slices = d.slices()
+	b.Aliases = d.aliases()
+	b.Incidents = d.incidents()
+	if d.err == nil && d.rest != "" {
+		d.err = fmt.Errorf("%d bytes follow the batch", len(d.rest))
+	}
+	return b, d.err
+}

@@ -1,0 +1,221 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/google/uuid"
+)
+
+// lease lets one replica on this host at a time look ids up and insert. What a replica is about to insert is noted beside
+// the lock: should it die between the events and their ids, the next one to come adds the ids before it looks any up, and
+// not before the dead one's statements have run out of time.
+type lease struct {
+	lock  *flock.Flock
+	notes string
+	me    string
+	cfg   ProcessorConfig
+	// released is when this replica gave the lease back last.
+	released time.Time
+}
+
+// note says that events received in [From, To] may be stored without their ids, by statements that end before Until.
+type note struct {
+	From  time.Time `json:"from"`
+	To    time.Time `json:"to"`
+	Until time.Time `json:"until"`
+}
+
+const (
+	leasePoll = 5 * time.Millisecond
+	// leasePause lets the other replicas in before this one takes the lease again.
+	leasePause = 4 * leasePoll
+	// leaseMargin is how long a statement may outlive its time limit.
+	leaseMargin = 5 * time.Second
+	// repairPage is how many ids are compared at once.
+	repairPage = 20_000
+)
+
+func newLease(path string, spool uuid.UUID, cfg ProcessorConfig) *lease {
+	return &lease{lock: flock.New(path, flock.SetPermissions(0o600)), notes: path + ".notes", me: spool.String(), cfg: cfg}
+}
+
+// take waits for the lease. events says when the events that are to be stored were received, zero when there are none; timeout
+// bounds the attempt that follows. done gives the lease back, and the note too when all is stored.
+func (l *lease) take(ctx context.Context, events note, timeout time.Duration) (done func(stored bool) error, err error) {
+	if err := sleep(ctx, leasePause-time.Since(l.released)); err != nil {
+		return nil, err
+	}
+	if ok, err := l.lock.TryLockContext(ctx, leasePoll); err != nil || !ok {
+		return nil, fmt.Errorf("pipeline: wait for the lease %s, which another replica holds: %w", l.lock.Path(), err)
+	}
+	notes, err := l.readNotes()
+	if err == nil {
+		err = l.repair(ctx, notes)
+	}
+	if err == nil && !events.From.IsZero() {
+		events.Until = l.cfg.Now().Add(timeout + leaseMargin)
+		notes[l.me] = events
+		err = l.writeNotes(notes)
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.release())
+	}
+	return func(stored bool) error {
+		var err error
+		if _, noted := notes[l.me]; noted && stored {
+			delete(notes, l.me)
+			err = l.writeNotes(notes)
+		}
+		return errors.Join(err, l.release())
+	}, nil
+}
+
+func (l *lease) release() error {
+	l.released = time.Now()
+	if err := l.lock.Unlock(); err != nil {
+		return fmt.Errorf("pipeline: give back the lease: %w", err)
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// repair adds the ids that other replicas have left out, and forgets their notes. It waits with the lease in hand, so that a
+// replica that fails again and again cannot hold up the others for ever.
+func (l *lease) repair(ctx context.Context, notes map[string]note) error {
+	for owner, n := range notes {
+		if owner == l.me {
+			continue // this attempt repeats it
+		}
+		if err := sleep(ctx, n.Until.Sub(l.cfg.Now())); err != nil {
+			return err
+		}
+		if err := l.addIDs(ctx, n); err != nil {
+			return err
+		}
+		delete(notes, owner)
+		if err := l.writeNotes(notes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addIDs adds the ids of the noted events that lack them.
+func (l *lease) addIDs(ctx context.Context, n note) error {
+	for last := (uuid.UUID{}); ; {
+		result, err := l.cfg.Store.Query(ctx, `
+			SELECT id, received FROM events
+			WHERE received >= {from:DateTime64(3, 'UTC')} AND received <= {to:DateTime64(3, 'UTC')} AND id > {last:UUID}
+			ORDER BY id LIMIT {page:UInt32}`,
+			map[string]any{"from": n.From, "to": n.To, "last": last.String(), "page": uint32(repairPage)})
+		if err != nil {
+			return err
+		}
+		if len(result.Rows) == 0 {
+			return nil
+		}
+		ids, at := make([]uuid.UUID, len(result.Rows)), make([]time.Time, len(result.Rows))
+		for i, row := range result.Rows {
+			var idOK, timeOK bool
+			ids[i], idOK = row[0].(uuid.UUID)
+			at[i], timeOK = row[1].(time.Time)
+			if !idOK || !timeOK {
+				return fmt.Errorf("pipeline: ids of events came as %T with %T", row[0], row[1])
+			}
+		}
+		last = ids[len(ids)-1]
+		if err := l.addMissing(ctx, n, ids, at); err != nil {
+			return err
+		}
+	}
+}
+
+func (l *lease) addMissing(ctx context.Context, n note, ids []uuid.UUID, at []time.Time) error {
+	known, err := l.cfg.Store.SeenEventIDs(ctx, ids, n.From)
+	if err != nil {
+		return err
+	}
+	missing := 0
+	for i := range ids {
+		if _, ok := known[ids[i]]; !ok {
+			ids[missing], at[missing] = ids[i], at[i]
+			missing++
+		}
+	}
+	if missing == 0 {
+		return nil
+	}
+	return l.cfg.Store.InsertEventIDs(ctx, "repair/"+uuid.NewString(), ids[:missing], at[:missing])
+}
+
+func (l *lease) readNotes() (map[string]note, error) {
+	notes := map[string]note{}
+	b, err := os.ReadFile(l.notes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return notes, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &notes)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pipeline: the notes beside the lease: %w", err)
+	}
+	return notes, nil
+}
+
+// writeNotes replaces the notes as a whole.
+func (l *lease) writeNotes(notes map[string]note) error {
+	b, err := json.Marshal(notes)
+	if err != nil {
+		return fmt.Errorf("pipeline: the notes beside the lease: %w", err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(l.notes), ".lease-*")
+	if err != nil {
+		return fmt.Errorf("pipeline: the notes beside the lease: %w", err)
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), l.notes)
+	}
+	if err != nil {
+		return fmt.Errorf("pipeline: the notes beside the lease: %w", errors.Join(err, os.Remove(f.Name())))
+	}
+	return nil
+}
+
+// received says when the first and the last event of the run were received; zero: it has none.
+func (r *run) received() (n note) {
+	for i := range r.rows {
+		at := r.rows[i].Received
+		if i == 0 || at.Before(n.From) {
+			n.From = at
+		}
+		if i == 0 || at.After(n.To) {
+			n.To = at
+		}
+	}
+	return n
+}

@@ -1,0 +1,252 @@
+package pipeline
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/kubevalue/kubevalue/schema"
+)
+
+// run is what is inserted together: the rows of some batches, ready but for what the warehouse knows.
+type run struct {
+	rows []schema.StoredEvent
+	side []side
+	// byID finds the row of an id.
+	byID map[uuid.UUID]int32
+	// names are the raw actors of the rows, each once.
+	names  []string
+	kinds  []judged
+	nameAt map[string]int32
+	// at is when the run's first batch was taken.
+	at time.Time
+
+	slices    []schema.Slice
+	aliases   []schema.Alias
+	incidents []schema.Incident
+	// bad are records that can never be stored.
+	bad []schema.Quarantined
+
+	// copies counts the events that were left out since the run has an earlier copy.
+	copies int
+	// fresh and seen are the events that the warehouse did not know, and knew, when it was first asked.
+	asked, fresh, seen int
+}
+
+// side is what belongs to a row but is not stored.
+type side struct {
+	name int32 // in names; -1: nobody
+	// at is the row's place in the run before any row was left out: it names blocks, so it must not change.
+	at int32
+	// record and index find the event again.
+	record, index int32
+}
+
+// judged is what a name was found to be, and what of.
+type judged struct {
+	is, said schema.ActorKind
+	groups   []string
+}
+
+// staged says which batch is being staged: its number in the run, its id, of which the ids of events without one are made, and
+// when it was taken.
+type staged struct {
+	record int32
+	batch  uuid.UUID
+	at     time.Time
+}
+
+func (r *run) reset() {
+	*r = run{
+		rows: r.rows[:0], side: r.side[:0], names: r.names[:0], kinds: r.kinds[:0], byID: r.byID, nameAt: r.nameAt,
+		slices: r.slices[:0], aliases: r.aliases[:0], incidents: r.incidents[:0],
+	}
+	if r.byID == nil {
+		r.byID, r.nameAt = map[uuid.UUID]int32{}, map[string]int32{}
+	}
+	clear(r.byID)
+	clear(r.nameAt)
+}
+
+// release forgets the texts of the rows, which are large.
+func (r *run) release() {
+	clear(r.rows[:cap(r.rows)])
+	clear(r.names[:cap(r.names)])
+	clear(r.kinds[:cap(r.kinds)])
+	r.reset()
+}
+
+// add stages a batch. Records that can never be stored are left to bad.
+func (p *Processor) add(r *run, from staged, b *schema.Batch) {
+	if r.at.IsZero() {
+		r.at = from.at
+	}
+	for i := range b.Events {
+		e := &b.Events[i]
+		if err := errors.Join(Validate(e), checkReceived(e)); err != nil {
+			r.bad = append(r.bad, quarantined(from, refusal{kind: kindEvent, index: i, source: e.Source, why: err}, e))
+			continue
+		}
+		p.addEvent(r, eventID(e, from.batch, i), side{record: from.record, index: int32(i)}, e)
+	}
+	r.slices = appendGood(r, r.slices, from, kindSlice, list[schema.Slice]{b.Slices, checkSlice})
+	r.aliases = appendGood(r, r.aliases, from, kindAlias, list[schema.Alias]{b.Aliases, checkAlias})
+	r.incidents = appendGood(r, r.incidents, from, kindIncident, list[schema.Incident]{b.Incidents, checkIncident})
+}
+
+// list is records of one kind and what is checked of them.
+type list[T any] struct {
+	records []T
+	fault   func(*T) error
+}
+
+func appendGood[T any](r *run, good []T, from staged, kind string, l list[T]) []T {
+	for i := range l.records {
+		if err := l.fault(&l.records[i]); err != nil {
+			r.bad = append(r.bad, quarantined(from, refusal{kind: kind, index: i, why: err}, &l.records[i]))
+			continue
+		}
+		good = append(good, l.records[i])
+	}
+	return good
+}
+
+// addEvent stages an event unless the run has a copy that was received before it or at the same time.
+func (p *Processor) addEvent(r *run, id uuid.UUID, at side, e *schema.Event) {
+	i, known := r.byID[id]
+	if known {
+		r.copies++
+		if !e.Received.Truncate(time.Millisecond).Before(r.rows[i].Received) {
+			return
+		}
+	} else {
+		i = int32(len(r.rows))
+		r.byID[id] = i
+		r.rows = append(r.rows, schema.StoredEvent{})
+		r.side = append(r.side, side{})
+	}
+	at.name, at.at = -1, i
+	kind := schema.ActorUnknown
+	if e.Actor != "" {
+		at.name = r.name(e.Actor)
+		kind = p.kind(&r.kinds[at.name], e)
+	}
+	r.side[i] = at
+	p.store(&r.rows[i], id, e)
+	r.rows[i].ActorKind = kind
+}
+
+func (r *run) name(raw string) int32 {
+	name, known := r.nameAt[raw]
+	if !known {
+		name = int32(len(r.names))
+		r.nameAt[raw] = name
+		r.names = append(r.names, raw)
+		r.kinds = append(r.kinds, judged{})
+	}
+	return name
+}
+
+// kind decides by rules once for a name with the same groups.
+func (p *Processor) kind(k *judged, e *schema.Event) schema.ActorKind {
+	if k.is == "" || k.said != e.ActorKind || !slices.Equal(k.groups, e.Groups) {
+		*k = judged{is: p.cfg.Identity.Kind(e.Actor, e.Groups, e.ActorKind), said: e.ActorKind, groups: e.Groups}
+	}
+	return k.is
+}
+
+// teamByEvent is the team_source of events that name their team.
+const teamByEvent = "event"
+
+// store fills the row of an event, all but its actor.
+func (p *Processor) store(row *schema.StoredEvent, id uuid.UUID, e *schema.Event) {
+	*row = schema.StoredEvent{
+		ID: id, Time: e.Time.UTC().Truncate(time.Millisecond), Received: e.Received.UTC().Truncate(time.Millisecond), Source: e.Source, Name: e.Name,
+		ActorTeam: e.Team, OwnerTeam: e.OwnerTeam, Persona: e.Persona, Cluster: e.Cluster, Namespace: e.Namespace, Resource: e.Resource, Object: e.Object,
+		Outcome: cmp.Or(e.Outcome, schema.OutcomeSuccess), Reason: e.Reason, DurationMS: e.DurationMS, Value: e.Value,
+	}
+	if row.ActorTeam != "" {
+		row.TeamSource = teamByEvent
+	}
+	if row.Time.After(row.Received) {
+		row.Clamped = row.Time.Sub(row.Received) > p.cfg.ClockSkew
+		row.Time = row.Received
+	}
+	for k, v := range e.Attributes {
+		if p.keep[k] {
+			if row.Attributes == nil {
+				row.Attributes = make(map[string]string, len(e.Attributes))
+			}
+			row.Attributes[k] = v
+		}
+	}
+}
+
+// eventID is the key of an event: its own id, or one that its batch gives it.
+func eventID(e *schema.Event, batch uuid.UUID, index int) uuid.UUID {
+	if e.ID != "" {
+		return schema.EventID(e.Source, e.ID)
+	}
+	return schema.EventID(e.Source, "\x00"+batch.String()+"/"+strconv.Itoa(index))
+}
+
+// arrange puts the rows in order of their months, each month in the order of receipt, and fixes their places.
+func (r *run) arrange() {
+	inOrder := true
+	for i := 1; i < len(r.rows) && inOrder; i++ {
+		inOrder = month(r.rows[i-1].Time) <= month(r.rows[i].Time)
+	}
+	if inOrder {
+		return
+	}
+	order := make([]int32, len(r.rows))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortStableFunc(order, func(a, b int32) int { return cmp.Compare(month(r.rows[a].Time), month(r.rows[b].Time)) })
+	rows, sides := make([]schema.StoredEvent, len(order)), make([]side, len(order))
+	for to, from := range order {
+		rows[to], sides[to] = r.rows[from], r.side[from]
+		sides[to].at = int32(to)
+	}
+	r.rows, r.side = rows, sides
+}
+
+// drop leaves out the rows that the warehouse has.
+func (r *run) drop(seen map[uuid.UUID]struct{}) {
+	if len(seen) == 0 {
+		return
+	}
+	kept := 0
+	for i := range r.rows {
+		if _, known := seen[r.rows[i].ID]; !known {
+			r.rows[kept], r.side[kept] = r.rows[i], r.side[i]
+			kept++
+		}
+	}
+	r.rows, r.side = r.rows[:kept], r.side[:kept]
+}
+
+// month is the partition of a time, such as 202611.
+func month(t time.Time) int {
+	t = t.UTC()
+	return t.Year()*100 + int(t.Month())
+}
+
+// stretches returns where the partition changes: rows[from:to] is of one partition each.
+func stretches(n int, partition func(i int) int) [][2]int {
+	var parts [][2]int
+	for from := 0; from < n; {
+		to := from + 1
+		for to < n && partition(to) == partition(from) {
+			to++
+		}
+		parts = append(parts, [2]int{from, to})
+		from = to
+	}
+	return parts
+}
