@@ -159,7 +159,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) (map[LeftOut]i
 	if err := grant.Charge(len(events)); err != nil {
 		return nil, err
 	}
-	return tally, h.cfg.Sink.Append(r.Context(), schema.Batch{Events: events})
+	return tally, h.cfg.Sink.Append(r.Context(), schema.Batch{Events: events, Backfill: grant.Backfill})
 }
 
 // checkCluster accepts the names that Kubernetes objects may have, and colons, slashes and upper case as cloud accounts do.
