@@ -10,8 +10,8 @@ import (
 	"github.com/kubevalue/kubevalue/collectors"
 )
 
-// AttributeKind says what a patch of a workload changes, when the policy logs its body: one of the Kind values. Only
-// KindTemplate and KindApply can be a deployment.
+// AttributeKind says what a patch of a workload changes, when the policy of the cluster logs its body (that of Policy does not):
+// one of the Kind values. Only KindTemplate and KindApply can be a deployment.
 const AttributeKind = "kind"
 
 // The values of AttributeKind.

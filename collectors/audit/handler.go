@@ -48,6 +48,8 @@ type Config struct {
 //	200  taken; the body says how many, and how many were left out for which reason
 //	400  no EventList            401, 403  token missing, unknown, expired, or not for this cluster
 //	413  too large               429, 503  come again after Retry-After: nothing was taken
+//
+// kube-apiserver sends the token of its webhook configuration over https alone: behind http every request is a 401.
 type Handler struct {
 	cfg    Config
 	events *prometheus.CounterVec
