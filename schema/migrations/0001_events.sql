@@ -1,9 +1,10 @@
 -- Usage events, what has been seen of them, and who acted.
 --
 -- Every statement can be repeated. A statement ends with a semicolon at the end of a line; a line that begins with two dashes is left
--- out. Two settings of tables have defaults that lose or double rows. non_replicated_deduplication_window is 0 (off): without it a
--- retried insert would count twice, so each table that is written with tokens sets it. fsync_after_insert and fsync_part_directory are
--- off: without them an acknowledged insert may be gone after a loss of power, so all tables set them.
+-- out. Two settings of tables have defaults that lose or double rows. fsync_after_insert and fsync_part_directory are off: without them
+-- an acknowledged insert may be gone after a loss of power, so all tables set them. non_replicated_deduplication_window is 0 (off):
+-- without it a retried insert into events would count twice. The other tables are made so that a repeated row changes nothing, which is
+-- better: MergeTree notes a block's token before the block is there, and a crash in between makes it refuse every retry.
 
 CREATE TABLE IF NOT EXISTS events
 (
@@ -36,20 +37,22 @@ SETTINGS non_replicated_deduplication_window = 10000,
     fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- What has been seen, for deduplication. An id is stored as two numbers, since looking 100,000 ids up among millions is bound by probing
--- every stored one, which is more than twice as fast for UInt64 as for UUID. Small granules and blocks keep small look-ups small.
+-- every stored one, which is more than twice as fast for UInt64 as for UUID. Small granules and blocks keep small look-ups small. Rows go
+-- eight days after they were stored, not after first_received: what a test or an import dates back is still recognised.
 CREATE TABLE IF NOT EXISTS event_ids
 (
     id_high        UInt64,
     id_low         UInt64,
     first_received DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    stored         DateTime('UTC') DEFAULT now() CODEC(Delta, ZSTD(1)),
     id             UUID ALIAS toUUID(concat(leftPad(hex(id_high), 16, '0'), leftPad(hex(id_low), 16, '0')))
 )
 ENGINE = MergeTree
 PARTITION BY toDate(first_received, 'UTC')
 ORDER BY id_high
-TTL toDateTime(first_received, 'UTC') + INTERVAL 8 DAY
+TTL stored + INTERVAL 8 DAY
 SETTINGS index_granularity = 1024, min_compress_block_size = 16384, ttl_only_drop_parts = 1,
-    non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+    fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- When an actor did something for the first time; it outlives the retention of events, else "first ever" breaks.
 -- min() is idempotent, so a repeated block changes nothing.
@@ -64,8 +67,7 @@ CREATE TABLE IF NOT EXISTS first_seen
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (name, outcome, actor_kind, actor, actor_team)
-SETTINGS non_replicated_deduplication_window = 10000,
-    fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS first_seen_mv TO first_seen AS
 SELECT name, outcome, actor_kind, actor, actor_team, min(time) AS first_time
@@ -82,8 +84,7 @@ CREATE TABLE IF NOT EXISTS actor_keys
 )
 ENGINE = MergeTree
 ORDER BY (key_version, hash)
-SETTINGS non_replicated_deduplication_window = 1000,
-    fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- actor is canonical's other name since the world began; the newest row of an actor wins. canonical = actor undoes a merge.
 CREATE TABLE IF NOT EXISTS actor_aliases
@@ -111,8 +112,7 @@ CREATE TABLE IF NOT EXISTS roster
 )
 ENGINE = MergeTree
 ORDER BY (version, team, actor, valid_from)
-SETTINGS non_replicated_deduplication_window = 100,
-    fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE TABLE IF NOT EXISTS roster_versions
 (
@@ -122,8 +122,7 @@ CREATE TABLE IF NOT EXISTS roster_versions
 )
 ENGINE = MergeTree
 ORDER BY version
-SETTINGS non_replicated_deduplication_window = 100,
-    fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE VIEW IF NOT EXISTS roster_current AS
 SELECT team, actor, valid_from, valid_to, voluntary, persona

@@ -15,5 +15,4 @@ CREATE TABLE IF NOT EXISTS sli_slices
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(slice_start)
 ORDER BY (indicator, revision, grp, slice_start)
-SETTINGS non_replicated_deduplication_window = 10000,
-    fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;

@@ -18,5 +18,4 @@ CREATE TABLE IF NOT EXISTS incidents
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY id
-SETTINGS non_replicated_deduplication_window = 1000,
-    fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;

@@ -8,8 +8,7 @@ CREATE TABLE IF NOT EXISTS source_hours
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (source, hour)
-SETTINGS non_replicated_deduplication_window = 10000,
-    fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS source_hours_mv TO source_hours AS
 SELECT DISTINCT source, toDateTime(toStartOfHour(time), 'UTC') AS hour

@@ -40,8 +40,7 @@ CREATE TABLE IF NOT EXISTS resource_changes
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(time)
 ORDER BY (cluster, kind, uid, change, key)
-SETTINGS non_replicated_deduplication_window = 10000,
-    fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- The newest state of everything that was ever seen; it outlives the retention of resource_changes. What was deleted stays as a
 -- tombstone: it went in [deleted_from, deleted]. Read it with FINAL.
@@ -76,8 +75,7 @@ CREATE TABLE IF NOT EXISTS resources
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY (cluster, kind, uid)
-SETTINGS non_replicated_deduplication_window = 10000,
-    fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS resources_mv TO resources AS
 SELECT cluster, region, kind, uid, namespace, name, change AS last_change, key AS last_key, time AS seen, created, first_ready, terminating,

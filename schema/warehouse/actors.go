@@ -18,10 +18,10 @@ func (db *DB) ActorKeys(ctx context.Context) ([]schema.ActorKey, error) {
 		SELECT key_version, hash, argMin(actor, (created, actor)), min(created)
 		FROM actor_keys GROUP BY key_version, hash ORDER BY key_version, hash`,
 	}, func(r *row) []any { return []any{&r.Version, &r.hash, &r.Actor, &r.Created} })
-	keys := make([]schema.ActorKey, len(rows))
-	for i, r := range rows {
-		keys[i] = r.ActorKey
-		copy(keys[i].Hash[:], r.hash)
+	var keys []schema.ActorKey
+	for _, r := range rows {
+		copy(r.Hash[:], r.hash)
+		keys = append(keys, r.ActorKey)
 	}
 	return keys, err
 }

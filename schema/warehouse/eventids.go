@@ -21,8 +21,8 @@ const lookupSize = 100_000
 // lookupStatement bounds a statement that looks ids up, in bytes.
 const lookupStatement = 4 << 20
 
-// InsertEventIDs notes ids as seen, received[i] being when ids[i] was first taken. The same token with the same rows lands
-// once; a block may span several days. Rows of one id add up: the look-up takes what it finds.
+// InsertEventIDs notes ids as seen, received[i] being when ids[i] was first taken; a block may span several days. Noting an id
+// again changes nothing, so the token only spares a cluster's replicas the work.
 func (db *DB) InsertEventIDs(ctx context.Context, token string, ids []uuid.UUID, received []time.Time) error {
 	op := fmt.Sprintf("insert %d rows", len(ids))
 	if token == "" {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -28,23 +30,68 @@ func checkTime(what string, t time.Time) error {
 	return nil
 }
 
-// one partition each: a block that is cut is cut the same way in a retry, but only a whole one is acknowledged whole.
+// onePartition makes the server refuse what would be cut into several parts: a block must land whole or not at all.
 var onePartition = clickhouse.Settings{"max_partitions_per_insert_block": 1}
 
+// generations bounds how often a block is inserted under a token of its own.
+const generations = 4
+
 // InsertEvents stores a block of events, all of one month (of Time, in UTC), at most 100,000 or so. The same token with the
-// same rows lands once, in events as in first_seen. The token stands for these very rows: other rows under it would be
-// dropped as a repetition. Times are cut to milliseconds.
+// same rows lands once, in events as in what is derived from it. The token stands for these very rows: other rows under it
+// would be dropped as a repetition. Times are cut to milliseconds.
+//
+// MergeTree notes a token just before the block is there. An engine that dies in between refuses the block ever after as a
+// repetition, so InsertEvents looks whether it is there, and inserts it under a further token when it is not.
 func (db *DB) InsertEvents(ctx context.Context, token string, rows []schema.StoredEvent) error {
 	op := fmt.Sprintf("insert %d rows", len(rows))
 	if token == "" {
 		return refused(op, schema.TableEvents, errNoToken)
 	}
+	if len(rows) == 0 {
+		return nil
+	}
 	if err := checkEvents(rows); err != nil {
 		return refused(op, schema.TableEvents, err)
 	}
-	return db.insert(ctx, block{
-		table: schema.TableEvents, token: token, rows: len(rows), settings: onePartition, columns: eventColumns(rows),
-	})
+	b := block{table: schema.TableEvents, rows: len(rows), settings: onePartition, columns: eventColumns(rows)}
+	for generation := range generations {
+		b.token = token
+		if generation > 0 {
+			b.token = fmt.Sprintf("%s#%d", token, generation+1)
+		}
+		if err := db.insert(ctx, b); err != nil {
+			return err
+		}
+		if there, err := db.eventsAreThere(ctx, rows); there || err != nil {
+			return err
+		}
+		db.logger.Warn("events are missing after their insert, the token may be a dead engine's", "token", b.token, "rows", len(rows))
+	}
+	// An engine does not die at the same instant time after time: the table itself removes these rows, by its TTL.
+	return nil
+}
+
+// eventsAreThere reports whether any of some rows of a block are stored: a block lands whole or not at all, but rows of it may
+// have been erased since. Engines other than MergeTree are believed: a cluster commits token and block together, and may read
+// from a replica that does not have the block yet.
+func (db *DB) eventsAreThere(ctx context.Context, rows []schema.StoredEvent) (bool, error) {
+	const samples = 5
+	params := map[string]any{}
+	var conditions []string
+	for i := range min(samples, len(rows)) {
+		r := rows[i*(len(rows)-1)/max(1, min(samples, len(rows))-1)]
+		params[fmt.Sprint("kind", i)] = orDefault(string(r.ActorKind), "unknown")
+		params[fmt.Sprint("name", i)], params[fmt.Sprint("actor", i)] = r.Name, r.Actor
+		params[fmt.Sprint("time", i)], params[fmt.Sprint("id", i)] = r.Time, r.ID.String()
+		conditions = append(conditions, strings.ReplaceAll("(actor_kind = {kind?:String} AND name = {name?:String} AND actor = {actor?:UInt64}"+
+			" AND time = {time?:DateTime64(3, 'UTC')} AND id = {id?:UUID})", "?", strconv.Itoa(i)))
+	}
+	_, there, err := askOne(ctx, db, question{
+		op: "look for inserted rows", table: schema.TableEvents, params: params,
+		sql: "SELECT 1 FROM events WHERE " + strings.Join(conditions, " OR ") + ` LIMIT 1 UNION ALL
+			SELECT 1 FROM system.tables WHERE database = currentDatabase() AND name = 'events' AND engine != 'MergeTree'`,
+	}, one[uint8])
+	return there, err
 }
 
 func checkEvents(rows []schema.StoredEvent) error {

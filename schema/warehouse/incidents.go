@@ -12,8 +12,8 @@ import (
 
 const tableIncidents = "incidents"
 
-// InsertIncidents stores incidents with their follow-ups. The same token with the same rows lands once; of several versions
-// of an incident the highest replaces the others whole.
+// InsertIncidents stores incidents with their follow-ups. Of several versions of an incident the highest replaces the others
+// whole, so storing one again changes nothing; the token only spares a cluster's replicas the work.
 func (db *DB) InsertIncidents(ctx context.Context, token string, rows []schema.Incident) error {
 	op := fmt.Sprintf("insert %d rows", len(rows))
 	if token == "" {
@@ -84,8 +84,8 @@ func (db *DB) Incidents(ctx context.Context, from, to time.Time) ([]schema.Incid
 	if err != nil {
 		return nil, err
 	}
-	all := make([]schema.Incident, len(rows))
-	for i, r := range rows {
+	var all []schema.Incident
+	for _, r := range rows {
 		if err := json.Unmarshal([]byte(r.followups), &r.Followups); err != nil {
 			return nil, failed(q.op, q.table, fmt.Errorf("the follow-ups of incident %s are not what was written: %w", r.ID, err))
 		}
@@ -95,7 +95,13 @@ func (db *DB) Incidents(ctx context.Context, from, to time.Time) ([]schema.Incid
 		if r.resolved != nil {
 			r.Resolved = *r.resolved
 		}
-		all[i] = r.Incident
+		if len(r.Objectives) == 0 {
+			r.Objectives = nil
+		}
+		if len(r.Links) == 0 {
+			r.Links = nil
+		}
+		all = append(all, r.Incident)
 	}
 	return all, nil
 }

@@ -46,14 +46,11 @@ func parameter(v reflect.Value, nested bool) (string, error) {
 		return `\N`, nil
 	}
 	if t, ok := v.Interface().(time.Time); ok {
-		return epoch(t), nil
+		return quoted(epoch(t), nested), nil // in an array, an epoch without quotes would be taken for milliseconds
 	}
 	switch v.Kind() {
 	case reflect.String:
-		if nested {
-			return escape("'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(v.String()) + "'"), nil
-		}
-		return escape(v.String()), nil
+		return quoted(escape(v.String()), nested), nil
 	case reflect.Bool:
 		return strconv.FormatBool(v.Bool()), nil
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
@@ -88,6 +85,14 @@ func array(v reflect.Value) (string, error) {
 	return b.String(), nil
 }
 
+// quoted makes an array's element of escaped text.
+func quoted(text string, nested bool) string {
+	if !nested {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `\'`) + "'"
+}
+
 // escape makes a parameter's text of a string: the server reads it like a field of a tab-separated line.
 func escape(text string) string {
 	return strings.NewReplacer(`\`, `\\`, "\t", `\t`, "\n", `\n`, "\r", `\r`, "\x00", `\0`).Replace(text)
@@ -105,15 +110,16 @@ func float(f float64) string {
 	return strconv.FormatFloat(f, 'g', -1, 64)
 }
 
-// epoch is a time in seconds since 1970, with milliseconds if it has any.
+// epoch is a time in seconds since 1970, with milliseconds if it has any. ClickHouse reads fewer than ten digits as something
+// else, or not at all.
 func epoch(t time.Time) string {
 	ms := t.UnixMilli()
-	if ms%1000 == 0 {
-		return strconv.FormatInt(ms/1000, 10)
-	}
 	sign := ""
 	if ms < 0 {
 		sign, ms = "-", -ms
 	}
-	return fmt.Sprintf("%s%d.%03d", sign, ms/1000, ms%1000)
+	if ms%1000 == 0 {
+		return fmt.Sprintf("%s%010d", sign, ms/1000)
+	}
+	return fmt.Sprintf("%s%010d.%03d", sign, ms/1000, ms%1000)
 }

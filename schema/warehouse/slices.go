@@ -10,8 +10,8 @@ import (
 	"github.com/kubevalue/kubevalue/schema"
 )
 
-// InsertSlices stores what indicators measured. The same token with the same rows lands once; of several versions of a slice
-// the highest counts.
+// InsertSlices stores what indicators measured. Of several versions of a slice the highest counts, so storing one again changes
+// nothing; the token only spares a cluster's replicas the work.
 func (db *DB) InsertSlices(ctx context.Context, token string, rows []schema.Slice) error {
 	op := fmt.Sprintf("insert %d rows", len(rows))
 	if token == "" {

@@ -1,0 +1,183 @@
+package warehouse_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/kubevalue/kubevalue/schema/chdb"
+	"github.com/kubevalue/kubevalue/schema/chdb/chdbtest"
+	"github.com/kubevalue/kubevalue/schema/warehouse"
+)
+
+// embedded are the options for an engine of the test's own.
+func embedded(t *testing.T, dir string) warehouse.Options {
+	t.Helper()
+	c := chdbtest.Config(t, dir)
+	return warehouse.Options{DSN: "embedded:" + dir + "?database=own", EngineCommand: c.Command, EngineEnv: c.Env, Library: c.Library}
+}
+
+func open(t *testing.T, o warehouse.Options) *warehouse.DB {
+	t.Helper()
+	db, err := warehouse.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func closed(t *testing.T, db *warehouse.DB) {
+	t.Helper()
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEmbeddedEngine(t *testing.T) {
+	o := embedded(t, t.TempDir())
+	db := open(t, o)
+	if got, want := db.String(), o.DSN[:len(o.DSN)-len("?database=own")]; got != want || db.Database() != "own" {
+		t.Errorf("it is %s, database %s; want %s", got, db.Database(), want)
+	}
+	if err := db.Ping(t.Context()); err == nil {
+		t.Error("a database that is not there answers")
+	}
+	if _, err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+	rows := events(1000)
+	insertEvents(t, db, "block", rows)
+	before := firstSeen(t, db)
+
+	if _, err := warehouse.Open(t.Context(), o); !errors.Is(err, chdb.ErrDataDirTaken) {
+		t.Errorf("a second engine on the directory: %v", err)
+	}
+	o.Attach = true
+	beside := open(t, o)
+	if n := number(t, beside, "count() FROM events"); n != 1000 {
+		t.Errorf("a process beside it sees %d of 1000 events", n)
+	}
+	closed(t, beside)
+	if err := db.Ping(t.Context()); err != nil {
+		t.Errorf("after the process beside it ended: %v", err)
+	}
+	closed(t, db)
+
+	again := open(t, o) // nobody to attach to: it starts one
+	defer closed(t, again)
+	insertEvents(t, again, "block", rows)
+	if n := number(t, again, "count() FROM events"); n != 1000 {
+		t.Errorf("a block that came again after a restart: %d events of 1000", n)
+	}
+	if after := firstSeen(t, again); after != before {
+		t.Errorf("a block that came again after a restart: first_seen was %s and is %s", before, after)
+	}
+}
+
+// TestEngineDiesAmidInserts kills the engine at moments all over an insert, retries as the drainer does, and counts.
+func TestEngineDiesAmidInserts(t *testing.T) {
+	db := open(t, embedded(t, t.TempDir()))
+	defer closed(t, db)
+	if _, err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	const blocks, rowsOfBlock = 6, 20_000
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	failures := 0
+	for i := range blocks {
+		rows := events(rowsOfBlock)
+		for j := range rows {
+			rows[j].ID, rows[j].Name = uuid.New(), fmt.Sprint("block ", i)
+		}
+		if i%2 == 1 { // the pause before a restart doubles with each death
+			pid, after := db.EnginePID(), time.Duration(i)*20*time.Millisecond
+			time.AfterFunc(after, func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+		}
+		for {
+			err := db.InsertEvents(ctx, fmt.Sprint("block ", i), rows)
+			if err == nil {
+				break
+			}
+			if warehouse.Permanent(err) || ctx.Err() != nil {
+				t.Fatal(err)
+			}
+			failures++
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	for db.Ping(ctx) != nil { // the last block may have been faster than its kill
+		time.Sleep(20 * time.Millisecond)
+	}
+	result, err := db.Query(ctx, "SELECT name, count(), uniqExact(id) FROM events GROUP BY name", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(result.Rows) != blocks {
+		t.Errorf("%d of %d blocks are there", len(result.Rows), blocks)
+	}
+	for _, row := range result.Rows {
+		if row[1] != uint64(rowsOfBlock) || row[2] != uint64(rowsOfBlock) {
+			t.Errorf("%v: %v rows, %v ids, want %d", row[0], row[1], row[2], rowsOfBlock)
+		}
+	}
+	if n := number(t, db, "uniqExact(actor, name) FROM events"); n != number(t, db, "uniqExact(actor, name) FROM first_seen") {
+		t.Errorf("first_seen does not have all of %d", n)
+	}
+	if failures == 0 {
+		t.Error("no insert failed: the engine was not killed in time")
+	}
+	t.Logf("%d attempts failed", failures)
+}
+
+// TestTokenOfADeadEngine has the state that an engine leaves which dies after it noted a block's token and before the block is
+// there: the token is known, the part is not.
+func TestTokenOfADeadEngine(t *testing.T) {
+	o := embedded(t, t.TempDir())
+	db := open(t, o)
+	if _, err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	rows := events(1000)
+	insertEvents(t, db, "block", rows)
+	closed(t, db)
+	for round := range 2 {
+		parts, err := filepath.Glob(filepath.Join(strings.TrimPrefix(db.String(), "embedded:"), "clickhouse", "store", "*", "*", "202611_*"))
+		if err != nil || len(parts) != 1 {
+			t.Fatalf("the parts of November: %v, %v", parts, err)
+		}
+		if err := os.RemoveAll(parts[0]); err != nil {
+			t.Fatal(err)
+		}
+		db := open(t, o)
+		if n := number(t, db, "count() FROM events"); n != 0 {
+			t.Fatalf("%d rows without their part", n)
+		}
+		for range 2 {
+			insertEvents(t, db, "block", rows)
+			if n := number(t, db, "count() FROM events"); n != 1000 {
+				t.Errorf("round %d: %d of 1000 events", round, n)
+			}
+		}
+		closed(t, db)
+	}
+}
+
+func TestMissingLibrary(t *testing.T) {
+	o := embedded(t, t.TempDir())
+	o.Library = "/nowhere/libchdb.so"
+	if _, err := warehouse.Open(t.Context(), o); !errors.Is(err, chdb.ErrLibraryMissing) {
+		t.Errorf("error %v", err)
+	}
+}
