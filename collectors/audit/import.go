@@ -269,6 +269,7 @@ func (i *importer) take(u unwrapped, fault LineFault) error {
 		}
 		i.mapper.cluster = u.cluster
 	}
+	i.mapper.source = Source(i.mapper.cluster)
 	e, why := i.mapper.event(u.event)
 	if why == Taken && i.cfg.Validate(&e) != nil {
 		why = LeftOutInvalid

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -18,12 +19,16 @@ const (
 	stagePanic    = "Panic"
 )
 
+// maxMalformed items are passed over in one list; a list of more is none, and not worth the time.
+const maxMalformed = 1000
+
 // maxGroups is how many groups of a user are kept; directories give some users hundreds.
 const maxGroups = 100
 
 // mapper turns audit events of one cluster into usage events.
 type mapper struct {
 	cluster  string
+	source   string
 	received time.Time
 	ignored  []string
 }
@@ -37,9 +42,12 @@ func Decode(cluster string, received time.Time, body []byte) ([]schema.Event, ma
 
 // list maps an EventList and counts what became of its items.
 func (m *mapper) list(body []byte, validate collectors.Validate) ([]schema.Event, map[LeftOut]int, error) {
-	var events []schema.Event
+	// Events have 1 to 2.5 KB; a body of the smallest ones grows the list a few times.
+	const usualBytes = 1500
+	events := make([]schema.Event, 0, len(body)/usualBytes)
+	m.source = Source(m.cluster)
 	tally := make(map[LeftOut]int)
-	err := decodeList(body, func(w *wireEvent) {
+	err := decodeList(body, func(w *wireEvent) error {
 		e, why := m.event(w)
 		if why == Taken && validate(&e) != nil {
 			why = LeftOutInvalid
@@ -48,6 +56,10 @@ func (m *mapper) list(body []byte, validate collectors.Validate) ([]schema.Event
 		if why == Taken {
 			events = append(events, e)
 		}
+		if tally[LeftOutMalformed] > maxMalformed {
+			return fmt.Errorf("%w: more than %d items are none", errNotEventList, maxMalformed)
+		}
+		return nil
 	})
 	return events, tally, err
 }
@@ -73,7 +85,7 @@ func (m *mapper) event(w *wireEvent) (schema.Event, LeftOut) {
 	outcome, reason := outcomeOf(w)
 	e := schema.Event{
 		ID:         w.AuditID + "/" + w.Stage,
-		Source:     Source(m.cluster),
+		Source:     m.source,
 		Time:       began.UTC(),
 		Received:   m.received,
 		Name:       resource + "." + verbOf(w),

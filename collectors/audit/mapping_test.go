@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -317,6 +319,27 @@ func TestBrokenTextIsMended(t *testing.T) {
 	e := one(t, "\"user\":{\"username\":\"a\xffnn\"}")
 	if e.Actor != "a\ufffdnn" {
 		t.Errorf("actor %q", e.Actor)
+	}
+}
+
+func TestHostileListsCostNoMoreThanTheirBodies(t *testing.T) {
+	const size = 8 << 20
+	for name, filling := range map[string]string{
+		"empty items": "{},", "numbers": "1,", "strings": `"x",`, "deep lists": strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + ",",
+		"items of many members": `{"a":1,"verb":"x","stage":"y","user":{},"objectRef":{}},`,
+	} {
+		items := strings.TrimSuffix(strings.Repeat(filling, size/len(filling)), ",")
+		body := list(items)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, tally, err := Decode("c", received, body)
+		runtime.ReadMemStats(&after)
+		if !errors.Is(err, errNotEventList) {
+			t.Errorf("%s: tally %v, error %v", name, tally, err)
+		}
+		if cost := after.TotalAlloc - before.TotalAlloc; cost > 4*size {
+			t.Errorf("%s: %d bytes were allocated for a body of %d", name, cost, len(body))
+		}
 	}
 }
 

@@ -65,8 +65,8 @@ type wireAnnotations struct {
 }
 
 // decodeList calls each for every item of an EventList, with a value that is only good during the call; nil stands for an
-// item that is no audit event.
-func decodeList(document []byte, each func(*wireEvent)) error {
+// item that is no audit event. An error of each ends it.
+func decodeList(document []byte, each func(*wireEvent) error) error {
 	if !utf8.Valid(document) {
 		document = bytes.ToValidUTF8(document, []byte("\ufffd"))
 	}
@@ -81,7 +81,7 @@ func decodeList(document []byte, each func(*wireEvent)) error {
 			return cursor.Decode(&version)
 		case "items":
 			listed = true
-			return decodeItems(cursor, func(w *wireEvent) error { each(w); return nil })
+			return decodeItems(cursor, each)
 		}
 		_, err := cursor.Raw()
 		return err

@@ -33,3 +33,10 @@ func benchmark(b *testing.B, decode func([]byte) (int, error)) {
 
 func BenchmarkDecode(b *testing.B)       { benchmark(b, Decode) }
 func BenchmarkDecodeStdlib(b *testing.B) { benchmark(b, DecodeStdlib) }
+
+func TestCompareMeasuresBothSides(t *testing.T) {
+	ours, stdlib, err := Compare(1)
+	if err != nil || ours <= 0 || stdlib <= 0 {
+		t.Errorf("%v and %v bytes per second, error %v", ours, stdlib, err)
+	}
+}
