@@ -136,6 +136,9 @@ type ResourceChange struct {
 	Time time.Time `json:"time"`
 	// From is zero for an instant. What happened while nobody watched happened in [From, Time].
 	From time.Time `json:"from,omitzero"`
+	// Seen is when the resource was seen in the state that is given here; zero: at Time. A change is often older than the moment at
+	// which it was noticed, and of a change in the past often nothing is known but what the resource is.
+	Seen time.Time `json:"seen,omitzero"`
 	// Reason says why, in one word of a machine.
 	Reason string `json:"reason,omitempty"`
 	// DurationMS is what Change says, in milliseconds; nil: not measured.
@@ -160,11 +163,19 @@ func (c *ResourceChange) Precedence() uint64 {
 	return uint64(math.MaxInt64 - width)
 }
 
-// StatePrecedence orders the records of one resource by the time of the state that they carry: the highest is its newest state.
-// At the same time, what ends a resource comes last.
+// StatePrecedence orders the records of one resource by when it was seen in the state that they carry: the highest is its newest
+// state. At the same time, what ends a resource comes last.
 func (c *ResourceChange) StatePrecedence() uint64 {
 	rank := uint64(slices.Index(Changes(), c.Change) + 1)
-	return uint64(max(0, c.Time.UnixMilli()))<<4 | min(rank, 15)
+	return uint64(max(0, c.StateTime().UnixMilli()))<<4 | min(rank, 15)
+}
+
+// StateTime is when the resource was seen in the state that is given.
+func (c *ResourceChange) StateTime() time.Time {
+	if c.Seen.IsZero() {
+		return c.Time
+	}
+	return c.Seen
 }
 
 // Limits of a change, in bytes and entries.

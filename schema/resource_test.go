@@ -38,6 +38,7 @@ func TestTheNewestRecordIsTheState(t *testing.T) {
 		changeAt(schema.ChangeTerminating, noon, 0),
 		changeAt(schema.ChangeDeleted, noon, 0),
 		changeAt(schema.ChangeObserved, noon.Add(time.Millisecond), 0),
+		{Change: schema.ChangeReady, Time: noon.Add(-time.Hour), Seen: noon.Add(2 * time.Millisecond)},
 	}
 	for i := range order[1:] {
 		if a, b := order[i], order[i+1]; a.StatePrecedence() >= b.StatePrecedence() {

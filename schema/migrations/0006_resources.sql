@@ -3,7 +3,7 @@
 -- The key of a change is what it is, not when it was noticed: the same change noticed twice is one row, and of several the one with
 -- the highest version counts, which is the most exact one (schema.ResourceChange, Precedence). Read it with FINAL. A change happened at
 -- time, or, where time_from is before time, somewhere between the two, since nobody watched. Each row carries the whole state of the
--- resource after the change, so its newest row up to an instant is its state at that instant.
+-- resource as it was seen after the change, so the row with the latest "seen" up to an instant is its state at that instant.
 
 CREATE TABLE IF NOT EXISTS resource_changes
 (
@@ -17,6 +17,7 @@ CREATE TABLE IF NOT EXISTS resource_changes
     key             String CODEC(ZSTD(1)),
     time            DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
     time_from       DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    seen            DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
     reason          LowCardinality(String),
     duration_ms     Nullable(Float64) CODEC(ZSTD(1)),
     value           Nullable(Float64) CODEC(ZSTD(1)),
@@ -78,7 +79,7 @@ ORDER BY (cluster, kind, uid)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS resources_mv TO resources AS
-SELECT cluster, region, kind, uid, namespace, name, change AS last_change, key AS last_key, time AS seen, created, first_ready, terminating,
+SELECT cluster, region, kind, uid, namespace, name, change AS last_change, key AS last_key, seen, created, first_ready, terminating,
     if(change = 'deleted', time, NULL) AS deleted, if(change = 'deleted', time_from, NULL) AS deleted_from,
     generation, desired, available, revision, rollout, rollout_started, k8s_version, team, team_source, labels, attributes,
     state_version AS version

@@ -18,7 +18,7 @@ func (db *DB) InsertResourceChanges(ctx context.Context, token string, rows []sc
 	}
 	for i := range rows {
 		r := &rows[i]
-		err := errors.Join(r.Validate(), checkTime("time", r.Time), checkOptional("from", r.From), checkOptional("created", r.Created),
+		err := errors.Join(r.Validate(), checkTime("time", r.Time), checkOptional("from", r.From), checkOptional("seen", r.Seen), checkOptional("created", r.Created),
 			checkOptional("first_ready", r.FirstReady), checkOptional("terminating", r.Terminating), checkOptional("rollout_started", r.RolloutStarted))
 		if err != nil {
 			return refused(op, schema.TableResourceChanges, fmt.Errorf("row %d (%s of %s %s): %w", i, r.Change, r.Kind, r.Name, err))
@@ -47,6 +47,7 @@ func changeColumns(rows []schema.ResourceChange) []column {
 			}
 			return r.From
 		}),
+		pick("seen", kindTime, rows, (*schema.ResourceChange).StateTime),
 		pick("reason", "String", rows, func(r *schema.ResourceChange) string { return r.Reason }),
 		pick("duration_ms", "Nullable(Float64)", rows, func(r *schema.ResourceChange) *float64 { return r.DurationMS }),
 		pick("value", "Nullable(Float64)", rows, func(r *schema.ResourceChange) *float64 { return r.Value }),
@@ -78,7 +79,7 @@ func stateColumns(rows []schema.ResourceChange) []column {
 const kindAttributes = "Map(String, String)"
 
 // LiveResources returns the newest state of each resource of a cluster that is not known to be deleted, as the change that
-// brought it, in order of kind and UID. Reason, DurationMS, Value and From are not filled in.
+// brought it, in order of kind and UID. Time is when it was seen so; Seen, From, Reason, DurationMS and Value are not filled in.
 func (db *DB) LiveResources(ctx context.Context, cluster string) ([]schema.ResourceChange, error) {
 	type row struct {
 		schema.ResourceChange

@@ -28,7 +28,7 @@ func fullChange() schema.ResourceChange {
 			Labels:     map[string]string{"app.kubernetes.io/part-of": "shop", "quote'": "tab\there"},
 			Attributes: map[string]string{"template": "abc"},
 		},
-		Change: schema.ChangeScaled, Key: "7", Time: resourceBase, From: resourceBase.Add(-time.Second),
+		Change: schema.ChangeScaled, Key: "7", Time: resourceBase, From: resourceBase.Add(-time.Second), Seen: resourceBase.Add(time.Millisecond),
 		Reason: "why", DurationMS: &duration, Value: &before,
 	}
 }
@@ -50,7 +50,7 @@ func TestAResourcesStateComesBackAsItWasStored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	full.From, full.Reason, full.DurationMS, full.Value = time.Time{}, "", nil, nil
+	full.Time, full.Seen, full.From, full.Reason, full.DurationMS, full.Value = full.Seen, time.Time{}, time.Time{}, "", nil, nil
 	if diff := cmp.Diff([]schema.ResourceChange{full, bare}, got); diff != "" {
 		t.Errorf("state (-stored +read):\n%s", diff)
 	}
@@ -108,6 +108,9 @@ func randomChanges(random *rand.Rand, cluster string) []schema.ResourceChange {
 		c := schema.ResourceChange{
 			Resource: schema.Resource{Cluster: cluster, Kind: schema.KindDeployment, UID: fmt.Sprint(random.IntN(6)), Name: fmt.Sprint(random.IntN(1000))},
 			Change:   schema.Changes()[random.IntN(len(schema.Changes()))], Key: fmt.Sprint(random.IntN(2)), Time: at,
+		}
+		if random.IntN(3) == 0 {
+			c.Seen = at.Add(time.Duration(random.IntN(20)-10) * time.Second)
 		}
 		if random.IntN(2) == 0 {
 			c.From = at.Add(-time.Duration(random.IntN(30)) * time.Second)
