@@ -1,37 +1,13 @@
 package dashboards
 
 import (
-	"context"
 	"net/http"
+	"strconv"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/kubevalue/kubevalue/journey"
-	"github.com/kubevalue/kubevalue/slo"
 )
-
-// Sources is where figures come from. A period is 2026-W46, 2026-11, 2026-Q4 or a day; empty: the last complete week.
-type Sources struct {
-	// Journey is the journey map with the values of a period.
-	Journey func(ctx context.Context, period string) (journey.Shown, error)
-	// Objectives are all objectives with their present status, ordered by name.
-	Objectives func(ctx context.Context) ([]Objective, error)
-	// Metric is the values of one metric over the periods up to the given one, the last first.
-	Metric func(ctx context.Context, id, period string, periods int) (journey.Metric, []journey.Value, error)
-}
-
-// Objective is an objective with its status at the watermark.
-type Objective struct {
-	Name        string `json:"name"`
-	Service     string `json:"service"`
-	Description string `json:"description,omitempty"`
-	Window      string `json:"window"`
-	Method      string `json:"method"`
-	Zone        string `json:"timezone"`
-	// Error is set when the status could not be computed; the others are shown all the same.
-	Error  string      `json:"error,omitempty"`
-	Status *slo.Status `json:"status"`
-}
 
 // api mounts the REST API, version 1.
 func (s *server) api(g *gin.RouterGroup) {
@@ -47,19 +23,34 @@ func (s *server) api(g *gin.RouterGroup) {
 		s.answer(c, all, err)
 	})
 	g.GET("/objectives/:name", func(c *gin.Context) {
-		all, err := s.cfg.Sources.Objectives(c)
-		if err != nil {
-			s.fail(c, err)
-			return
-		}
-		for _, o := range all {
-			if o.Name == c.Param("name") {
-				s.answer(c, o, nil)
-				return
-			}
-		}
-		s.fail(c, NotFoundError{What: "the objective " + c.Param("name")})
+		o, err := s.objective(c, c.Param("name"))
+		s.answer(c, o, err)
 	})
+	if s.cfg.Sources.Metrics != nil {
+		g.GET("/metrics", func(c *gin.Context) {
+			all, err := s.cfg.Sources.Metrics(c)
+			s.answer(c, all, err)
+		})
+	}
+	g.GET("/metrics/:id", s.metricAnswer)
+	g.GET("/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, "application/json; charset=utf-8", openAPI) })
+}
+
+// maxPeriods bounds how far back one answer goes.
+const maxPeriods = 60
+
+// metricAnswer is a metric with its values, the last first.
+func (s *server) metricAnswer(c *gin.Context) {
+	periods, err := strconv.Atoi(c.DefaultQuery("periods", "12"))
+	if err != nil || periods < 1 || periods > maxPeriods {
+		s.fail(c, BadRequestError{Why: "periods " + strconv.Quote(c.Query("periods")) + ": want a number from 1 to " + strconv.Itoa(maxPeriods)})
+		return
+	}
+	metric, values, err := s.cfg.Sources.Metric(c, c.Param("id"), c.Query("period"), periods)
+	s.answer(c, struct {
+		Metric journey.Metric  `json:"metric"`
+		Values []journey.Value `json:"values"`
+	}{metric, values}, err)
 }
 
 func (s *server) answer(c *gin.Context, value any, err error) {

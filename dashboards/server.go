@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/kubevalue/kubevalue/journey"
+	"github.com/kubevalue/kubevalue/reports"
 )
 
 // Authorize lets a request read the API and the pages; the token is empty when there is none. An error refuses it.
@@ -36,18 +39,28 @@ type Config struct {
 	Metrics http.Handler
 	Logger  *slog.Logger
 	Now     func() time.Time
+	// Calendar is the reporting calendar; without a zone, weeks begin as those of the shown map do, or on Monday.
+	Calendar journey.Calendar
+	// MinGroup is the number of people below which figures about a group of people are withheld; 0 means reports.DefaultMinGroup.
+	MinGroup int
+	// UserHeader is the request header in which a proxy in front passes on who has signed in, e.g. X-Forwarded-User; empty: none.
+	UserHeader string
 }
 
 // New is the handler of the whole service.
 func New(cfg Config) http.Handler {
+	if cfg.MinGroup == 0 {
+		cfg.MinGroup = reports.DefaultMinGroup
+	}
+	s := &server{cfg: cfg}
 	gin.SetMode(gin.ReleaseMode)
 	router := gin.New()
 	router.HandleMethodNotAllowed = true
+	router.ContextWithFallback = true // a source stops when its client goes away
 	router.Use(gin.CustomRecoveryWithWriter(nil, func(c *gin.Context, reason any) {
 		cfg.Logger.ErrorContext(c, "request handler panicked", "path", c.FullPath(), "reason", reason)
-		problem(c, http.StatusInternalServerError, "internal", "an internal error; it is in the service's log")
+		s.problem(c, http.StatusInternalServerError, "internal", "an internal error; it is in the service's log")
 	}))
-	s := &server{cfg: cfg}
 	for _, d := range cfg.Doors {
 		router.Handle(d.Method, d.Path, gin.WrapH(d.Handler))
 	}
@@ -57,11 +70,11 @@ func New(cfg Config) http.Handler {
 	read.GET("/metrics", gin.WrapH(cfg.Metrics))
 	s.api(read.Group("/api/v1"))
 	s.pages(read)
-	router.NoRoute(func(c *gin.Context) {
-		problem(c, http.StatusNotFound, "not_found", "there is nothing at this address; the journey map is at /, the API at /api/v1")
+	router.NoRoute(secure, func(c *gin.Context) {
+		s.problem(c, http.StatusNotFound, "not_found", "there is nothing at this address; the journey map is at /, the API at /api/v1")
 	})
-	router.NoMethod(func(c *gin.Context) {
-		problem(c, http.StatusMethodNotAllowed, "method_not_allowed", "this address does not take "+c.Request.Method)
+	router.NoMethod(secure, func(c *gin.Context) {
+		s.problem(c, http.StatusMethodNotAllowed, "method_not_allowed", "this address does not take "+c.Request.Method)
 	})
 	return router
 }
@@ -79,14 +92,14 @@ func (s *server) authorize(c *gin.Context) {
 	}
 	if err := s.cfg.Authorize(c, token); err != nil {
 		c.Header("WWW-Authenticate", `Basic realm="kubevalue", charset="UTF-8"`)
-		problem(c, http.StatusUnauthorized, "unauthorized", "a token for the endpoint api is wanted, as bearer token or as password: `kubevalue token create --endpoint api`")
+		s.problem(c, http.StatusUnauthorized, "unauthorized", "a token for the endpoint api is wanted, as bearer token or as password: `kubevalue token create --endpoint api`")
 	}
 }
 
 // secure sets the headers that keep pages from loading or being loaded from elsewhere.
 func secure(c *gin.Context) {
 	h := c.Writer.Header()
-	h.Set("Content-Security-Policy", "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
@@ -101,8 +114,13 @@ func (s *server) ready(c *gin.Context) {
 	c.JSON(http.StatusServiceUnavailable, gin.H{"status": "error", "faults": faults})
 }
 
-// problem ends a request with an error for machines (code) and people (message).
-func problem(c *gin.Context, status int, code, message string) {
+// problem ends a request with an error for machines (code) and people (message): a page for browsers, JSON for all others.
+func (s *server) problem(c *gin.Context, status int, code, message string) {
+	if strings.Contains(c.GetHeader("Accept"), "text/html") {
+		c.Abort()
+		s.renderStatus(c, status, "problem.html", frame{Title: http.StatusText(status), Content: message})
+		return
+	}
 	c.AbortWithStatusJSON(status, gin.H{"status": "error", "code": code, "message": message})
 }
 
@@ -112,14 +130,14 @@ func (s *server) fail(c *gin.Context, err error) {
 	var bad BadRequestError
 	switch {
 	case errors.As(err, &missing):
-		problem(c, http.StatusNotFound, "not_found", missing.Error())
+		s.problem(c, http.StatusNotFound, "not_found", missing.Error())
 	case errors.As(err, &bad):
-		problem(c, http.StatusBadRequest, "bad_request", bad.Error())
+		s.problem(c, http.StatusBadRequest, "bad_request", bad.Error())
 	case errors.Is(err, context.DeadlineExceeded):
-		problem(c, http.StatusGatewayTimeout, "timeout", "the warehouse took too long; ask for a shorter period")
+		s.problem(c, http.StatusGatewayTimeout, "timeout", "the warehouse took too long; ask for a shorter period")
 	default:
 		s.cfg.Logger.ErrorContext(c, "request failed", "path", c.FullPath(), "error", err)
-		problem(c, http.StatusServiceUnavailable, "unavailable", "the figures cannot be computed now; the service's log says why")
+		s.problem(c, http.StatusServiceUnavailable, "unavailable", "the figures cannot be computed now; the service's log says why")
 	}
 }
 

@@ -16,8 +16,6 @@ import (
 	"github.com/kubevalue/kubevalue/slo"
 )
 
-var at = time.Date(2026, 11, 16, 9, 0, 0, 0, time.UTC)
-
 func shown(period string) (journey.Shown, error) {
 	if period == "nonsense" {
 		return journey.Shown{}, dashboards.BadRequestError{Why: `period "nonsense" is none`}
@@ -32,7 +30,7 @@ func shown(period string) (journey.Shown, error) {
 		Period: week,
 		Cells: []journey.ShownCell{
 			{Phase: "creation", Activity: "adopt", Perspective: "management", Figures: []journey.ShownFigure{{
-				Metric: metric, Place: journey.CellMetric{Metric: "C15", Target: new(0.5)}, State: journey.StateMet, Trend: journey.TrendBetter,
+				Metric: metric, Place: journey.CellMetric{Metric: "C15", Expect: journey.DirectionUp, Target: new(0.5)}, State: journey.StateMet, Trend: journey.TrendBetter,
 				Value: journey.Value{Metric: "C15", Period: week, Unit: "ratio", Value: new(0.625), N: 8, Coverage: new(0.97), Previous: &journey.Value{Value: new(0.5)}},
 			}}},
 			{Phase: "creation", Activity: "pay", Perspective: "management", Gap: "no prices yet"},
@@ -80,10 +78,10 @@ func get(h http.Handler, method, path string, edit func(*http.Request)) *httptes
 func TestThePagesShowFiguresWithTheirContext(t *testing.T) {
 	h := server(t, nil)
 	for path, wants := range map[string][]string{
-		"/":           {"62.5%", "&#43;12 pp", "better", "target met", "(50%)", "n 8", "measured 97%", "2026-W46", "time zone UTC", "No figure yet: no prices yet", "Adopt &lt;the platform&gt;", `href="/metric/C15?period=2026-W46"`},
-		"/metric/C15": {"SELECT 1 &lt; 2", "50%"},
-		"/objectives": {"99.95%", "99.9%", "28d", "its slices cannot be read", "2026-11-16 09:00 UTC"},
-		"/style.css":  {"prefers-color-scheme"},
+		"/":                 {"62.5%", "&#43;12 pp", "better", "target met", "at least 50%", "n 8", "measured 97%", "Week 46 of 2026", "Mon 9 Nov to Sun 15 Nov 2026", "time zone UTC", "no prices yet", "1 target met, 0 targets missed; 1 cell still without a figure.", "Adopt &lt;the platform&gt;", `href="/metric/C15?period=2026-W46"`},
+		"/metric/C15":       {"SELECT 1 &lt; 2", "50%"},
+		"/objectives":       {"99.95%", "99.9%", "28d", "its slices cannot be read", "Mon 16 Nov 2026 08:00 UTC", "1 of 2 objectives within budget, 1 that cannot be judged."},
+		"/assets/style.css": {"prefers-color-scheme"},
 	} {
 		w := get(h, http.MethodGet, path, nil)
 		if w.Code != http.StatusOK {
@@ -94,7 +92,7 @@ func TestThePagesShowFiguresWithTheirContext(t *testing.T) {
 				t.Errorf("%s lacks %q", path, want)
 			}
 		}
-		for _, foreign := range []string{"http://", "https://", "<script"} {
+		for _, foreign := range []string{"http://", "https://", "<script", " style="} {
 			if strings.Contains(w.Body.String(), foreign) {
 				t.Errorf("%s refers to %q: pages load nothing from elsewhere", path, foreign)
 			}

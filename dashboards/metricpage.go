@@ -1,0 +1,126 @@
+package dashboards
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/kubevalue/kubevalue/journey"
+	"github.com/kubevalue/kubevalue/reports"
+)
+
+// metricView is the page that explains a metric.
+type metricView struct {
+	Metric journey.Metric
+	Nav    periodNav
+	// Latest is the value of the period asked for; nil when there is none.
+	Latest     *journey.Value
+	Values     []journey.Value
+	Chart      *chart
+	Statements []Statement
+	// Parameters are those of the period, where the statements as they were run are not known.
+	Parameters [][2]string
+	// StatementsMissing says why the statements are those of the definition.
+	StatementsMissing string
+}
+
+func (s *server) metricPage(c *gin.Context) {
+	id := c.Param("id")
+	metric, values, err := s.cfg.Sources.Metric(c, id, c.Query("period"), sparkPeriods)
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	view := metricView{Metric: metric, Values: values}
+	if len(values) > 0 {
+		latest := values[0]
+		if latest.Previous == nil && len(values) > 1 {
+			latest.Previous = &values[1]
+		}
+		view.Latest = &latest
+		view.Nav = s.navigate("/metric/"+url.PathEscape(id), latest.Period, url.Values{}, journey.GrainWeek, journey.GrainMonth, journey.GrainQuarter)
+		view.Chart = metricChart(metric, values)
+	}
+	s.statements(c, &view)
+	s.show(c, "metric.html", "metric/"+id, frame{Title: metric.Title, Here: "journey", Charts: view.Chart != nil, Content: view})
+}
+
+// statements shows the SQL as it was run, or else the definition's with the parameters that the period gives.
+func (s *server) statements(c *gin.Context, v *metricView) {
+	if s.cfg.Sources.Statements != nil && v.Latest != nil && (v.Metric.SQL != nil || v.Metric.Analysis != nil) {
+		found, err := s.cfg.Sources.Statements(c, v.Metric.ID, v.Latest.Period.Label)
+		if err == nil && len(found) > 0 {
+			v.Statements = found
+			return
+		}
+		if err != nil {
+			v.StatementsMissing = s.missing(c, "the statements as they were run", true, err).Missing
+		}
+	}
+	if v.Metric.SQL == nil {
+		return
+	}
+	for _, part := range []Statement{
+		{Name: "numerator", SQL: v.Metric.SQL.Numerator}, {Name: "denominator", SQL: v.Metric.SQL.Denominator},
+		{Name: "value", SQL: v.Metric.SQL.Value}, {Name: "sample", SQL: v.Metric.SQL.Sample},
+	} {
+		if part.SQL != "" {
+			v.Statements = append(v.Statements, part)
+		}
+	}
+	if v.Latest != nil {
+		p := v.Latest.Period
+		v.Parameters = [][2]string{
+			{"starts", "[" + strconv.FormatInt(p.From.UnixMilli(), 10) + "], that is " + instantText(p.From, p.Zone)},
+			{"ends", "[" + strconv.FormatInt(p.To.UnixMilli(), 10) + "], that is " + instantText(p.To, p.Zone)},
+			{"now", strconv.FormatInt(v.Latest.ComputedAt.UnixMilli(), 10) + ", that is " + instantText(v.Latest.ComputedAt, p.Zone)},
+			{"zone", p.Zone},
+		}
+	}
+}
+
+// metricChart is the values over time, oldest first, with the interval as a band; nil when fewer than two are known.
+func metricChart(m journey.Metric, values []journey.Value) *chart {
+	oldest := slices.Clone(values)
+	slices.Reverse(oldest)
+	sc := scaleOf(m.Unit)
+	l := lineChart{scale: sc, fromZero: m.Unit != "ratio"}
+	known := []journey.Value{}
+	line := line{name: m.Title, color: "var(--s1)", symbol: "circle"}
+	t := table{Head: []string{"Period", "Value", "95% interval", "n", "Measured"}}
+	for _, v := range oldest {
+		l.labels = append(l.labels, shortPeriod(v.Period))
+		line.values, l.low, l.high = append(line.values, v.Value), append(l.low, v.Low), append(l.high, v.High)
+		t.Rows = append(t.Rows, []string{v.Period.Label, figureText(v), intervalText(v), strconv.Itoa(v.N), optional(v.Coverage, reports.Ratio)})
+		if v.Value != nil {
+			known = append(known, v)
+		}
+	}
+	if len(known) < 2 {
+		return nil
+	}
+	l.lines = append(l.lines, line)
+	a, z := known[0], known[len(known)-1]
+	from, to := reports.Pair(*a.Value, *z.Value, m.Unit)
+	out := &chart{ID: "series", Title: fmt.Sprintf("%s, %s", m.Title, plural(len(values), grainNoun(z.Period.Grain))), Suffix: sc.suffix, Options: l.options(), Table: t}
+	out.Point = fmt.Sprintf("From %s in %s to %s in %s.", from, a.Period.Label, to, z.Period.Label)
+	for _, v := range known {
+		if v.Low != nil {
+			out.Point += " The band is the 95% interval."
+			break
+		}
+	}
+	return out
+}
+
+func grainNoun(g journey.Grain) string { return string(g) }
+
+func intervalText(v journey.Value) string {
+	if v.Low == nil && v.High == nil {
+		return undefined
+	}
+	return boundText(v.Low, v.Unit) + " to " + boundText(v.High, v.Unit)
+}
