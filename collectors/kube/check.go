@@ -1,0 +1,137 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+)
+
+// Report is what Check found out about a cluster.
+type Report struct {
+	Name, Server string
+	// Version is that of the API server, empty when it did not answer.
+	Version string
+	// Took is how long the answer took.
+	Took time.Duration
+	// Err says why it could not be reached, or why its permissions could not be asked for; nil: it could.
+	Err error
+	// Missing are the permissions that the enabled kinds need and that are not there.
+	Missing []Permission
+	// ClusterRole is the least role that the enabled kinds need, as YAML to apply.
+	ClusterRole string
+}
+
+// Permission is the right to do something to all objects of a kind.
+type Permission struct {
+	Kind, Group, Resource, Verb string
+}
+
+// String is the permission as `kubectl auth can-i` takes it.
+func (p Permission) String() string {
+	if p.Group == "" {
+		return p.Verb + " " + p.Resource
+	}
+	return p.Verb + " " + p.Resource + "." + p.Group
+}
+
+// verbs are what watching a kind needs.
+var verbs = []string{"list", "watch"}
+
+// checkTimeout bounds each request of a check.
+const checkTimeout = 10 * time.Second
+
+// Check tries to reach a cluster and asks it whether its credentials have the permissions that watching needs. It changes
+// nothing. Whatever it finds is in the report.
+func Check(ctx context.Context, c ClusterConfig) Report {
+	report := Report{Name: c.Name, ClusterRole: ClusterRole(c)}
+	if report.Err = c.Validate(); report.Err != nil {
+		return report
+	}
+	clients, err := Connect(c)
+	if err != nil {
+		report.Err = err
+		return report
+	}
+	return check(ctx, c, clients, report)
+}
+
+func check(ctx context.Context, c ClusterConfig, clients *Clients, report Report) Report {
+	report.Server = clients.Server
+	begin := time.Now()
+	one, cancel := context.WithTimeout(ctx, checkTimeout)
+	report.Version, report.Err = clients.Version(one)
+	cancel()
+	report.Took = time.Since(begin)
+	if report.Err != nil {
+		report.Err = fmt.Errorf("cluster %q: %s does not answer: %w", c.Name, clients.Server, report.Err)
+		return report
+	}
+	for _, p := range permissions(c) {
+		allowed, err := can(ctx, clients.Typed, p)
+		if err != nil {
+			report.Err = fmt.Errorf("cluster %q: ask for the permission to %s: %w", c.Name, p, err)
+			return report
+		}
+		if !allowed {
+			report.Missing = append(report.Missing, p)
+		}
+	}
+	return report
+}
+
+func can(ctx context.Context, client kubernetes.Interface, p Permission) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	answer, err := client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
+		Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: p.Verb, Group: p.Group, Resource: p.Resource},
+		},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return false, err
+	}
+	return answer.Status.Allowed, nil
+}
+
+// permissions are what the enabled kinds need.
+func permissions(c ClusterConfig) []Permission {
+	var all []Permission
+	for _, k := range kinds {
+		if c.watches(k.name) {
+			for _, verb := range verbs {
+				all = append(all, Permission{Kind: k.name, Group: k.group, Resource: k.resource, Verb: verb})
+			}
+		}
+	}
+	return all
+}
+
+// ClusterRole is the least ClusterRole that watching the enabled kinds of a cluster needs, as YAML. Every authenticated user
+// may ask for the version.
+func ClusterRole(c ClusterConfig) string {
+	byGroup := map[string][]string{}
+	var groups []string
+	for _, k := range kinds {
+		if !c.watches(k.name) {
+			continue
+		}
+		if byGroup[k.group] == nil {
+			groups = append(groups, k.group)
+		}
+		byGroup[k.group] = append(byGroup[k.group], k.resource)
+	}
+	slices.Sort(groups)
+	var b strings.Builder
+	b.WriteString("apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: kubevalue\nrules:\n")
+	for _, group := range groups {
+		slices.Sort(byGroup[group])
+		fmt.Fprintf(&b, "- apiGroups: [%q]\n  resources: [%s]\n  verbs: [%s]\n", group, strings.Join(byGroup[group], ", "), strings.Join(verbs, ", "))
+	}
+	return b.String()
+}

@@ -1,0 +1,482 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/kubevalue/kubevalue/schema"
+)
+
+const (
+	// heartbeat is how often the API server is asked for a sign of life, heartbeatTimeout how long the answer may take.
+	heartbeat        = 10 * time.Second
+	heartbeatTimeout = 5 * time.Second
+	// longestSilence is how far two signs of life may lie apart for what lies between them to count as watched.
+	longestSilence = 25 * time.Second
+	// proofWait is how long a finished slice waits for a sign of life from after its end.
+	proofWait = 30 * time.Second
+	// chores is how often deadlines, empty namespaces and the day are looked at.
+	chores = 5 * time.Second
+	// selfEvery is how often the record of the cluster itself is renewed.
+	selfEvery = time.Minute
+	// connectPause is the wait after clients could not be made.
+	connectPause = 30 * time.Second
+)
+
+// cluster is one cluster that is watched.
+type cluster struct {
+	cfg     Config
+	cc      ClusterConfig
+	keep    keeper
+	out     *outbox
+	metrics metrics
+	// wake asks for a sign of life now.
+	wake chan struct{}
+
+	mu      sync.Mutex
+	clients *Clients
+	feeds   map[string]*feed
+	pods    map[uid]podEntry
+	sets    map[uid]*setEntry
+	spaces  map[string]*space
+	// setsByRevision finds the ReplicaSets that belong to a revision of a Deployment.
+	setsByRevision map[setKey]*setEntry
+	// self is the cluster as a resource, nil until its kube-system namespace has been seen.
+	self *tracked
+	// selfBefore are the clusters that had this name before.
+	selfBefore []*tracked
+	// contact is up to when the cluster was watched before this started.
+	contact time.Time
+	version string
+	region  string
+	// lastOK is the newest sign of life, okSince since when there was never a long silence.
+	lastOK, okSince time.Time
+	err, knownErr   error
+	adopted         bool
+	settling        bool
+	records         int
+	selfAt          time.Time
+	slices          slicer
+}
+
+func newCluster(cfg Config, cc ClusterConfig, out *outbox, m metrics) *cluster {
+	return &cluster{
+		cfg: cfg, cc: cc, out: out, metrics: m, region: cc.Region,
+		keep: keeper{team: cfg.TeamLabels, labels: cfg.KeepLabels},
+		wake: make(chan struct{}, 1), feeds: map[string]*feed{}, pods: map[uid]podEntry{}, sets: map[uid]*setEntry{},
+		setsByRevision: map[setKey]*setEntry{}, spaces: map[string]*space{}, slices: newSlicer(cfg.Slice),
+	}
+}
+
+func (c *cluster) now() time.Time { return c.cfg.Now() }
+
+func (c *cluster) push(ch schema.ResourceChange) {
+	c.metrics.changes.WithLabelValues(c.cc.Name, ch.Kind, string(ch.Change)).Inc()
+	c.out.change(ch)
+}
+
+// run watches until the context ends.
+func (c *cluster) run(ctx context.Context) {
+	if !c.connect(ctx) {
+		return
+	}
+	var work sync.WaitGroup
+	defer work.Wait()
+	known := make(chan struct{})
+	work.Go(func() { c.learnKnown(ctx, known) })
+	work.Go(func() { c.beat(ctx) })
+	wait(ctx, known, c.cfg.KnownTimeout)
+	c.startFeeds(ctx, &work, true)
+	c.awaitEarly(ctx)
+	c.startFeeds(ctx, &work, false)
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-ticker.C:
+			c.tick()
+		}
+	}
+}
+
+// wait returns when the channel is closed, the time is over or the context ends.
+func wait(ctx context.Context, done <-chan struct{}, longest time.Duration) {
+	timer := time.NewTimer(longest)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-done:
+	case <-timer.C:
+	}
+}
+
+// connect makes the clients, however often that takes: a file may be mended meanwhile.
+func (c *cluster) connect(ctx context.Context) bool {
+	for {
+		clients, err := c.cfg.Connect(c.cc)
+		c.mu.Lock()
+		c.clients, c.err = clients, err
+		c.mu.Unlock()
+		if err == nil {
+			return true
+		}
+		c.cfg.Logger.Error("cluster cannot be watched", "cluster", c.cc.Name, "retry_in", connectPause, "error", err)
+		wait(ctx, nil, connectPause)
+		if ctx.Err() != nil {
+			return false
+		}
+	}
+}
+
+// learnKnown asks what was known before the start until there is an answer, and closes done then.
+func (c *cluster) learnKnown(ctx context.Context, done chan<- struct{}) {
+	defer close(done)
+	if c.cfg.Known == nil {
+		c.adopt(nil)
+		return
+	}
+	for pause := time.Second; ctx.Err() == nil; pause = min(2*pause, time.Minute) {
+		rows, err := c.cfg.Known(ctx, c.cc.Name)
+		c.mu.Lock()
+		c.knownErr = err
+		c.mu.Unlock()
+		if err == nil {
+			c.adopt(rows)
+			return
+		}
+		if ctx.Err() == nil {
+			c.cfg.Logger.Warn("what is known of the cluster cannot be read", "cluster", c.cc.Name, "retry_in", pause, "error", err)
+		}
+		wait(ctx, nil, pause)
+	}
+}
+
+// startFeeds begins to watch the early kinds or the others.
+func (c *cluster) startFeeds(ctx context.Context, work *sync.WaitGroup, early bool) {
+	for _, k := range kinds {
+		if k.early != early || !c.cc.watches(k.name) || ctx.Err() != nil {
+			continue
+		}
+		c.mu.Lock()
+		f := c.feed(k)
+		c.mu.Unlock()
+		work.Go(func() { f.run(ctx) })
+	}
+}
+
+// feed is the feed of a kind, made when it is first asked for.
+func (c *cluster) feed(k kind) *feed {
+	f := c.feeds[k.name]
+	if f == nil {
+		f = newFeed(c, k)
+		if c.adopted {
+			f.gone = nil
+		}
+		c.feeds[k.name] = f
+	}
+	return f
+}
+
+// awaitEarly waits until the early kinds have been read, at most as long as a list may hang.
+func (c *cluster) awaitEarly(ctx context.Context) {
+	for end := time.Now().Add(c.cfg.SyncTimeout); time.Now().Before(end) && ctx.Err() == nil; {
+		c.mu.Lock()
+		synced := true
+		for _, f := range c.feeds {
+			synced = synced && (!f.early || f.synced || f.err != nil)
+		}
+		c.mu.Unlock()
+		if synced {
+			return
+		}
+		wait(ctx, nil, 10*time.Millisecond)
+	}
+}
+
+// beat asks for signs of life until the context ends.
+func (c *cluster) beat(ctx context.Context) {
+	for ctx.Err() == nil {
+		asked := c.now()
+		one, cancel := context.WithTimeout(ctx, heartbeatTimeout)
+		version, err := c.clients.Version(one)
+		cancel()
+		if ctx.Err() == nil {
+			c.heard(asked, version, err)
+		}
+		timer := time.NewTimer(heartbeat)
+		select {
+		case <-ctx.Done():
+		case <-c.wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// heard takes the answer to a request for a sign of life.
+func (c *cluster) heard(asked time.Time, version string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		if c.err == nil {
+			c.cfg.Logger.Warn("cluster gives no sign of life", "cluster", c.cc.Name, "error", err)
+		}
+		c.err = fmt.Errorf("ask for the version: %w", err)
+		return
+	}
+	if c.err != nil {
+		c.cfg.Logger.Info("cluster answers again", "cluster", c.cc.Name)
+	}
+	c.err = nil
+	if c.lastOK.IsZero() || asked.Sub(c.lastOK) > longestSilence {
+		c.okSince = asked
+	}
+	c.lastOK = asked
+	c.metrics.contact.WithLabelValues(c.cc.Name).Set(float64(asked.Unix()))
+	if c.version != version {
+		c.version = version
+		if c.self != nil {
+			c.upgraded(asked)
+		}
+	}
+	c.slices.settle(c, asked)
+}
+
+// begin is called before anything changes: slices that have ended get what was true until then.
+func (c *cluster) begin() { c.closeSlices(c.now()) }
+
+// tick does what has to be done as time passes.
+func (c *cluster) tick() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	c.begin()
+	c.slices.settle(c, time.Time{})
+	if now.Unix()%int64(chores/time.Second) == 0 {
+		c.checkDeadlines(now)
+		c.checkEmpty(now)
+		c.observeDay(now)
+		c.count()
+	}
+	if now.Sub(c.selfAt) >= selfEvery {
+		c.observeSelf(now)
+	}
+}
+
+// observeDay records the state of everything once a day, so that what never changes is known to be there.
+func (c *cluster) observeDay(now time.Time) {
+	today := dayOf(now)
+	for _, f := range c.feeds {
+		if !f.synced || !f.up {
+			continue
+		}
+		for _, t := range f.tracked {
+			if t.day != today && !t.unseen {
+				c.observe(t, now)
+			}
+		}
+	}
+}
+
+// count updates the numbers of objects.
+func (c *cluster) count() {
+	for name, n := range c.objects() {
+		c.metrics.objects.WithLabelValues(c.cc.Name, name).Set(float64(n))
+	}
+	for _, f := range c.feeds {
+		c.metrics.synced.WithLabelValues(c.cc.Name, f.name).Set(map[bool]float64{true: 1}[f.synced && f.up])
+	}
+}
+
+func (c *cluster) objects() map[string]int {
+	n := map[string]int{}
+	for _, f := range c.feeds {
+		n[f.name] = len(f.tracked)
+	}
+	if c.cc.watches(kindPod) {
+		n[kindPod] = len(c.pods)
+	}
+	if c.cc.watches(kindReplicaSet) {
+		n[kindReplicaSet] = len(c.sets)
+	}
+	return n
+}
+
+// adopt takes what was known before the start. It may come when the watches have begun already.
+func (c *cluster) adopt(rows []schema.ResourceChange) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.begin()
+	for i := range rows {
+		if rows[i].Kind == schema.KindCluster && rows[i].StateTime().After(c.contact) {
+			c.contact = rows[i].StateTime()
+		}
+	}
+	for i := range rows {
+		c.adoptRow(&rows[i])
+	}
+	c.adopted = true
+	for _, f := range c.feeds {
+		f.gone = nil
+	}
+}
+
+func (c *cluster) adoptRow(row *schema.ResourceChange) {
+	t := fromKnown(row)
+	if row.Kind == schema.KindCluster {
+		c.adoptSelf(t)
+		return
+	}
+	for _, k := range kinds {
+		if k.name != row.Kind || !c.cc.watches(k.name) {
+			continue
+		}
+		f, id := c.feed(k), shortUID(row.UID)
+		switch present := f.tracked[id]; {
+		case present != nil:
+			if !t.res.FirstReady.IsZero() && (present.res.FirstReady.IsZero() || t.res.FirstReady.Before(present.res.FirstReady)) {
+				present.res.FirstReady = t.res.FirstReady
+			}
+		case f.gone[id]:
+		default:
+			f.tracked[id] = t
+			if f.name == schema.KindNamespace {
+				c.ownSpace(t)
+			}
+			if f.synced {
+				c.remove(f, id, when{late: true, from: c.contact, at: f.okSince})
+			}
+		}
+	}
+}
+
+// Known clusters of this name: the one that is there still, and those that it took the place of.
+func (c *cluster) adoptSelf(t *tracked) {
+	switch {
+	case c.self == nil:
+		c.selfBefore = append(c.selfBefore, t)
+	case c.self.res.UID != t.res.UID:
+		c.replaced(t, c.now())
+	case c.self.res.FirstReady.IsZero():
+		c.self.res.FirstReady = t.res.FirstReady
+	}
+}
+
+func (c *cluster) replaced(t *tracked, now time.Time) {
+	c.record(t, when{late: true, from: c.contact, at: now}, schema.ResourceChange{Change: schema.ChangeDeleted, Reason: "replaced"})
+}
+
+const systemNamespace = "kube-system"
+
+// noticeCluster learns of the cluster itself from its kube-system namespace and its nodes.
+func (c *cluster) noticeCluster(t *tracked, w when) {
+	if t.res.Kind == schema.KindNamespace {
+		if t.res.Name == systemNamespace && (c.self == nil || c.self.res.UID != t.res.UID) {
+			c.noticeSelf(t, w)
+		}
+		return
+	}
+	if c.self != nil && c.self.res.FirstReady.IsZero() && !t.res.FirstReady.IsZero() && !c.settling {
+		c.selfReady(t.res.FirstReady, w)
+	}
+}
+
+func (c *cluster) noticeSelf(system *tracked, w when) {
+	if c.self != nil {
+		c.replaced(c.self, w.at)
+	}
+	c.self = nil
+	for _, t := range c.selfBefore {
+		if t.res.UID == system.res.UID {
+			c.self = t
+			continue
+		}
+		c.replaced(t, w.at)
+	}
+	c.selfBefore = nil
+	if c.self == nil {
+		c.self = &tracked{desired: -1, available: -1}
+		c.self.res = schema.Resource{Kind: schema.KindCluster, UID: system.res.UID, Name: c.cc.Name, Created: system.res.Created}
+		c.recordPast(c.self, at(system.res.Created), schema.ResourceChange{Change: schema.ChangeCreated})
+	} else if c.version != "" && c.self.res.Version != c.version {
+		c.upgraded(w.at)
+	}
+	c.selfAt = time.Time{}
+}
+
+// upgraded records that the API server has another version.
+func (c *cluster) upgraded(now time.Time) {
+	was := c.self.res.Version
+	c.self.res.Version = c.version
+	if was != "" {
+		w := when{at: now, late: c.self.unseen, from: c.contact}
+		c.record(c.self, w, schema.ResourceChange{Change: schema.ChangeUpdated, Key: was + " to " + c.version, Reason: "version"})
+	}
+	c.self.unseen = false
+}
+
+// selfReady records that the cluster had a ready node for the first time.
+func (c *cluster) selfReady(ready time.Time, w when) { c.becameReady(c.self, ready, w) }
+
+// observeSelf renews the record of the cluster while it can be watched.
+func (c *cluster) observeSelf(now time.Time) {
+	nodes := c.feeds[schema.KindNode]
+	if c.self == nil || c.err != nil || c.lastOK.IsZero() || now.Sub(c.lastOK) > longestSilence {
+		return
+	}
+	c.selfAt = now
+	c.self.unseen = false
+	if c.version != "" {
+		c.self.res.Version = c.version
+	}
+	c.self.res.Attributes = c.selfAttributes(nodes)
+	if c.self.res.FirstReady.IsZero() && nodes != nil && nodes.synced {
+		first := time.Time{}
+		for _, t := range nodes.tracked {
+			if ready := t.res.FirstReady; !ready.IsZero() && (first.IsZero() || ready.Before(first)) {
+				first = ready
+			}
+		}
+		if !first.IsZero() {
+			c.selfReady(first, when{late: true, from: c.contact, at: now})
+		}
+	}
+	c.observe(c.self, now)
+}
+
+// selfAttributes are the numbers of objects, and what most nodes say of provider and region.
+func (c *cluster) selfAttributes(nodes *feed) map[string]string {
+	attributes := map[string]string{}
+	for name, n := range c.objects() {
+		if f := c.feeds[name]; f != nil && f.synced {
+			attributes["count."+name] = strconv.Itoa(n)
+		}
+	}
+	if nodes == nil {
+		return attributes
+	}
+	for _, key := range []string{"provider", "region"} {
+		votes := map[string]int{}
+		for _, t := range nodes.tracked {
+			votes[t.res.Attributes[key]]++
+		}
+		delete(votes, "")
+		best := ""
+		for value, n := range votes {
+			if n > votes[best] || n == votes[best] && value < best {
+				best = value
+			}
+		}
+		if best != "" {
+			attributes[key] = best
+		}
+	}
+	if c.cc.Region == "" {
+		c.region = attributes["region"]
+	}
+	return attributes
+}

@@ -1,0 +1,119 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Collector watches clusters.
+type Collector struct {
+	cfg      Config
+	out      *outbox
+	clusters []*cluster
+}
+
+// New checks the configuration and names every fault of it at once; no cluster is contacted yet. A Collector without clusters
+// does nothing.
+func New(cfg Config) (*Collector, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	m := newMetrics()
+	if cfg.Registerer != nil {
+		if err := m.register(cfg.Registerer); err != nil {
+			return nil, fmt.Errorf("kube: register metrics: %w", err)
+		}
+	}
+	c := &Collector{cfg: cfg, out: newOutbox(cfg.Sink, cfg.Logger, m)}
+	for _, cc := range cfg.Clusters {
+		c.clusters = append(c.clusters, newCluster(cfg, cc, c.out, m))
+	}
+	return c, nil
+}
+
+// Run watches all clusters until the context ends, each by itself, then hands over what was seen. It fails only when that
+// could not be handed over in the end; what is wrong with a cluster is in its Status.
+func (c *Collector) Run(ctx context.Context) error {
+	var watching, sending sync.WaitGroup
+	send, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	sending.Go(func() { c.out.run(send) })
+	for _, one := range c.clusters {
+		watching.Go(func() { one.run(ctx) })
+	}
+	<-ctx.Done()
+	c.out.close()
+	watching.Wait()
+	stop()
+	sending.Wait()
+	return c.out.drain(context.WithoutCancel(ctx))
+}
+
+// Status is how the view of a cluster stands.
+type Status struct {
+	Name, Region, Server string
+	// Version is that of its API server, empty until it has answered.
+	Version string
+	// LastContact is its newest sign of life; zero: none yet.
+	LastContact time.Time
+	// Synced: every kind has been read and is being watched.
+	Synced bool
+	// Err is what is wrong with it, nil when nothing is.
+	Err   error
+	Kinds []KindStatus
+	// Coverage is the share of workload slices since the start that were measured, 0..1; NaN is never used: without slices Slices is 0.
+	Coverage float64
+	Slices   int64
+}
+
+// KindStatus is how the view of one kind stands.
+type KindStatus struct {
+	Kind   string
+	Synced bool
+	// Objects is how many are followed.
+	Objects int
+	Err     error
+}
+
+// Status returns how the view of each cluster stands, in the order of the configuration.
+func (c *Collector) Status() []Status {
+	all := make([]Status, 0, len(c.clusters))
+	for _, one := range c.clusters {
+		all = append(all, one.status())
+	}
+	return all
+}
+
+func (c *cluster) status() Status {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := Status{Name: c.cc.Name, Region: c.region, Version: c.version, LastContact: c.lastOK, Synced: true, Slices: c.slices.all, Err: c.err}
+	if c.clients != nil {
+		s.Server = c.clients.Server
+	}
+	if c.slices.all > 0 {
+		s.Coverage = float64(c.slices.measured) / float64(c.slices.all)
+	}
+	objects := c.objects()
+	for _, k := range kinds {
+		if !c.cc.watches(k.name) {
+			continue
+		}
+		ks := KindStatus{Kind: k.name, Objects: objects[k.name]}
+		if f := c.feeds[k.name]; f != nil {
+			ks.Synced, ks.Err = f.synced && f.up, f.err
+		}
+		s.Synced = s.Synced && ks.Synced
+		if s.Err == nil && ks.Err != nil {
+			s.Err = fmt.Errorf("%s: %w", k.name, ks.Err)
+		}
+		s.Kinds = append(s.Kinds, ks)
+	}
+	if s.Err == nil && c.knownErr != nil {
+		s.Err = fmt.Errorf("read what is known of the cluster: %w", c.knownErr)
+	}
+	return s
+}

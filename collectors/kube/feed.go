@@ -1,0 +1,347 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/watchlist"
+	"k8s.io/klog/v2"
+)
+
+// shortBreak is how long a watch may be away, as it is when the API server ends it every few minutes, for what it brings
+// afterwards to count as seen in time.
+const shortBreak = 2 * time.Second
+
+// feed is the watch of one kind in one cluster. It hands what changed to the cluster, without a cache in between: it is the
+// store of a reflector. All but the first four fields are guarded by cluster.mu.
+type feed struct {
+	kind
+	c      *cluster
+	source source
+	// noStream is what the client says of streams of initial objects; fake ones cannot.
+	noStream bool
+
+	tracked map[uid]*tracked // all but pods and ReplicaSets
+	// gone are deleted objects, kept until it is clear what was known before the start.
+	gone map[uid]bool
+	// synced: a first complete list was seen. up: a watch stands.
+	synced, up bool
+	// okSince is since when every change has been seen in time.
+	okSince time.Time
+	// downSince is when the watch ended or the list was read that the next watch resumes from.
+	downSince time.Time
+	// gapFrom is from when on what is late may have happened; late is up to resourceVersion lateUpTo, 0: nothing is.
+	gapFrom  time.Time
+	lateUpTo uint64
+	// busySince is since when a request waits for an answer, or a stream of initial objects for its next one.
+	busySince time.Time
+	// streaming is set while a stream of initial objects is read.
+	streaming bool
+	// listOnly is set once a stream of initial objects has hung.
+	listOnly bool
+	watches  int // counts them, to know the newest
+	err      error
+}
+
+func newFeed(c *cluster, k kind) *feed {
+	return &feed{
+		kind: k, c: c, source: k.source(c.clients), noStream: watchlist.DoesClientNotSupportWatchListSemantics(c.clients.Typed),
+		tracked: map[uid]*tracked{}, gone: map[uid]bool{},
+	}
+}
+
+// listWatch is what a reflector reads from.
+type listWatch struct {
+	*cache.ListWatch
+	noStream bool
+}
+
+// IsWatchListSemanticsUnSupported tells a reflector not to ask for a stream of initial objects.
+func (l listWatch) IsWatchListSemanticsUnSupported() bool { return l.noStream }
+
+// run reads and watches until the context ends. A request that hangs is given up and everything begun anew.
+func (f *feed) run(ctx context.Context) {
+	logger := logr.Discard() // the cluster's status and log say what failed, once
+	ctx = klog.NewContext(ctx, logger)
+	for ctx.Err() == nil {
+		attempt, cancel := context.WithCancel(ctx)
+		f.c.mu.Lock()
+		lw := listWatch{&cache.ListWatch{ListWithContextFunc: f.list, WatchFuncWithContext: f.watch}, f.noStream || f.listOnly}
+		f.c.mu.Unlock()
+		reflector := cache.NewReflectorWithOptions(lw, nil, f, cache.ReflectorOptions{Name: f.c.cc.Name + "/" + f.name, Logger: &logger})
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			reflector.RunWithContext(attempt)
+		}()
+		f.superviseUntil(attempt)
+		cancel()
+		<-done
+	}
+}
+
+// superviseUntil returns when the context ends or a request has hung for too long.
+func (f *feed) superviseUntil(ctx context.Context) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		f.c.mu.Lock()
+		now := f.c.now()
+		hangs := !f.busySince.IsZero() && now.Sub(f.busySince) > f.c.cfg.SyncTimeout
+		if hangs {
+			f.c.cfg.Logger.Warn("cluster does not answer, reading begins anew", "cluster", f.c.cc.Name, "kind", f.name, "waited", now.Sub(f.busySince), "stream", f.streaming)
+			f.fail(fmt.Errorf("no answer within %s", f.c.cfg.SyncTimeout))
+			f.listOnly = f.listOnly || f.streaming
+			f.streaming, f.busySince = false, time.Time{}
+			f.watches++ // what the old one still says does not count
+			f.wentDown(now)
+		}
+		f.c.mu.Unlock()
+		if hangs {
+			return
+		}
+	}
+}
+
+// list reads one page.
+func (f *feed) list(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+	f.begin()
+	list, err := f.source.list(ctx, o)
+	f.end(ctx, err)
+	f.c.metrics.requests.WithLabelValues(f.c.cc.Name, f.name, "list", outcome(err)).Inc()
+	return list, err
+}
+
+// watch begins to watch where the reflector stands, or with a stream of all objects.
+func (f *feed) watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+	stream := o.SendInitialEvents != nil && *o.SendInitialEvents
+	number := f.begin()
+	var err error
+	if !stream {
+		err = f.markLate(ctx)
+	}
+	var inner watch.Interface
+	if err == nil {
+		inner, err = f.source.watch(ctx, o)
+	}
+	f.end(ctx, err)
+	f.c.metrics.requests.WithLabelValues(f.c.cc.Name, f.name, "watch", outcome(err)).Inc()
+	if err != nil {
+		return nil, err
+	}
+	f.c.mu.Lock()
+	if number == f.watches {
+		if f.streaming = stream; stream {
+			f.busySince = f.c.now()
+		} else {
+			f.cameUp(f.c.now())
+		}
+	}
+	f.c.mu.Unlock()
+	return newStream(f, number, inner), nil
+}
+
+func outcome(err error) string {
+	if err != nil {
+		return "failure"
+	}
+	return "success"
+}
+
+// begin notes that a request waits for its answer, and that no watch stands meanwhile.
+func (f *feed) begin() (number int) {
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	now := f.c.now()
+	f.wentDown(now)
+	f.busySince, f.streaming = now, false
+	f.watches++
+	return f.watches
+}
+
+func (f *feed) end(ctx context.Context, err error) {
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	f.busySince = time.Time{}
+	if ctx.Err() == nil {
+		f.fail(err)
+	}
+}
+
+// fail notes an error, nil for none, and logs it when it is another one.
+func (f *feed) fail(err error) {
+	if err != nil && (f.err == nil || f.err.Error() != err.Error()) {
+		f.c.cfg.Logger.Warn("cluster cannot be watched", "cluster", f.c.cc.Name, "kind", f.name, "error", err)
+	}
+	f.err = err
+}
+
+func (f *feed) wentDown(now time.Time) {
+	if f.up {
+		f.up, f.downSince = false, now
+	}
+}
+
+// cameUp notes that a watch stands that continues what was seen before.
+func (f *feed) cameUp(now time.Time) {
+	if f.okSince.IsZero() || now.Sub(f.downSince) > shortBreak {
+		f.okSince = now
+	}
+	f.up = true
+}
+
+// markLate finds out, after a break, up to which change what the watch will bring is late.
+func (f *feed) markLate(ctx context.Context) error {
+	f.c.mu.Lock()
+	now := f.c.now()
+	short := !f.synced || now.Sub(f.downSince) <= shortBreak
+	from := f.gapStart()
+	f.c.mu.Unlock()
+	if short {
+		return nil
+	}
+	list, err := f.source.list(ctx, metav1.ListOptions{Limit: 1})
+	if err != nil {
+		return fmt.Errorf("ask how far the cluster is: %w", err)
+	}
+	accessor, err := meta.ListAccessor(list)
+	if err != nil {
+		return err
+	}
+	version, err := strconv.ParseUint(accessor.GetResourceVersion(), 10, 64)
+	if err != nil {
+		return fmt.Errorf("resourceVersion %q: %w", accessor.GetResourceVersion(), err)
+	}
+	f.c.mu.Lock()
+	f.lateUpTo, f.gapFrom = version, from
+	f.c.mu.Unlock()
+	return nil
+}
+
+// gapStart is from when on changes may have gone unseen: the end of the watch, or the last sign of life before, since a
+// connection can be dead for a while before anybody notices.
+func (f *feed) gapStart() time.Time {
+	if f.c.lastOK.IsZero() || f.c.lastOK.After(f.downSince) {
+		return f.downSince
+	}
+	return f.c.lastOK
+}
+
+// when says when a change with a resourceVersion happened.
+func (f *feed) when(version string) when {
+	w := when{at: f.c.now()}
+	if f.lateUpTo == 0 {
+		return w
+	}
+	if v, err := strconv.ParseUint(version, 10, 64); err != nil || v > f.lateUpTo {
+		f.lateUpTo = 0
+		return w
+	}
+	w.late, w.from = true, f.gapFrom
+	return w
+}
+
+// Add takes a new object.
+func (f *feed) Add(obj any) error { return f.put(obj) }
+
+// Update takes a changed object.
+func (f *feed) Update(obj any) error { return f.put(obj) }
+
+func (f *feed) put(obj any) error {
+	o, err := f.object(obj)
+	if err != nil {
+		return err
+	}
+	f.c.out.awaitRoom()
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	f.c.begin()
+	f.c.apply(f, o, f.when(o.version))
+	return nil
+}
+
+// Delete takes an object that is gone.
+func (f *feed) Delete(obj any) error {
+	o, err := f.object(obj)
+	if err != nil {
+		return err
+	}
+	f.c.out.awaitRoom()
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	f.c.begin()
+	w := f.when(o.version)
+	if o.terminating.After(o.created) && !o.terminating.After(w.at) {
+		f.c.noteTerminating(f, o, w)
+	}
+	f.c.remove(f, shortUID(o.uid), w)
+	return nil
+}
+
+// Replace takes all objects that there are.
+func (f *feed) Replace(list []any, _ string) error {
+	objects := make([]*object, 0, len(list))
+	present := make(map[uid]bool, len(list))
+	for _, obj := range list {
+		o, err := f.object(obj)
+		if err != nil {
+			return err
+		}
+		objects = append(objects, o)
+		present[shortUID(o.uid)] = true
+	}
+	f.c.out.awaitRoom()
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	f.c.begin()
+	now := f.c.now()
+	w := when{late: true, from: f.gapStart(), at: now}
+	if !f.synced {
+		w.from = f.c.contact
+	}
+	f.c.replace(f, objects, present, w)
+	first := !f.synced
+	f.synced, f.lateUpTo, f.busySince = true, 0, time.Time{}
+	if first || now.Sub(f.downSince) > shortBreak {
+		f.okSince = now
+	}
+	f.downSince = now
+	if f.streaming { // the stream goes on as the watch
+		f.streaming, f.up = false, true
+	}
+	f.c.metrics.synced.WithLabelValues(f.c.cc.Name, f.name).Set(1)
+	return nil
+}
+
+// Resync has nothing to do: nobody asks for it.
+func (f *feed) Resync() error { return nil }
+
+// Transformer turns objects of a stream into what is kept of them, one by one.
+func (f *feed) Transformer() cache.TransformFunc {
+	return func(obj any) (any, error) { return f.object(obj) }
+}
+
+// object is what is kept of an object, which may be that already.
+func (f *feed) object(obj any) (*object, error) {
+	if o, ok := obj.(*object); ok {
+		return o, nil
+	}
+	o, err := f.convert(f.c.keep, obj)
+	if err != nil {
+		f.c.metrics.malformed.WithLabelValues(f.c.cc.Name, f.name).Inc()
+	}
+	return o, err
+}

@@ -1,0 +1,86 @@
+package kube
+
+import (
+	"context"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	kubeschema "k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/metadata"
+
+	"github.com/kubevalue/kubevalue/schema"
+)
+
+// Kinds that are watched for the sake of others, and not stored as resources of their own.
+const (
+	kindPod        = "Pod"
+	kindReplicaSet = "ReplicaSet"
+)
+
+// kind is a kind of objects that can be watched.
+type kind struct {
+	name, group, resource string
+	// early kinds are read before the others, which look things up in them.
+	early bool
+	// metered kinds are workloads whose availability is measured.
+	metered bool
+	source  func(*Clients) source
+	convert convert
+}
+
+// source reads and watches all objects of a kind.
+type source struct {
+	list  func(context.Context, metav1.ListOptions) (runtime.Object, error)
+	watch func(context.Context, metav1.ListOptions) (watch.Interface, error)
+}
+
+// api is what typed clients of all kinds have in common.
+type api[L runtime.Object] interface {
+	List(context.Context, metav1.ListOptions) (L, error)
+	Watch(context.Context, metav1.ListOptions) (watch.Interface, error)
+}
+
+func typed[L runtime.Object](a api[L]) source {
+	return source{watch: a.Watch, list: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		return a.List(ctx, o)
+	}}
+}
+
+func metadataOnly(group, version, resource string) func(*Clients) source {
+	return func(c *Clients) source {
+		var a metadata.ResourceInterface = c.Metadata.Resource(kubeschema.GroupVersionResource{Group: group, Version: version, Resource: resource})
+		return typed(a)
+	}
+}
+
+// kinds is every kind that can be watched. Where labels and annotations are enough, nothing else is asked for.
+var kinds = []kind{
+	{name: schema.KindNamespace, resource: "namespaces", early: true, convert: as(fromNamespace), source: metadataOnly("", "v1", "namespaces")},
+	{name: schema.KindNode, resource: "nodes", early: true, convert: as(fromNode),
+		source: func(c *Clients) source { return typed(c.Typed.CoreV1().Nodes()) }},
+	{name: kindReplicaSet, group: "apps", resource: "replicasets", early: true, convert: as(fromReplicaSet), source: metadataOnly("apps", "v1", "replicasets")},
+	{name: schema.KindDeployment, group: "apps", resource: "deployments", metered: true, convert: as(fromDeployment),
+		source: func(c *Clients) source { return typed(c.Typed.AppsV1().Deployments("")) }},
+	{name: schema.KindStatefulSet, group: "apps", resource: "statefulsets", metered: true, convert: as(fromStatefulSet),
+		source: func(c *Clients) source { return typed(c.Typed.AppsV1().StatefulSets("")) }},
+	{name: schema.KindDaemonSet, group: "apps", resource: "daemonsets", metered: true, convert: as(fromDaemonSet),
+		source: func(c *Clients) source { return typed(c.Typed.AppsV1().DaemonSets("")) }},
+	{name: schema.KindJob, group: "batch", resource: "jobs", convert: as(fromJob),
+		source: func(c *Clients) source { return typed(c.Typed.BatchV1().Jobs("")) }},
+	{name: kindPod, resource: "pods", convert: as(fromPod),
+		source: func(c *Clients) source { return typed(c.Typed.CoreV1().Pods("")) }},
+	{name: schema.KindClaim, resource: "persistentvolumeclaims", convert: as(fromClaim),
+		source: func(c *Clients) source { return typed(c.Typed.CoreV1().PersistentVolumeClaims("")) }},
+	{name: schema.KindQuota, resource: "resourcequotas", convert: as(fromQuota),
+		source: func(c *Clients) source { return typed(c.Typed.CoreV1().ResourceQuotas("")) }},
+}
+
+// Kinds lists the kinds that can be watched. Pods tell when a namespace is in use, ReplicaSets when a Deployment was rolled out.
+func Kinds() []string {
+	names := make([]string, len(kinds))
+	for i, k := range kinds {
+		names[i] = k.name
+	}
+	return names
+}

@@ -1,0 +1,88 @@
+package kube
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+
+	"github.com/kubevalue/kubevalue/schema"
+)
+
+// WorkloadAvailability is the indicator of workloads: Good are the seconds of a slice in which a Deployment, StatefulSet or
+// DaemonSet had at least max(1, desired - maxUnavailable) available pods, Total those in which any were desired, so a
+// workload that is scaled to 0 is 0 of 0. maxUnavailable is what its update strategy tolerates, 0 for Recreate and OnDelete. The time
+// from its creation to its first available pods counts. The group is CLUSTER/NAMESPACE/KIND/NAME.
+const WorkloadAvailability = "workload-availability"
+
+// WorkloadRevision is the revision of the definition of WorkloadAvailability.
+func WorkloadRevision() string {
+	sum := sha256.Sum256([]byte(WorkloadAvailability + " 1: available >= max(1, desired - maxUnavailable), seconds"))
+	return hex.EncodeToString(sum[:8])
+}
+
+// Group is the group of a workload's slices.
+func Group(cluster, namespace, kind, name string) string {
+	return cluster + "/" + namespace + "/" + kind + "/" + name
+}
+
+// meter adds up, within a slice, for how long a workload was available, and for how long it should have been.
+type meter struct {
+	// since is up to when it has added up; zero: the workload was not there yet.
+	since time.Time
+	// wanted and enough say what holds since then.
+	wanted, enough bool
+	// good and total are what the slice has so far; there says that the workload was there at all.
+	good, total time.Duration
+	there       bool
+}
+
+// advance adds up to now.
+func (m *meter) advance(now time.Time) {
+	if m.since.IsZero() || !now.After(m.since) {
+		return
+	}
+	if m.wanted {
+		m.total += now.Sub(m.since)
+		if m.enough {
+			m.good += now.Sub(m.since)
+		}
+	}
+	m.since = now
+}
+
+// set says what holds from now on.
+func (m *meter) set(now time.Time, w *workload) {
+	if m.since.IsZero() {
+		m.since = now
+	}
+	m.advance(now)
+	m.there = true
+	m.wanted, m.enough = w.desired > 0, w.available >= w.enough
+}
+
+// sum is what a workload has in a slice.
+type sum struct{ good, total time.Duration }
+
+// take ends a slice; false: the workload was not there in it.
+func (m *meter) take(end time.Time) (sum, bool) {
+	m.advance(end)
+	if !m.there {
+		return sum{}, false
+	}
+	s := sum{m.good, m.total}
+	m.good, m.total = 0, 0
+	return s, true
+}
+
+// slice makes a record of a sum. Of two records of a slice the measured one wins, whoever writes last.
+func (s sum) slice(group string, start time.Time, length time.Duration, written time.Time, measured bool) schema.Slice {
+	slice := schema.Slice{
+		Indicator: WorkloadAvailability, Revision: WorkloadRevision(), Group: group,
+		Start: start, Seconds: uint32(length / time.Second), State: schema.SliceGap, Version: uint64(start.UnixMilli()),
+	}
+	if measured {
+		slice.Good, slice.Total = s.good.Seconds(), s.total.Seconds()
+		slice.State, slice.Version = schema.SliceMeasured, uint64(written.UnixMilli())
+	}
+	return slice
+}
