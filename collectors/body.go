@@ -85,7 +85,8 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limits BodyLimits, memory 
 		return nil, nil, fmt.Errorf("%w: %d bytes, at most %d", ErrBodyTooLarge, r.ContentLength, limits.Wire)
 	}
 	control := http.NewResponseController(w)
-	// A writer without deadlines (a recorder in a test, a wrapped one) leaves the server's own in force.
+	// A writer without deadlines (a recorder in a test, a wrapped one) leaves the server's own in force. The server takes the
+	// deadline away at the end of the body; after an error it stays on, for what the server still reads before it answers.
 	_ = control.SetReadDeadline(time.Now().Add(limits.Timeout))
 	raw := io.Reader(http.MaxBytesReader(w, r.Body, limits.Wire))
 	decoded, done, err := decompress(raw, r.Header.Get("Content-Encoding"))
@@ -110,9 +111,6 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limits BodyLimits, memory 
 		memory.give(held)
 		return nil, nil, bodyError(err, limits)
 	}
-	// The server watches the connection while the handler works: with the deadline left on, it would end the context. After
-	// an error it stays on, since the server still reads what is left of the body before it answers.
-	_ = control.SetReadDeadline(time.Time{})
 	var once sync.Once
 	return body, func() { once.Do(func() { memory.give(held) }) }, nil
 }

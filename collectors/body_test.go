@@ -95,7 +95,7 @@ func answer(t *testing.T, write func(conn net.Conn)) (status int) {
 			return
 		}
 		release()
-		// With the deadline still in force, the server would end the context now.
+		// The server watches the connection: with the deadline still in force, it would end the context now.
 		select {
 		case <-r.Context().Done():
 			w.WriteHeader(http.StatusTeapot)
