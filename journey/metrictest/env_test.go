@@ -31,7 +31,12 @@ func (e *environment) Reset(ctx context.Context) error {
 	return e.Truncate(ctx, emptied...)
 }
 
+// Ingest delivers everything at once.
 func (e *environment) Ingest(ctx context.Context, c metrictest.Case) error {
+	return e.ingest(ctx, c, []schema.Batch{{Events: c.Input.Events, Aliases: c.Input.Aliases}})
+}
+
+func (e *environment) ingest(ctx context.Context, c metrictest.Case, batches []schema.Batch) error {
 	resolver, err := identity.New(identity.Config{
 		Keys: []identity.Key{{Version: 1, Secret: make([]byte, 32)}}, Store: e.DB, Now: func() time.Time { return c.Now },
 	})
@@ -50,17 +55,12 @@ func (e *environment) Ingest(ctx context.Context, c metrictest.Case) error {
 		return err
 	}
 	processor := pipeline.NewProcessor(pipeline.ProcessorConfig{Store: e.DB, Identity: resolver, Attributes: []string{"commit_time", "environment"}})
-	for i, b := range batches(c.Input) {
+	for i, b := range batches {
 		if _, err := processor.Process(ctx, fmt.Sprintf("case-%d-%d", e.round, i), b); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// batches delivers everything at once.
-var batches = func(in metrictest.Input) []schema.Batch {
-	return []schema.Batch{{Events: in.Events, Aliases: in.Aliases}}
 }
 
 func newRunner(t testing.TB) metrictest.Runner {

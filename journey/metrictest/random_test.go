@@ -1,6 +1,7 @@
 package metrictest_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"slices"
@@ -180,7 +181,7 @@ const stamp = "2006-01-02T15:04:05.000Z"
 // yaml writes the case without its expectations.
 func (h history) yaml() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "settings: {timezone: %s, week_start: %s}\ntests:\n  - name: random history\n    now: %s\n", h.zone, h.weekStart, h.now.Format(stamp))
+	fmt.Fprintf(&b, "settings: {timezone: %s, week_start: %s}\ntests:\n  - name: random history\n    now: %s\n", h.zone, h.weekStart, h.now.UTC().Format(stamp))
 	b.WriteString("    roster:\n")
 	for _, e := range h.roster {
 		quoted := make([]string, len(e.members))
@@ -196,7 +197,7 @@ func (h history) yaml() string {
 	}
 	b.WriteString("    events:\n")
 	for _, e := range h.events {
-		fmt.Fprintf(&b, "      - {time: %s, actor: %q, name: %s%s", e.at.Format(stamp), e.actor, e.name, timed("received", e.received))
+		fmt.Fprintf(&b, "      - {time: %s, actor: %q, name: %s%s", e.at.UTC().Format(stamp), e.actor, e.name, timed("received", e.received))
 		for _, o := range [][2]string{{"id", e.id}, {"team", e.team}, {"outcome", e.end}, {"actor_kind", e.kind}} {
 			if o[1] != "" {
 				fmt.Fprintf(&b, ", %s: %s", o[0], o[1])
@@ -211,7 +212,7 @@ func timed(key string, t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return fmt.Sprintf(", %s: %s", key, t.Format(stamp))
+	return fmt.Sprintf(", %s: %s", key, t.UTC().Format(stamp))
 }
 
 // question draws a question and answers it by the oracle.
@@ -305,7 +306,7 @@ func rounds(n int) {
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
 	if !given {
-		if err := flag.Set("rapid.checks", fmt.Sprint(n)); err != nil {
+		if err := errors.Join(flag.Set("rapid.checks", fmt.Sprint(n)), flag.Set("rapid.shrinktime", "10s")); err != nil {
 			panic(err)
 		}
 	}
