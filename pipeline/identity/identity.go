@@ -36,8 +36,10 @@ type Resolver struct {
 	mu     sync.Mutex
 	loaded bool
 	actors map[link]uint64
-	// canonical maps a merged actor to the one it is part of.
-	canonical map[uint64]uint64
+	// drafts are surrogates that may or may not have reached the store: another try must not make others.
+	drafts map[link]uint64
+	// merged maps an actor to the one that it is part of.
+	merged map[uint64]schema.StoredAlias
 }
 
 // link is a hash under the version of the key that made it.
@@ -51,7 +53,7 @@ func New(cfg Config) (*Resolver, error) {
 	if len(cfg.Keys) == 0 || cfg.Store == nil || cfg.Now == nil {
 		return nil, errors.New("identity: keys, a store and a clock are required")
 	}
-	return &Resolver{cfg: cfg, actors: map[link]uint64{}, canonical: map[uint64]uint64{}}, nil
+	return &Resolver{cfg: cfg, actors: map[link]uint64{}, drafts: map[link]uint64{}, merged: map[uint64]schema.StoredAlias{}}, nil
 }
 
 // Kind says whether a person or a machine is behind a raw name.
@@ -63,28 +65,29 @@ func (r *Resolver) Kind(raw string, groups []string, said schema.ActorKind) sche
 // prefix have one surrogate; merges by alias do not show here, they are resolved when a question is asked.
 func (r *Resolver) Resolve(ctx context.Context, raw []string) ([]uint64, error) {
 	names := make([]string, len(raw))
+	links := make([]link, len(raw))
 	for i, n := range raw {
-		names[i] = r.cfg.Rules.Name(n)
+		if names[i] = r.cfg.Rules.Name(n); names[i] != "" {
+			links[i] = r.link(names[i])
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.load(ctx, false); err != nil {
 		return nil, err
 	}
-	if r.missing(names) {
+	if r.missing(links) {
 		// Another replica may have met them first.
 		if err := r.load(ctx, true); err != nil {
 			return nil, err
 		}
-		if err := r.create(ctx, names); err != nil {
+		if err := r.create(ctx, names, links); err != nil {
 			return nil, err
 		}
 	}
-	out := make([]uint64, len(names))
-	for i, n := range names {
-		if n != "" {
-			out[i] = r.actors[r.link(n)]
-		}
+	out := make([]uint64, len(links))
+	for i, at := range links {
+		out[i] = r.actors[at]
 	}
 	return out, nil
 }
@@ -94,10 +97,11 @@ func (r *Resolver) link(name string) link {
 	return link{key.Version, key.hash(name)}
 }
 
-func (r *Resolver) missing(names []string) bool {
-	return slices.ContainsFunc(names, func(n string) bool {
-		_, known := r.actors[r.link(n)]
-		return n != "" && !known
+// missing says whether one of the links has no actor yet. The zero link is nobody's.
+func (r *Resolver) missing(links []link) bool {
+	return slices.ContainsFunc(links, func(at link) bool {
+		_, known := r.actors[at]
+		return at != link{} && !known
 	})
 }
 
@@ -118,28 +122,27 @@ func (r *Resolver) load(ctx context.Context, again bool) error {
 		r.actors[link{k.Version, k.Hash}] = k.Actor
 	}
 	for _, a := range aliases {
-		r.canonical[a.Actor] = a.Canonical
+		r.merged[a.Actor] = a
 	}
 	r.loaded = true
 	return nil
 }
 
 // create links the names that have no surrogate under the key in force: to the one that an older key knows, or to a new one.
-func (r *Resolver) create(ctx context.Context, names []string) error {
+func (r *Resolver) create(ctx context.Context, names []string, links []link) error {
 	fresh := map[link]schema.ActorKey{}
-	for _, n := range names {
-		at := r.link(n)
-		if _, known := r.actors[at]; known || n == "" {
+	for i, at := range links {
+		if _, known := r.actors[at]; known || names[i] == "" {
 			continue
 		}
-		if _, made := fresh[at]; made {
-			continue
+		if _, drafted := r.drafts[at]; !drafted {
+			actor, err := r.older(names[i])
+			if err != nil {
+				return err
+			}
+			r.drafts[at] = actor
 		}
-		actor, err := r.older(n)
-		if err != nil {
-			return err
-		}
-		fresh[at] = schema.ActorKey{Version: at.version, Hash: at.hash, Actor: actor, Created: r.cfg.Now().UTC()}
+		fresh[at] = schema.ActorKey{Version: at.version, Hash: at.hash, Actor: r.drafts[at], Created: r.cfg.Now().UTC()}
 	}
 	if len(fresh) == 0 {
 		return nil
@@ -149,6 +152,7 @@ func (r *Resolver) create(ctx context.Context, names []string) error {
 	}
 	for at, k := range fresh {
 		r.actors[at] = k.Actor
+		delete(r.drafts, at)
 	}
 	return nil
 }
@@ -175,8 +179,12 @@ func (r *Resolver) Merge(ctx context.Context, aliases []schema.Alias) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for i, a := range aliases {
-		rows := r.merged(actors[2*i], actors[2*i+1], a.At)
+	// What another replica has merged since must not come apart.
+	if err := r.load(ctx, true); err != nil {
+		return err
+	}
+	for i := range aliases {
+		rows := r.join(actors[2*i], actors[2*i+1])
 		if len(rows) == 0 {
 			continue
 		}
@@ -184,14 +192,15 @@ func (r *Resolver) Merge(ctx context.Context, aliases []schema.Alias) error {
 			return fmt.Errorf("identity: %w", err)
 		}
 		for _, row := range rows {
-			r.canonical[row.Actor] = row.Canonical
+			r.merged[row.Actor] = row
 		}
 	}
 	return nil
 }
 
-// merged are the rows that make from, and all that is part of it, part of what to is part of.
-func (r *Resolver) merged(from, to uint64, at time.Time) []schema.StoredAlias {
+// join are the rows that make from, and all that is part of it, part of what to is part of. Each is later than the row that it
+// replaces, since of an actor's rows the latest counts: the sender's clock has no say in that.
+func (r *Resolver) join(from, to uint64) []schema.StoredAlias {
 	if from == 0 || to == 0 {
 		return nil
 	}
@@ -199,27 +208,37 @@ func (r *Resolver) merged(from, to uint64, at time.Time) []schema.StoredAlias {
 	if old == root {
 		return nil
 	}
-	rows := []schema.StoredAlias{{Actor: old, Canonical: root, At: at}}
-	for _, actor := range slices.Sorted(maps.Keys(r.canonical)) {
+	rows := []schema.StoredAlias{r.part(old, root)}
+	for _, actor := range slices.Sorted(maps.Keys(r.merged)) {
 		if actor != old && r.root(actor) == old {
-			rows = append(rows, schema.StoredAlias{Actor: actor, Canonical: root, At: at})
+			rows = append(rows, r.part(actor, root))
 		}
 	}
 	return rows
 }
 
-// root follows merges to their end. Merges that another replica made at the same moment may form a circle: it ends at its smallest member.
+func (r *Resolver) part(actor, of uint64) schema.StoredAlias {
+	at := r.cfg.Now().UTC().Truncate(time.Millisecond)
+	if last := r.merged[actor].At.Add(time.Millisecond); at.Before(last) {
+		at = last
+	}
+	return schema.StoredAlias{Actor: actor, Canonical: of, At: at}
+}
+
+// root follows merges to their end. Rows that were written past each other may form a circle: it ends at its smallest member.
 func (r *Resolver) root(actor uint64) uint64 {
-	smallest, seen := actor, map[uint64]bool{}
-	for {
-		next, ok := r.canonical[actor]
-		if !ok || next == actor {
+	seen := map[uint64]bool{}
+	for !seen[actor] {
+		seen[actor] = true
+		row, ok := r.merged[actor]
+		if !ok || row.Canonical == actor {
 			return actor
 		}
-		if seen[actor] {
-			return smallest
-		}
-		seen[actor] = true
-		smallest, actor = min(smallest, next), next
+		actor = row.Canonical
 	}
+	smallest := actor
+	for next := r.merged[actor].Canonical; next != actor; next = r.merged[next].Canonical {
+		smallest = min(smallest, next)
+	}
+	return smallest
 }
