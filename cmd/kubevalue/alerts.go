@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/kubevalue/kubevalue/slo/alerting"
+)
+
+// alerting evaluates all objectives at every interval and tells Alertmanagers and webhooks.
+func (s *service) alerting(_ context.Context) (func(context.Context) error, error) {
+	options := alerting.Default()
+	interval := time.Duration(s.cfg.Alerts.Interval)
+	var senders []alerting.Sender
+	if len(s.cfg.Alerts.Alertmanagers) > 0 {
+		senders = append(senders, &alerting.Alertmanager{URLs: s.cfg.Alerts.Alertmanagers, Interval: interval})
+	}
+	for _, u := range s.cfg.Alerts.Webhooks {
+		senders = append(senders, &alerting.Webhook{Name: u, URL: u, Claims: &claimFile{path: s.cfg.stateFile("notified.json"), now: s.now}})
+	}
+	manager := alerting.NewManager(alerting.Config{
+		Options: options, Store: alertFile(s.cfg.stateFile("alerts.json")), Senders: senders, Now: s.now, Logger: s.log,
+	})
+	s.figures.objectives.burnWindows = options.BurnWindows()
+	return func(ctx context.Context) error {
+		if len(s.figures.objectives.all) == 0 {
+			<-ctx.Done()
+			return nil
+		}
+		for tick := time.NewTicker(interval); ; {
+			if err := manager.Tick(ctx, s.alertInputs(ctx)); err != nil && ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "alerts could not be evaluated or sent; they are tried again", "error", err)
+			}
+			select {
+			case <-ctx.Done():
+				tick.Stop()
+				return nil
+			case <-tick.C:
+			}
+		}
+	}, nil
+}
+
+// alertInputs are the statuses of all objectives; one that cannot be computed is frozen.
+func (s *service) alertInputs(ctx context.Context) []alerting.Input {
+	var inputs []alerting.Input
+	for _, o := range s.figures.objectives.all {
+		in := alerting.Input{
+			Objective: o.Definition.Name, Labels: map[string]string{"service": o.Service},
+			Link: s.link("/objectives/" + url.PathEscape(o.Definition.Name)),
+		}
+		status, err := s.figures.objectives.status(ctx, o, s.now())
+		if err != nil {
+			if ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "an objective could not be evaluated; its alerts are frozen", "objective", o.Definition.Name, "error", err)
+			}
+		} else {
+			in.Status = &status
+		}
+		inputs = append(inputs, in)
+	}
+	return inputs
+}
+
+// link is an address of the pages, empty when nobody said how people reach them.
+func (s *service) link(path string) string {
+	if s.cfg.Server.BaseURL == "" {
+		return ""
+	}
+	return s.cfg.Server.BaseURL + path
+}
+
+// alertFile keeps the memory of alerts in a file, so that a restart notifies nobody again.
+type alertFile string
+
+// LoadAlerts reads the file; without one there is no memory.
+func (f alertFile) LoadAlerts(context.Context) ([]alerting.Record, error) {
+	var all []alerting.Record
+	return all, readState(string(f), &all)
+}
+
+// SaveAlerts replaces the file as a whole.
+func (f alertFile) SaveAlerts(_ context.Context, all []alerting.Record) error {
+	return writeState(string(f), all)
+}
+
+// claimFile remembers which notifications were delivered by webhook.
+type claimFile struct {
+	path string
+	now  func() time.Time
+	mu   sync.Mutex
+}
+
+// claimRecord is a delivery, reserved until a time or done for good.
+type claimRecord struct {
+	Until     time.Time `json:"until"`
+	Delivered bool      `json:"delivered"`
+}
+
+// keepClaims is how long deliveries are remembered: longer than any alert is resent.
+const keepClaims = 30 * 24 * time.Hour
+
+// change edits one record of the file.
+func (c *claimFile) change(id string, edit func(old claimRecord, known bool) (claimRecord, bool)) (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := map[string]claimRecord{}
+	if err := readState(c.path, &all); err != nil {
+		return false, err
+	}
+	old, known := all[id]
+	next, ok := edit(old, known)
+	if !ok {
+		return false, nil
+	}
+	all[id] = next
+	for key, r := range all {
+		if r.Until.Before(c.now().Add(-keepClaims)) {
+			delete(all, key)
+		}
+	}
+	return true, writeState(c.path, all)
+}
+
+// Claim reserves a delivery; false when it was made, or is being made.
+func (c *claimFile) Claim(_ context.Context, id string, until time.Time) (bool, error) {
+	return c.change(id, func(old claimRecord, known bool) (claimRecord, bool) {
+		return claimRecord{Until: until}, !known || !old.Delivered && old.Until.Before(c.now())
+	})
+}
+
+// Delivered makes a claim permanent.
+func (c *claimFile) Delivered(_ context.Context, id string) error {
+	_, err := c.change(id, func(claimRecord, bool) (claimRecord, bool) {
+		return claimRecord{Until: c.now(), Delivered: true}, true
+	})
+	return err
+}
+
+// Release gives a claim back.
+func (c *claimFile) Release(_ context.Context, id string) error {
+	_, err := c.change(id, func(claimRecord, bool) (claimRecord, bool) { return claimRecord{Until: time.Unix(0, 0).UTC()}, true })
+	return err
+}
+
+// readState reads a file of JSON; one that does not exist leaves into as it is.
+func readState(path string, into any) error {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the state of alerts: %w", err)
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("the state of alerts in %s is damaged: %w; remove the file to start anew", path, err)
+	}
+	return nil
+}
+
+// writeState replaces a file of JSON as a whole, so that a crash leaves the old or the new one.
+func writeState(path string, value any) error {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("write the state of alerts: %w", err)
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(path), ".state-*")
+	if err != nil {
+		return fmt.Errorf("write the state of alerts: %w", err)
+	}
+	_, err = temporary.Write(data)
+	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err == nil {
+		err = os.Rename(temporary.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(temporary.Name())
+		return fmt.Errorf("write the state of alerts: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,407 @@
+//go:build e2e
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"mime"
+	"mime/multipart"
+	"mime/quotedprintable"
+	"net/http"
+	"net/mail"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// The objective of the end-to-end test: slices of five seconds, one attempt a second, and an alert that notices within a minute.
+const e2eObjective = `apiVersion: openslo/v1
+kind: SLO
+metadata: {name: e2e-api}
+spec:
+  service: clusters
+  budgetingMethod: Occurrences
+  timeWindow: [{duration: 60m, isRolling: true}]
+  indicator:
+    metadata: {name: e2e-api}
+    spec: {ratioMetric: {counter: false, rawType: success, raw: {metricSource: {type: kubevalue, spec: {probe: e2e-api}}}}}
+  objectives: [{target: 0.9}]
+  alertPolicies:
+    - kind: AlertPolicy
+      metadata: {name: burning}
+      spec:
+        alertWhenBreaching: true
+        alertWhenResolved: true
+        conditions:
+          - kind: AlertCondition
+            metadata: {name: fast, annotations: {kubevalue.io/short-window: 10s}}
+            spec: {severity: page, condition: {kind: burnrate, op: gt, threshold: 2, lookbackWindow: 1m, alertAfter: 0m}}
+        notificationTargets: []
+`
+
+// e2e is the whole set-up: a cluster whose audit events go to a kubevalue that mails and alerts.
+type e2e struct {
+	dir, url, config string
+	client           *http.Client
+	cluster          *controlPlane
+	alertmanager     string
+	box              *mailbox
+	service          *process
+	apiToken         string
+}
+
+// TestE2E lets people of three teams work on a real control plane, breaks its API server for a known time, and checks what comes
+// out at the other end: API, report, mail and alert.
+func TestE2E(t *testing.T) {
+	e := setUp(t)
+	began := time.Now()
+	e.work(t)
+	e.restart(t)
+	e.workMore(t)
+	e.checkFigures(t)
+	away := e.outage(t)
+	e.checkObjective(t, began, away)
+	e.checkReport(t)
+	e.checkFigures(t) // nothing changed
+}
+
+func setUp(t *testing.T) *e2e {
+	t.Helper()
+	e := &e2e{dir: t.TempDir()}
+	cert, key, client := testCA(t, e.dir)
+	e.client = client
+	port := freePort(t)
+	e.url = fmt.Sprintf("https://127.0.0.1:%d", port)
+	e.alertmanager = startAlertmanager(t, e.dir)
+	box, smtpPort := startMailbox(t)
+	e.box = box
+	e.config = filepath.Join(e.dir, "kubevalue.yaml")
+	// The token store must exist before the cluster's webhook can be configured, and the cluster before its probe.
+	base := fmt.Sprintf(`
+organisation: {name: Example Corp, timezone: Europe/Berlin, small_group: 1}
+server: {listen: "127.0.0.1:%d", tls_cert: %q, tls_key: %q, tokens: tokens.json, base_url: %q}
+warehouse: {dsn: "embedded:warehouse"}
+spool: {dir: spool}
+identity: {key_file: identity.key, shared: ["^kubetest-admin$"]}
+roster:
+  - {team: payments, members: [ann@example.com, bob@example.com], from: 2026-01-01}
+  - {team: search, members: [cy@example.com], from: 2026-01-01}
+  - {team: legacy, members: [dee@example.com], from: 2026-01-01, voluntary: false}
+clusters: [{name: e2e}]
+reports:
+  from: kubevalue <kubevalue@example.com>
+  smtp: {host: 127.0.0.1, port: %d, tls: none}
+  schedules: [{audience: managers, cron: "0 7 * * 1", to: [manager@example.com]}]
+alerts: {alertmanagers: [%q], interval: 1s}
+`, port, cert, key, e.url, smtpPort, e.alertmanager)
+	writeFile(t, e.config, base)
+	auditToken := strings.TrimSpace(kubevalue(t, "token", "create", "audit", "--endpoint", "audit", "--cluster", "e2e", "-c", e.config))
+	e.apiToken = strings.TrimSpace(kubevalue(t, "token", "create", "app", "--endpoint", "events,api", "-c", e.config))
+	hook := auditWebhookConfig(t, filepath.Join(e.dir, "webhook.yaml"), e.url+"/audit/e2e", cert, auditToken)
+	e.cluster = startControlPlane(t, e.dir, usersFile(t, filepath.Join(e.dir, "users.csv")), hook)
+	writeFile(t, filepath.Join(e.dir, "api.yaml"), e2eObjective)
+	writeFile(t, e.config, base+fmt.Sprintf(`
+probes: [{name: e2e-api, url: %q, interval: 1s, timeout: 1s, slice: 5s, ca_file: %q}]
+objectives: {openslo: [api.yaml], max_lag: 15s}
+`, e.cluster.Server+"/readyz", e.cluster.CAFile))
+	e.serve(t)
+	return e
+}
+
+// serve starts the service and waits until it is ready.
+func (e *e2e) serve(t *testing.T) {
+	t.Helper()
+	e.service = start(t, kubevalueBinary(t), "serve", "-c", e.config)
+	eventually(t, "kubevalue is ready", time.Minute, func() error {
+		_, err := getBody(t.Context(), e.client, e.url+"/readyz")
+		return err
+	})
+}
+
+// work is the first half of what people do: two teams create namespaces and deploy, one hits its quota.
+func (e *e2e) work(t *testing.T) {
+	admin := e.cluster.as(t, e.cluster.Admin.Token)
+	grant(t, admin)
+	ann, bob := e.cluster.as(t, userToken("ann")), e.cluster.as(t, userToken("bob"))
+	createNamespace(t, ann, "payments")
+	limitDeployments(t, admin, "payments", 2)
+	must(t, "ann deploys web", createDeployment(t.Context(), ann, "payments", "web", 2))
+	waitReady(t, ann, "payments", "web")
+	must(t, "bob rolls web out", rollOut(t.Context(), bob, "payments", "web", "registry.k8s.io/pause:3.9"))
+	must(t, "ann deploys worker", createDeployment(t.Context(), ann, "payments", "worker", 1))
+	refused(t, "a deployment above the quota", createDeployment(t.Context(), ann, "payments", "third", 1))
+	robot := e.cluster.serviceAccount(t, admin, "payments", "deployer")
+	must(t, "the service account rolls worker out", rollOut(t.Context(), robot, "payments", "worker", "registry.k8s.io/pause:3.9"))
+}
+
+// restart ends the service in order, and kills its engine afterwards: neither may change a figure.
+func (e *e2e) restart(t *testing.T) {
+	e.service.stop(t, syscall.SIGTERM)
+	e.serve(t)
+	pid, err := childOf(e.service.cmd.Process.Pid)
+	if err != nil {
+		t.Fatalf("find the engine: %v", err)
+	}
+	must(t, "kill the engine", syscall.Kill(pid, syscall.SIGKILL))
+}
+
+// childOf finds the only child of a process.
+func childOf(pid int) (int, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err == nil && strings.TrimSpace(string(text)) == "" {
+		// Children belong to the thread that started them.
+		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+		for _, task := range tasks {
+			if text, err = os.ReadFile(task); err == nil && strings.TrimSpace(string(text)) != "" {
+				break
+			}
+		}
+	}
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(text)))
+}
+
+// workMore is the second half, while the engine comes back: another team deploys, is refused, and cleans up; a manager looks at the report.
+func (e *e2e) workMore(t *testing.T) {
+	ann, cy := e.cluster.as(t, userToken("ann")), e.cluster.as(t, userToken("cy"))
+	createNamespace(t, cy, "search")
+	must(t, "cy deploys index", createDeployment(t.Context(), cy, "search", "index", 1))
+	waitReady(t, cy, "search", "index")
+	refused(t, "deleting secrets elsewhere", cy.CoreV1().Secrets("kube-system").Delete(t.Context(), "any", metav1.DeleteOptions{}))
+	must(t, "cy deletes index", cy.AppsV1().Deployments("search").Delete(t.Context(), "index", metav1.DeleteOptions{}))
+	createNamespace(t, ann, "payments-try")
+	must(t, "ann deletes a namespace", ann.CoreV1().Namespaces().Delete(t.Context(), "payments-try", metav1.DeleteOptions{}))
+
+	body := `{"id":"visit-1","time":%q,"name":"report.visit","actor":"mia@example.com","persona":"management"}`
+	for range 2 { // the same event twice
+		e.post(t, "/v1/events", fmt.Sprintf(body, time.Now().UTC().Format(time.RFC3339)), http.StatusOK, http.StatusAccepted)
+	}
+	e.post(t, "/v1/events", `{"id":"bad","name":""}`, http.StatusBadRequest)
+}
+
+func (e *e2e) post(t *testing.T, path, body string, codes ...int) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, e.url+path, strings.NewReader(body))
+	must(t, "make a request", err)
+	req.Header.Set("Authorization", "Bearer "+e.apiToken)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := e.client.Do(req)
+	must(t, "POST "+path, err)
+	defer resp.Body.Close()
+	answer, _ := io.ReadAll(resp.Body)
+	for _, code := range codes {
+		if resp.StatusCode == code {
+			return
+		}
+	}
+	t.Fatalf("POST %s answered %s: %s", path, resp.Status, answer)
+}
+
+// get reads the data of an API answer.
+func (e *e2e) get(t *testing.T, path string, into any) error {
+	t.Helper()
+	body, err := getBody(t.Context(), e.client, e.url+path)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(body, &struct {
+		Data any `json:"data"`
+	}{into})
+}
+
+// apiJourney is the part of GET /api/v1/journey that the test looks at.
+type apiJourney struct {
+	Cells []struct {
+		Figures []struct {
+			Metric struct {
+				ID string `json:"id"`
+			} `json:"metric"`
+			Value struct {
+				Value *float64 `json:"value"`
+				N     int      `json:"n"`
+			} `json:"value"`
+			Error string `json:"error"`
+		} `json:"figures"`
+	} `json:"cells"`
+}
+
+// checkFigures compares the metrics of the current week with what was done: ann, bob and cy of two of three eligible teams acted,
+// one quota and one permission said no.
+func (e *e2e) checkFigures(t *testing.T) {
+	t.Helper()
+	want := map[string]float64{"A1": 3, "A2": 2, "C15": 2.0 / 3, "C11": 1, "C12": 1.0 / 3, "C16": 1}
+	eventually(t, "the figures of the current week", 90*time.Second, func() error {
+		var shown apiJourney
+		if err := e.get(t, "/api/v1/journey?period=current", &shown); err != nil {
+			return err
+		}
+		got := map[string]float64{}
+		for _, cell := range shown.Cells {
+			for _, f := range cell.Figures {
+				if f.Error != "" {
+					return fmt.Errorf("%s: %s", f.Metric.ID, f.Error)
+				}
+				if f.Value.Value != nil {
+					got[f.Metric.ID] = *f.Value.Value
+				}
+			}
+		}
+		for id, w := range want {
+			g, ok := got[id]
+			if !ok || math.Abs(g-w) > 1e-9 {
+				return fmt.Errorf("%s is %v, want %v; all: %v", id, g, w, got)
+			}
+		}
+		return nil
+	})
+}
+
+// outage stops the API server until the alert has reached Alertmanager, starts it, and returns how long it was away.
+func (e *e2e) outage(t *testing.T) time.Duration {
+	unready := e.cluster.tell(t, "stop apiserver").UnreadyAt
+	eventually(t, "the alert fires in Alertmanager", 2*time.Minute, func() error { return e.alert(t, true) })
+	ready := e.cluster.tell(t, "start apiserver").ReadyAt
+	eventually(t, "the alert is resolved in Alertmanager", 3*time.Minute, func() error { return e.alert(t, false) })
+	return ready.Sub(unready)
+}
+
+// alert says whether Alertmanager has an active alert about the objective, when that is not what is wanted.
+func (e *e2e) alert(t *testing.T, want bool) error {
+	body, err := getBody(t.Context(), http.DefaultClient, e.alertmanager+"/api/v2/alerts?active=true")
+	if err != nil {
+		return err
+	}
+	var alerts []struct {
+		Labels map[string]string `json:"labels"`
+	}
+	if err := json.Unmarshal(body, &alerts); err != nil {
+		return err
+	}
+	found := false
+	for _, a := range alerts {
+		found = found || strings.Contains(fmt.Sprint(a.Labels), "e2e-api") && a.Labels["severity"] == "page"
+	}
+	if found != want {
+		return fmt.Errorf("alerts: %s", body)
+	}
+	return nil
+}
+
+// checkObjective compares the error budget with the time that the API server was really away, at one attempt a second.
+func (e *e2e) checkObjective(t *testing.T, began time.Time, away time.Duration) {
+	t.Helper()
+	var o struct {
+		Status struct {
+			SLI      *float64 `json:"sli"`
+			Consumed *float64 `json:"budget_consumed"`
+			Left     *float64 `json:"budget_remaining"`
+			Coverage *float64 `json:"coverage"`
+			Good     *float64 `json:"good"`
+			Total    *float64 `json:"total"`
+			Measured int64    `json:"measured_slices"`
+			Expected int64    `json:"expected_slices"`
+		} `json:"status"`
+	}
+	must(t, "read the objective", e.get(t, "/api/v1/objectives/e2e-api", &o))
+	s := o.Status
+	if s.Good == nil || s.Total == nil || s.Consumed == nil {
+		t.Fatalf("the objective has no figures: %+v", s)
+	}
+	bad := *s.Total - *s.Good
+	if math.Abs(bad-away.Seconds()) > 3 {
+		t.Errorf("%v attempts failed, the API server was away for %s", bad, away)
+	}
+	if longest := time.Since(began).Seconds() + 10; *s.Total > longest || *s.Total < longest/2 {
+		t.Errorf("%v attempts in about %v s at one a second", *s.Total, longest)
+	}
+	if want := bad / *s.Total / 0.1; math.Abs(*s.Consumed-want) > 1e-9 || math.Abs(*s.Consumed+*s.Left-1) > 1e-9 {
+		t.Errorf("budget consumed %v and left %v, want consumed %v", *s.Consumed, *s.Left, want)
+	}
+	if want := float64(s.Measured) / float64(s.Expected); s.Expected != 720 || math.Abs(*s.Coverage-want) > 1e-9 {
+		t.Errorf("coverage %v of %d slices, want %v of 720", *s.Coverage, s.Expected, want)
+	}
+	t.Logf("away for %s: %v of %v attempts failed, budget consumed %.4f, coverage %.4f", away, bad, *s.Total, *s.Consumed, *s.Coverage)
+	if text := kubevalue(t, "slo", "status", "-c", e.config); !strings.Contains(text, "e2e-api") {
+		t.Errorf("kubevalue slo status does not show the objective:\n%s", text)
+	}
+}
+
+// checkReport builds the report, mails it, restarts the service, and mails it again: one mail arrives, with the figures and without a person.
+func (e *e2e) checkReport(t *testing.T) {
+	t.Helper()
+	out := filepath.Join(e.dir, "reports")
+	kubevalue(t, "report", "build", "--audience", "managers", "--week", "current", "--out", out, "-c", e.config)
+	files, _ := filepath.Glob(filepath.Join(out, "weekly-managers-*.txt"))
+	if len(files) != 1 {
+		t.Fatalf("report files: %v", files)
+	}
+	text, err := os.ReadFile(files[0])
+	must(t, "read the report", err)
+	send := []string{"report", "send", "--audience", "managers", "--week", "current", "-c", e.config}
+	kubevalue(t, send...)
+	e.service.stop(t, syscall.SIGTERM)
+	e.serve(t)
+	if again := kubevalue(t, send...); !strings.Contains(again, "already_sent") {
+		t.Errorf("the second sending said %q", again)
+	}
+	mails := e.box.all()
+	if len(mails) != 1 {
+		t.Fatalf("%d mails arrived, want one", len(mails))
+	}
+	plain := plainText(t, mails[0].data)
+	for name, report := range map[string]string{"the file": string(text), "the mail": plain} {
+		for _, want := range []string{"of 3 eligible teams", "66.7%"} {
+			if !strings.Contains(report, want) {
+				t.Errorf("%s lacks %q:\n%s", name, want, report)
+			}
+		}
+		for person := range people {
+			if strings.Contains(report, person+"@") {
+				t.Errorf("%s names %s", name, person)
+			}
+		}
+	}
+}
+
+// plainText is the text part of a mail.
+func plainText(t *testing.T, data []byte) string {
+	t.Helper()
+	m, err := mail.ReadMessage(strings.NewReader(string(data)))
+	must(t, "parse the mail", err)
+	found := ""
+	var walk func(header map[string][]string, body io.Reader)
+	walk = func(header map[string][]string, body io.Reader) {
+		kind, params, err := mime.ParseMediaType(mail.Header(header).Get("Content-Type"))
+		must(t, "parse a content type", err)
+		if strings.HasPrefix(kind, "multipart/") {
+			for r := multipart.NewReader(body, params["boundary"]); ; {
+				part, err := r.NextRawPart()
+				if err != nil {
+					return
+				}
+				walk(part.Header, part)
+			}
+		}
+		if kind == "text/plain" {
+			if strings.EqualFold(mail.Header(header).Get("Content-Transfer-Encoding"), "quoted-printable") {
+				body = quotedprintable.NewReader(body)
+			}
+			text, err := io.ReadAll(body)
+			must(t, "read the text part", err)
+			found = string(text)
+		}
+	}
+	walk(m.Header, m.Body)
+	return found
+}

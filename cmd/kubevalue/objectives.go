@@ -1,0 +1,330 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kubevalue/kubevalue/collectors/probe"
+	"github.com/kubevalue/kubevalue/dashboards"
+	"github.com/kubevalue/kubevalue/journey"
+	"github.com/kubevalue/kubevalue/reports"
+	"github.com/kubevalue/kubevalue/schema"
+	"github.com/kubevalue/kubevalue/slo"
+	"github.com/kubevalue/kubevalue/slo/openslo"
+)
+
+// configuredObjective is an objective with where its slices are.
+type configuredObjective struct {
+	openslo.Objective
+	// Of names the slices of the objective, or of each child of a composite.
+	Of   map[string]indicator
+	Grid slo.Grid
+}
+
+// agentRevision is the revision of slices that agents send, unless the objective names another one.
+const agentRevision = "1"
+
+// loadObjectives reads the configured OpenSLO documents; the error has the place of each fault.
+func (c *Config) loadObjectives() ([]configuredObjective, error) {
+	sources, err := c.openSLOSources()
+	if err != nil || len(sources) == 0 {
+		return nil, err
+	}
+	result, err := openslo.Import(sources, c.Objectives.Strict)
+	if err != nil {
+		return nil, placed(err)
+	}
+	c.warnings = result.Warnings
+	probes := map[string]probe.Target{}
+	for _, p := range c.Probes {
+		probes[p.Name] = c.target(p)
+	}
+	var out []configuredObjective
+	var faults Faults
+	for _, o := range result.Objectives {
+		configured, err := locate(o, probes)
+		if err != nil {
+			faults = append(faults, Fault{File: o.File, Line: o.Line, Column: 1, Message: fmt.Sprintf("objective %s: %v", o.Definition.Name, err)})
+		}
+		out = append(out, configured)
+	}
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	slices.SortFunc(out, func(a, b configuredObjective) int { return strings.Compare(a.Definition.Name, b.Definition.Name) })
+	return out, nil
+}
+
+func (c *Config) openSLOSources() ([]openslo.Source, error) {
+	var sources []openslo.Source
+	for _, pattern := range c.Objectives.OpenSLO {
+		files, err := filepath.Glob(c.path(pattern))
+		if err != nil {
+			return nil, fmt.Errorf("objectives.openslo %q: %w", pattern, err)
+		}
+		for _, name := range files {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				return nil, fmt.Errorf("read an OpenSLO document: %w", err)
+			}
+			sources = append(sources, openslo.Source{Name: name, Text: text})
+		}
+	}
+	return sources, nil
+}
+
+// placed turns findings into faults of the configuration.
+func placed(err error) error {
+	var findings openslo.Findings
+	if !errors.As(err, &findings) {
+		return err
+	}
+	faults := make(Faults, len(findings))
+	for i, f := range findings {
+		faults[i] = Fault{File: f.File, Line: f.Line, Column: f.Column, Message: fmt.Sprintf("%s [%s]", f.Message, f.Rule)}
+	}
+	return faults
+}
+
+// locate finds the slices of an objective. Slices of different lengths cannot be in one composite.
+func locate(o openslo.Objective, probes map[string]probe.Target) (configuredObjective, error) {
+	out := configuredObjective{Objective: o, Of: map[string]indicator{}}
+	children := o.Children
+	if o.Indicator != nil {
+		children = map[string]openslo.Indicator{o.Definition.Name: *o.Indicator}
+	}
+	step := time.Duration(0)
+	for name, ind := range children {
+		at, length, err := locateIndicator(ind, probes)
+		if err != nil {
+			return out, err
+		}
+		if step != 0 && step != length {
+			return out, fmt.Errorf("its indicators have slices of %s and of %s: give them the same length", step, length)
+		}
+		out.Of[name], step = at, length
+	}
+	out.Grid = slo.EpochGrid(step)
+	return out, nil
+}
+
+// locateIndicator reads a metric source: {probe: NAME} of the configuration, or {indicator: NAME, slice: 5m, revision: "1"} that agents send.
+func locateIndicator(ind openslo.Indicator, probes map[string]probe.Target) (indicator, time.Duration, error) {
+	if ind.RawType == "failure" {
+		return indicator{}, 0, errors.New("rawType failure: slices count successes; write rawType: success")
+	}
+	if name, ok := ind.Probe(); ok {
+		p, known := probes[name]
+		if !known {
+			return indicator{}, 0, fmt.Errorf("there is no probe %q in the configuration", name)
+		}
+		return indicator{Name: p.Name, Revision: probe.Revision(p), Group: p.Group}, p.Slice, nil
+	}
+	if ind.Type() != "kubevalue" || len(ind.Sources()) != 1 {
+		return indicator{}, 0, fmt.Errorf("metricSource type %q is not collected: use type kubevalue with spec {probe: NAME} or {indicator: NAME, slice: 5m}", ind.Type())
+	}
+	spec := ind.Sources()[0].Spec
+	name, _ := spec["indicator"].(string)
+	text, _ := spec["slice"].(string)
+	length, err := time.ParseDuration(text)
+	if name == "" || err != nil || length < time.Second || (24*time.Hour)%length != 0 {
+		return indicator{}, 0, errors.New("spec must be {probe: NAME}, or {indicator: NAME, slice: LENGTH} with a length such as 1m or 5m that divides a day")
+	}
+	revision, ok := spec["revision"].(string)
+	if !ok {
+		revision = agentRevision
+	}
+	return indicator{Name: name, Revision: revision}, length, nil
+}
+
+// objectiveSet answers questions about the configured objectives from the tables.
+type objectiveSet struct {
+	all        []configuredObjective
+	store      objectiveStore
+	exclusions []configuredExclusion
+	maxLag     time.Duration
+	// burnWindows are lookbacks that are wanted besides the usual ones.
+	burnWindows []time.Duration
+	now         func() time.Time
+	// started is when measuring begins for an objective without any slice.
+	started  time.Time
+	calendar journey.Calendar
+}
+
+type objectiveStore interface {
+	sliceStore
+	Incidents(ctx context.Context, from, to time.Time) ([]schema.Incident, error)
+}
+
+type configuredExclusion struct {
+	slo.Exclusion
+	objectives []string
+}
+
+// request is the question about an objective at a moment, but never later than what has been measured.
+func (s *objectiveSet) request(ctx context.Context, o configuredObjective, at time.Time) (slo.Request, error) {
+	req := slo.Request{Objective: o.Definition, Grid: o.Grid, At: at}
+	var mark time.Time
+	for _, ind := range o.Of {
+		m, err := watermark(ctx, s.store, ind, o.Grid, s.now(), s.maxLag)
+		if err != nil {
+			return req, err
+		}
+		if mark.IsZero() || m.Before(mark) {
+			mark = m
+		}
+		first, ok, err := s.store.FirstSlice(ctx, ind.Name, ind.Revision, ind.Group)
+		if err != nil {
+			return req, fmt.Errorf("objective %s: %w", o.Definition.Name, err)
+		}
+		if ok && (req.Since.IsZero() || first.Before(req.Since)) {
+			req.Since = first
+		}
+	}
+	if req.Since.IsZero() {
+		req.Since = s.started // nothing was measured yet: measuring begins with this process
+	}
+	if mark.Before(req.At) {
+		req.At = mark
+	}
+	for _, e := range s.exclusions {
+		if len(e.objectives) == 0 || slices.Contains(e.objectives, o.Definition.Name) {
+			req.Exclusions = append(req.Exclusions, e.Exclusion)
+		}
+	}
+	return req, nil
+}
+
+// incidents adds the incidents that concern the objective in its window.
+func (s *objectiveSet) incidents(ctx context.Context, o configuredObjective, req *slo.Request) error {
+	period := req.Objective.Window.Period(req.At)
+	all, err := s.store.Incidents(ctx, period.From, period.To)
+	if err != nil {
+		return fmt.Errorf("objective %s: %w", o.Definition.Name, err)
+	}
+	for _, in := range all {
+		if !concerns(in, o) {
+			continue
+		}
+		cause := slo.Cause(in.Origin)
+		if in.Origin == schema.OriginUnknown {
+			cause = ""
+		}
+		req.Incidents = append(req.Incidents, slo.Incident{ID: in.ID, From: in.Start, To: in.Resolved, Title: in.Title, Class: in.Class, Cause: cause})
+	}
+	return nil
+}
+
+// concerns says whether an incident is about an objective: it names it, or names none and has the same service.
+func concerns(in schema.Incident, o configuredObjective) bool {
+	if len(in.Objectives) > 0 {
+		return slices.Contains(in.Objectives, o.Definition.Name)
+	}
+	return in.Service == o.Service
+}
+
+// status is the standing of one objective over its own window as of a moment.
+func (s *objectiveSet) status(ctx context.Context, o configuredObjective, at time.Time) (slo.Status, error) {
+	req, err := s.request(ctx, o, at)
+	if err != nil {
+		return slo.Status{}, err
+	}
+	if err := s.incidents(ctx, o, &req); err != nil {
+		return slo.Status{}, err
+	}
+	req.BurnWindows = append([]time.Duration{time.Hour, 6 * time.Hour, 24 * time.Hour, 72 * time.Hour}, s.burnWindows...)
+	return evaluateStored(ctx, s.store, req, o.Of)
+}
+
+// statuses are all objectives now, as the API and the pages show them.
+func (s *objectiveSet) statuses(ctx context.Context) ([]dashboards.Objective, error) {
+	out := []dashboards.Objective{}
+	for _, o := range s.all {
+		shown := dashboards.Objective{
+			Name: o.Definition.Name, Service: o.Service, Description: o.Description, Window: o.Definition.Window.String(),
+			Method: string(o.Definition.Method), Zone: s.calendar.Zone.String(),
+		}
+		status, err := s.status(ctx, o, s.now())
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil:
+			shown.Error = err.Error()
+		default:
+			shown.Status = &status
+		}
+		out = append(out, shown)
+	}
+	return out, nil
+}
+
+// forReport are all objectives as of a moment, as reports show them.
+func (s *objectiveSet) forReport(ctx context.Context, at time.Time) ([]reports.ObjectiveStatus, error) {
+	var out []reports.ObjectiveStatus
+	for _, o := range s.all {
+		shown := reports.ObjectiveStatus{
+			Name: o.Definition.Name, Title: o.DisplayName, Service: o.Service, Window: o.Definition.Window.String(), Target: o.Definition.Target,
+		}
+		status, err := s.status(ctx, o, at)
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil:
+			shown.Fault = err.Error()
+		default:
+			shown.Status = &status
+		}
+		out = append(out, shown)
+	}
+	return out, nil
+}
+
+// units are the calendar windows of the grains.
+var units = map[journey.Grain]slo.Unit{
+	journey.GrainDay: slo.Day, journey.GrainWeek: slo.Week, journey.GrainMonth: slo.Month, journey.GrainQuarter: slo.Quarter,
+}
+
+// figures are all objectives in a calendar period: the budget is that of the period.
+func (s *objectiveSet) figures(ctx context.Context, p journey.Period, _ time.Time) ([]journey.ObjectiveFigure, error) {
+	var out []journey.ObjectiveFigure
+	for _, o := range s.all {
+		figure := journey.ObjectiveFigure{Objective: o.Definition.Name, Service: o.Service, Labels: flat(o.Labels), Target: o.Definition.Target}
+		req, err := s.request(ctx, o, p.To)
+		if err != nil {
+			return nil, err
+		}
+		if p.From.Before(req.At) {
+			req.Objective.Window = slo.CalendarWindow(units[p.Grain], s.calendar.Zone)
+			req.Objective.Window.Anchor = p.From.In(s.calendar.Zone)
+			req.Objective.Alerts = []slo.AlertWindow{}
+			status, err := evaluateStored(ctx, s.store, req, o.Of)
+			if err != nil {
+				return nil, err
+			}
+			figure.SLI, figure.Good, figure.Total, figure.Coverage = status.SLI, status.Good, status.Total, status.Coverage
+			figure.BudgetConsumed, figure.BudgetRemaining, figure.Measured = status.Consumed, status.Remaining, int(status.MeasuredSlices)
+			if status.ErrorRatio != nil {
+				figure.BurnRate = new(*status.ErrorRatio / o.Definition.Budget())
+			}
+		}
+		out = append(out, figure)
+	}
+	return out, nil
+}
+
+// flat takes the first value of each label.
+func flat(labels openslo.Labels) map[string]string {
+	out := map[string]string{}
+	for k, v := range labels {
+		if len(v) > 0 {
+			out[k] = v[0]
+		}
+	}
+	return out
+}

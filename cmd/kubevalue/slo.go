@@ -1,0 +1,152 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kubevalue/kubevalue/dashboards"
+	"github.com/kubevalue/kubevalue/reports"
+	"github.com/kubevalue/kubevalue/slo"
+)
+
+func sloCommand() *cobra.Command {
+	return group("slo", "Show error budgets, and test their arithmetic",
+		"Objectives come from the OpenSLO documents of the configuration, their slices from probes and agents.",
+		sloStatusCommand(), sloTestCommand())
+}
+
+func sloStatusCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status [NAME]",
+		Short: "Print SLI, budget, burn rates, forecast, coverage and watermark of objectives",
+		Long: `Prints all objectives in a table, or one with all that is known of it. Figures are of the objective's own window up to the watermark, the time
+up to which measurement is complete. A dash is an undefined value, never a zero.`,
+		Args: cobra.MaximumNArgs(1),
+	}
+	path := configFlag(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return withFigures(cmd, *path, func(f *figures) error {
+			all, err := f.objectives.statuses(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				if all, err = only(all, args[0]); err != nil {
+					return err
+				}
+			}
+			out := cmd.OutOrStdout()
+			switch {
+			case asJSON:
+				enc := json.NewEncoder(out)
+				enc.SetIndent("", "  ")
+				return enc.Encode(all)
+			case len(args) == 1:
+				return printObjective(out, all[0])
+			}
+			return printObjectives(out, all)
+		})
+	}
+	return cmd
+}
+
+// only is the objective of a name; the error lists the others.
+func only(all []dashboards.Objective, name string) ([]dashboards.Objective, error) {
+	var names []string
+	for _, o := range all {
+		if o.Name == name {
+			return []dashboards.Objective{o}, nil
+		}
+		names = append(names, o.Name)
+	}
+	return nil, fmt.Errorf("there is no objective %q%s", name, suggestion(name, names))
+}
+
+func printObjectives(out io.Writer, all []dashboards.Objective) error {
+	if len(all) == 0 {
+		fmt.Fprintln(out, "no objective is configured: list OpenSLO files under objectives.openslo")
+		return nil
+	}
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "OBJECTIVE\tTARGET\tWINDOW\tSLI\tBUDGET USED\tLEFT\tLEFT (MIN)\tCOVERAGE\tALERTS\tWATERMARK (UTC)")
+	for _, o := range all {
+		if o.Status == nil {
+			fmt.Fprintf(w, "%s\t%s\n", o.Name, o.Error)
+			continue
+		}
+		s := o.Status
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", o.Name, reports.Ratio(s.Target), o.Window, optionalText(s.SLI, reports.Ratio), optionalText(s.Consumed, reports.Ratio),
+			optionalText(s.Remaining, reports.Ratio), optionalText(s.RemainingMinutes, reports.Number), coverageText(s), alertText(s.Alerts), timeText(s.At))
+	}
+	return w.Flush()
+}
+
+func coverageText(s *slo.Status) string {
+	text := optionalText(s.Coverage, reports.Ratio)
+	if s.LowCoverage {
+		text += " (too little)"
+	}
+	return text
+}
+
+func alertText(alerts []slo.SeverityStatus) string {
+	text := ""
+	for _, a := range alerts {
+		if a.State != slo.Inactive {
+			text += fmt.Sprintf("%s %s ", a.Severity, a.State)
+		}
+	}
+	if text == "" {
+		return "none"
+	}
+	return text[:len(text)-1]
+}
+
+func printObjective(out io.Writer, o dashboards.Objective) error {
+	if o.Status == nil {
+		return fmt.Errorf("objective %s: %s", o.Name, o.Error)
+	}
+	s := o.Status
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	line := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	line("objective", "%s (%s)", o.Name, o.Service)
+	line("target", "%s over %s, budgeted by %s", reports.Ratio(s.Target), o.Window, o.Method)
+	line("period", "%s to %s%s", timeText(s.Period.From), timeText(s.Period.To), map[bool]string{true: ", under way", false: ""}[s.Partial])
+	line("measured up to", "%s (UTC)", timeText(s.At))
+	line("SLI", "%s", optionalText(s.SLI, reports.Ratio))
+	line("events", "%s good of %s", optionalText(s.Good, reports.Number), optionalText(s.Total, reports.Number))
+	line("coverage", "%s: %d of %d slices, %d excluded", coverageText(s), s.MeasuredSlices, s.ExpectedSlices, s.ExcludedSlices)
+	line("budget used", "%s", optionalText(s.Consumed, reports.Ratio))
+	line("budget left", "%s, or %s of %s", optionalText(s.Remaining, reports.Ratio), optionalText(s.RemainingMinutes, reports.Minutes), reports.Minutes(s.AllowedMinutes))
+	line("forecast", "%s", forecastText(s.Forecast))
+	for _, b := range s.BurnRates {
+		line("burn rate", "%s over the last %s (coverage %s)", optionalText(b.Rate, reports.Number), slo.FormatDuration(b.Window), optionalText(b.Coverage, reports.Ratio))
+	}
+	line("alerts", "%s", alertText(s.Alerts))
+	if s.Attribution != nil {
+		for _, part := range s.Attribution.Parts {
+			line("budget used by", "%s: %s", part.ID, reports.Ratio(part.Share))
+		}
+	}
+	for _, warning := range s.Warnings {
+		line("warning", "%s", warning)
+	}
+	return w.Flush()
+}
+
+func forecastText(f slo.Forecast) string {
+	switch {
+	case f.Exhausted:
+		return "the budget is used up"
+	case f.At != nil:
+		return fmt.Sprintf("used up on %s at the burn rate of the last %s", f.At.UTC().Format(time.RFC3339), slo.FormatDuration(f.Window))
+	}
+	return f.Reason
+}
