@@ -24,7 +24,9 @@ func (c *Config) check(f *yamlFile) {
 	c.checkIdentity(f)
 	c.checkRoster(f)
 	c.checkProbes(f)
+	c.checkExclusions(f)
 	c.checkObjectives(f)
+	c.checkPrices(f)
 	c.checkReports(f)
 }
 
@@ -116,16 +118,6 @@ func (c *Config) checkRoster(f *yamlFile) {
 			f.At(path+".to", "%s is not after from (%s)", t.To, t.From)
 		}
 	}
-	for i, e := range c.Exclusions {
-		path := indexed("exclusions", i)
-		from, to := c.checkInstant(f, path+".from", e.From), c.checkInstant(f, path+".to", e.To)
-		if from.IsZero() || to.IsZero() || !from.Before(to) {
-			f.At(path, "an exclusion needs from and to, and to after from")
-		}
-		if e.Reason == "" || e.Author == "" {
-			f.At(path, "an exclusion needs a reason and an author: somebody will ask")
-		}
-	}
 }
 
 func (c *Config) checkInstant(f *yamlFile, path, s string) time.Time {
@@ -146,7 +138,7 @@ func (c *Config) checkProbes(f *yamlFile) {
 			f.At(path+".name", "%q stands here twice", p.Name)
 		}
 		seen[p.Name] = true
-		if err := c.target(p).Validate(); err != nil {
+		for _, err := range each(c.target(p).Validate()) {
 			f.At(path, "%v", err)
 		}
 	}

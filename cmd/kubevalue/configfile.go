@@ -86,6 +86,9 @@ func (f *yamlFile) syntax(err error) {
 
 func (f *yamlFile) add(n ast.Node, format string, args ...any) {
 	fault := Fault{File: f.name, Message: fmt.Sprintf(format, args...)}
+	if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
+		n = m.Values[0].Key // the token of a block mapping is its first colon
+	}
 	if n != nil && n.GetToken() != nil && n.GetToken().Position != nil {
 		p := n.GetToken().Position
 		fault.Line, fault.Column = p.Line, p.Column
@@ -362,6 +365,17 @@ func (f *yamlFile) addAll(path string, err error) {
 		return
 	}
 	f.At(path, "%v", err)
+}
+
+// each takes a joined error apart.
+func each(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only the outermost join is taken apart
+		return joined.Unwrap()
+	}
+	return []error{err}
 }
 
 func indexed(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }

@@ -17,6 +17,7 @@ var allowed = map[string][]string{
 	"schema":                         nil,
 	"schema/warehouse":               {"schema", "schema/migrations", "schema/chdb"},
 	"schema/chdb":                    {"schema/chdb"},
+	"cmd/kubevalue/demo":             {"schema"},
 	"collectors":                     {"schema", "collectors"},
 	"pipeline":                       {"schema", "collectors", "pipeline"},
 	"slo":                            {"slo"},
