@@ -28,6 +28,7 @@ type Config struct {
 	Journey      JourneyConfig     `yaml:"journey"`
 	Reports      ReportsConfig     `yaml:"reports"`
 	Exclusions   []ExclusionConfig `yaml:"exclusions"`
+	Prices       []PriceConfig     `yaml:"prices"`
 
 	zone *time.Location
 	dir  string // of the file: relative paths in it start there
@@ -134,6 +135,8 @@ type ObjectivesConfig struct {
 	Strict bool `yaml:"strict"`
 	// MaxLag is how late a slice may come before it is a gap.
 	MaxLag Duration `yaml:"max_lag"`
+	// CloseAfter is how long after its end a calendar period takes late data; then its figures are published.
+	CloseAfter Duration `yaml:"close_after"`
 }
 
 // AlertsConfig is who hears of burnt budgets.
@@ -190,16 +193,6 @@ type ScheduleConfig struct {
 	To   []string `yaml:"to"`
 }
 
-// ExclusionConfig is an interval that counts for no budget.
-type ExclusionConfig struct {
-	// Objectives are the names it applies to; empty: all.
-	Objectives []string `yaml:"objectives"`
-	From       string   `yaml:"from"`
-	To         string   `yaml:"to"`
-	Reason     string   `yaml:"reason"`
-	Author     string   `yaml:"author"`
-}
-
 // Duration is a length of time in a configuration: Go's form, and d for 24 hours.
 type Duration time.Duration
 
@@ -251,7 +244,7 @@ func defaults() Config {
 		Warehouse:    WarehouseConfig{DSN: "embedded:data/warehouse"},
 		Spool:        SpoolConfig{Dir: "data/spool", MaxBytes: 4 << 30, MaxLateness: Duration(30 * 24 * time.Hour)},
 		Identity:     IdentityConfig{KeyFile: "data/identity.key"},
-		Objectives:   ObjectivesConfig{MaxLag: Duration(5 * time.Minute)},
+		Objectives:   ObjectivesConfig{MaxLag: Duration(5 * time.Minute), CloseAfter: Duration(defaultCloseAfter)},
 		Alerts:       AlertsConfig{Interval: Duration(30 * time.Second)},
 		Reports:      ReportsConfig{SMTP: SMTPConfig{Port: 587, TLS: "mandatory"}},
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/kubevalue/kubevalue/reports"
 	"github.com/kubevalue/kubevalue/schema"
 	"github.com/kubevalue/kubevalue/schema/warehouse"
-	"github.com/kubevalue/kubevalue/slo"
 )
 
 // figures is the read side: it answers for the API, the pages, the reports and the command line, all from the same tables.
@@ -56,17 +55,6 @@ func (c *Config) calendar() journey.Calendar {
 // settings are what the reporting organisation decided for all figures.
 func (c *Config) settings() journey.Settings {
 	return journey.Settings{Calendar: c.calendar(), SmallGroup: c.Organisation.SmallGroup, NotValue: journey.DefaultNotValue}
-}
-
-// exclusions were checked when the configuration was loaded.
-func (c *Config) exclusions() []configuredExclusion {
-	var out []configuredExclusion
-	for _, e := range c.Exclusions {
-		from, _ := c.instant(e.From)
-		to, _ := c.instant(e.To)
-		out = append(out, configuredExclusion{slo.Exclusion{From: from, To: to, Reason: e.Reason, Author: e.Author}, e.Objectives})
-	}
-	return out
 }
 
 // period reads a label; empty is the last complete week, "current" the one under way.

@@ -149,6 +149,9 @@ type objectiveSet struct {
 	store      objectiveStore
 	exclusions []configuredExclusion
 	maxLag     time.Duration
+	// closeAfter is how long after its end a period takes late data.
+	closeAfter time.Duration
+	pricing    []pricing
 	// burnWindows are lookbacks that are wanted besides the usual ones.
 	burnWindows []time.Duration
 	now         func() time.Time
@@ -208,16 +211,7 @@ func (s *objectiveSet) incidents(ctx context.Context, o configuredObjective, req
 	if err != nil {
 		return fmt.Errorf("objective %s: %w", o.Definition.Name, err)
 	}
-	for _, in := range all {
-		if !concerns(in, o) {
-			continue
-		}
-		cause := slo.Cause(in.Origin)
-		if in.Origin == schema.OriginUnknown {
-			cause = ""
-		}
-		req.Incidents = append(req.Incidents, slo.Incident{ID: in.ID, From: in.Start, To: in.Resolved, Title: in.Title, Class: in.Class, Cause: cause})
-	}
+	req.Incidents = concerning(all, o)
 	return nil
 }
 
@@ -238,8 +232,13 @@ func (s *objectiveSet) status(ctx context.Context, o configuredObjective, at tim
 	if err := s.incidents(ctx, o, &req); err != nil {
 		return slo.Status{}, err
 	}
-	req.BurnWindows = append([]time.Duration{time.Hour, 6 * time.Hour, 24 * time.Hour, 72 * time.Hour}, s.burnWindows...)
+	req.BurnWindows = s.lookbacks()
 	return evaluateStored(ctx, s.store, req, o.Of)
+}
+
+// lookbacks are the lengths of time whose burn rates are shown.
+func (s *objectiveSet) lookbacks() []time.Duration {
+	return append([]time.Duration{time.Hour, 6 * time.Hour, 24 * time.Hour, 72 * time.Hour}, s.burnWindows...)
 }
 
 // statuses are all objectives now, as the API and the pages show them.
@@ -300,9 +299,7 @@ func (s *objectiveSet) figures(ctx context.Context, p journey.Period, _ time.Tim
 			return nil, err
 		}
 		if p.From.Before(req.At) {
-			req.Objective.Window = slo.CalendarWindow(units[p.Grain], s.calendar.Zone)
-			req.Objective.Window.Anchor = p.From.In(s.calendar.Zone)
-			req.Objective.Alerts = []slo.AlertWindow{}
+			req.Objective = req.Objective.Over(s.window(p))
 			status, err := evaluateStored(ctx, s.store, req, o.Of)
 			if err != nil {
 				return nil, err

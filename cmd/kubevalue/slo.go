@@ -15,9 +15,9 @@ import (
 )
 
 func sloCommand() *cobra.Command {
-	return group("slo", "Show error budgets, and test their arithmetic",
+	return group("slo", "Show error budgets, what used them and what that was worth, and test their arithmetic",
 		"Objectives come from the OpenSLO documents of the configuration, their slices from probes and agents.",
-		sloStatusCommand(), sloTestCommand())
+		sloStatusCommand(), sloCompareCommand(), sloAttributeCommand(), sloFollowupsCommand(), sloValueCommand(), sloExplainCommand(), sloTestCommand())
 }
 
 func sloStatusCommand() *cobra.Command {

@@ -41,7 +41,7 @@ func evaluateStored(ctx context.Context, store sliceStore, req slo.Request, of m
 	}
 	sums := make([]slo.Sums, len(rows))
 	for i, r := range rows {
-		sums[i] = slo.Sums{Measured: r.Measured, Valid: r.Valid, GoodSlices: r.GoodSlices, Good: r.Good, Total: r.Total, BadFraction: r.BadFraction}
+		sums[i] = pureSums(r)
 	}
 	return plan.Evaluate(sums)
 }
@@ -51,21 +51,33 @@ func evaluateComposite(ctx context.Context, store sliceStore, plan *slo.Plan, re
 	if len(segments) == 0 {
 		return plan.Evaluate(nil)
 	}
-	from, to := segments[0].From, segments[len(segments)-1].To
+	combined, err := compositeSlices(ctx, store, req, of, slo.Interval{From: segments[0].From, To: segments[len(segments)-1].To})
+	if err != nil {
+		return slo.Status{}, err
+	}
+	return slo.Evaluate(req, combined)
+}
+
+// compositeSlices are the slices of a composite that start in a period.
+func compositeSlices(ctx context.Context, store sliceStore, req slo.Request, of map[string]indicator, period slo.Interval) ([]slo.Slice, error) {
 	children := map[string][]slo.Slice{}
 	for _, child := range req.Objective.Composite.Of {
 		ind := of[child.Name]
-		rows, err := store.Slices(ctx, schema.SliceQuery{Indicator: ind.Name, Revision: ind.Revision, Group: ind.Group, From: from, To: to})
+		rows, err := store.Slices(ctx, schema.SliceQuery{Indicator: ind.Name, Revision: ind.Revision, Group: ind.Group, From: period.From, To: period.To})
 		if err != nil {
-			return slo.Status{}, fmt.Errorf("objective %s, child %s: %w", req.Objective.Name, child.Name, err)
+			return nil, fmt.Errorf("objective %s, child %s: %w", req.Objective.Name, child.Name, err)
 		}
 		children[child.Name] = pureSlices(rows)
 	}
 	combined, err := req.Objective.Composite.Slices(req.Grid, children)
 	if err != nil {
-		return slo.Status{}, fmt.Errorf("objective %s: %w", req.Objective.Name, err)
+		return nil, fmt.Errorf("objective %s: %w", req.Objective.Name, err)
 	}
-	return slo.Evaluate(req, combined)
+	return combined, nil
+}
+
+func pureSums(r schema.SliceSums) slo.Sums {
+	return slo.Sums{Measured: r.Measured, Valid: r.Valid, GoodSlices: r.GoodSlices, Good: r.Good, Total: r.Total, BadFraction: r.BadFraction}
 }
 
 func pureSlices(rows []schema.Slice) []slo.Slice {

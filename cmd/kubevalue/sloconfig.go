@@ -1,0 +1,328 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kubevalue/kubevalue/slo"
+)
+
+// ExclusionConfig is time that counts for no budget: once, or every week.
+type ExclusionConfig struct {
+	// Objectives are the names it applies to; empty: all.
+	Objectives []string `yaml:"objectives"`
+	// From and To bound it; a weekly one may leave them out.
+	From   string                 `yaml:"from"`
+	To     string                 `yaml:"to"`
+	Weekly *WeeklyExclusionConfig `yaml:"weekly"`
+	Reason string                 `yaml:"reason"`
+	Author string                 `yaml:"author"`
+}
+
+// WeeklyExclusionConfig is a span of the clock, e.g. 02:00 to 04:00, on days of every week.
+type WeeklyExclusionConfig struct {
+	Days []string `yaml:"days"`
+	From string   `yaml:"from"`
+	To   string   `yaml:"to"`
+	// Timezone is the zone of the clock; empty: the reporting zone.
+	Timezone string `yaml:"timezone"`
+}
+
+// PriceConfig is what an unavailable minute of a service costs.
+type PriceConfig struct {
+	Service string `yaml:"service"`
+	// Objective is the one whose bad minutes are charged; needed when the service has several.
+	Objective string `yaml:"objective"`
+	// PerMinute is in units of Currency, e.g. EUR.
+	PerMinute *float64 `yaml:"per_minute"`
+	Currency  string   `yaml:"currency"`
+	// From and To bound the price, half-open; empty: since ever, until further notice.
+	From string `yaml:"from"`
+	To   string `yaml:"to"`
+	// Hours are hours of the week with another price.
+	Hours []PriceHoursConfig `yaml:"hours"`
+}
+
+// PriceHoursConfig is a price for whole hours of the clock, e.g. 08:00 to 18:00, in the reporting zone.
+type PriceHoursConfig struct {
+	Days      []string `yaml:"days"`
+	From      string   `yaml:"from"`
+	To        string   `yaml:"to"`
+	PerMinute *float64 `yaml:"per_minute"`
+}
+
+// checkExclusions refuses exclusions that exclude nothing, or that nobody stands for.
+func (c *Config) checkExclusions(f *yamlFile) {
+	for i, e := range c.Exclusions {
+		path := indexed("exclusions", i)
+		from, to := c.checkInstant(f, path+".from", e.From), c.checkInstant(f, path+".to", e.To)
+		switch {
+		case e.Weekly != nil:
+			c.checkWeekly(f, path+".weekly", *e.Weekly)
+			if !from.IsZero() && !to.IsZero() && !from.Before(to) {
+				f.At(path+".to", "%s is not after from (%s)", e.To, e.From)
+			}
+		case from.IsZero() || to.IsZero() || !from.Before(to):
+			f.At(path, "an exclusion needs from and to, and to after from")
+		}
+		if e.Reason == "" || e.Author == "" {
+			f.At(path, "an exclusion needs a reason and an author: somebody will ask")
+		}
+	}
+}
+
+func (c *Config) checkWeekly(f *yamlFile, path string, w WeeklyExclusionConfig) {
+	if _, err := weekdaysOf(w.Days); err != nil || len(w.Days) == 0 {
+		f.At(path+".days", "%s", orText(err, "a weekly exclusion needs days: write [sunday] or [monday-friday]"))
+	}
+	from, err := clockTime(w.From)
+	if err != nil {
+		f.At(path+".from", "%v", err)
+	}
+	to, wrong := clockTime(w.To)
+	if wrong != nil {
+		f.At(path+".to", "%v", wrong)
+	}
+	if err == nil && wrong == nil && from >= to {
+		f.At(path+".to", "%s is not after from (%s); split a span over midnight in two", w.To, w.From)
+	}
+	if w.Timezone != "" {
+		if _, err := slo.LoadZone(w.Timezone); err != nil {
+			f.At(path+".timezone", "%v", err)
+		}
+	}
+}
+
+func orText(err error, otherwise string) string {
+	if err != nil {
+		return err.Error()
+	}
+	return otherwise
+}
+
+// exclusions were checked when the configuration was loaded. A weekly one on several days is one for each.
+func (c *Config) exclusions() []configuredExclusion {
+	var out []configuredExclusion
+	for _, e := range c.Exclusions {
+		from, _ := c.instant(e.From)
+		to, _ := c.instant(e.To)
+		one := slo.Exclusion{From: from, To: to, Reason: e.Reason, Author: e.Author}
+		if e.Weekly == nil {
+			out = append(out, configuredExclusion{one, e.Objectives})
+			continue
+		}
+		zone := c.zone
+		if e.Weekly.Timezone != "" {
+			zone, _ = slo.LoadZone(e.Weekly.Timezone)
+		}
+		days, _ := weekdaysOf(e.Weekly.Days)
+		begin, _ := clockTime(e.Weekly.From)
+		end, _ := clockTime(e.Weekly.To)
+		for _, day := range days {
+			one.Weekly = &slo.Weekly{Day: day, From: begin, To: end, Zone: zone}
+			out = append(out, configuredExclusion{one, e.Objectives})
+		}
+	}
+	return out
+}
+
+// weekdaysOf reads names of days and ranges of them, such as monday-friday, each day once.
+func weekdaysOf(names []string) ([]time.Weekday, error) {
+	var out []time.Weekday
+	for _, name := range names {
+		first, last, isRange := strings.Cut(name, "-")
+		if !isRange {
+			last = first
+		}
+		from, ok := weekdays[first]
+		to, known := weekdays[last]
+		if !ok || !known {
+			return nil, fmt.Errorf("%q is no day of the week: write monday, or a range such as monday-friday", name)
+		}
+		for day := from; ; day = (day + 1) % 7 {
+			if slices.Contains(out, day) {
+				return nil, fmt.Errorf("%q: %s stands here twice", name, strings.ToLower(day.String()))
+			}
+			out = append(out, day)
+			if day == to {
+				break
+			}
+		}
+	}
+	return out, nil
+}
+
+var clock = regexp.MustCompile(`^([01][0-9]|2[0-4]):([0-5][0-9])$`)
+
+// clockTime reads 00:00 to 24:00 as the time since midnight on the clock.
+func clockTime(text string) (time.Duration, error) {
+	m := clock.FindStringSubmatch(text)
+	if m == nil || m[1] == "24" && m[2] != "00" {
+		return 0, fmt.Errorf("%q is no time of the day: write it from 00:00 to 24:00", text)
+	}
+	return time.ParseDuration(m[1] + "h" + m[2] + "m")
+}
+
+var currency = regexp.MustCompile(`^[A-Z]{3}$`)
+
+// checkPrices refuses prices that are ambiguous, or that would charge a minute twice.
+func (c *Config) checkPrices(f *yamlFile) {
+	for i, p := range c.Prices {
+		path := indexed("prices", i)
+		if p.Service == "" {
+			f.At(path+".service", "a price needs the service that it is of")
+		}
+		checkPerMinute(f, path+".per_minute", p.PerMinute)
+		if !currency.MatchString(p.Currency) {
+			f.At(path+".currency", "%q is no currency; write its three letters, e.g. EUR", p.Currency)
+		}
+		from, to := c.checkInstant(f, path+".from", p.From), c.checkInstant(f, path+".to", p.To)
+		if !to.IsZero() && !from.Before(to) {
+			f.At(path+".to", "%s is not after from (%s)", p.To, p.From)
+		}
+		checkPriceHours(f, path, p.Hours)
+		for j, o := range c.Prices[:i] {
+			if o.Service != p.Service {
+				continue
+			}
+			if begin, end := c.bounds(o); (to.IsZero() || begin.Before(to)) && (end.IsZero() || from.Before(end)) {
+				f.At(path, "it is in force at the same time as %s: give the older one a to", indexed("prices", j))
+			}
+			if o.Objective != p.Objective {
+				f.At(path+".objective", "%q: %s charges the service by %q; all prices of a service charge by the same objective", p.Objective, indexed("prices", j), o.Objective)
+			}
+		}
+	}
+	if len(f.faults) == 0 && len(c.Prices) > 0 {
+		c.checkPriced(f)
+	}
+}
+
+func (c *Config) bounds(p PriceConfig) (from, to time.Time) {
+	from, _ = c.instant(p.From)
+	to, _ = c.instant(p.To)
+	return from, to
+}
+
+func checkPerMinute(f *yamlFile, path string, v *float64) {
+	switch {
+	case v == nil:
+		f.At(path, "what does an unavailable minute cost? write 0 if nothing")
+	case !(*v >= 0) || math.IsInf(*v, 0):
+		f.At(path, "%v: a price must be 0 or more", *v)
+	}
+}
+
+func checkPriceHours(f *yamlFile, path string, hours []PriceHoursConfig) {
+	taken := map[int]int{}
+	for i, h := range hours {
+		at := fmt.Sprintf("%s.hours[%d]", path, i)
+		checkPerMinute(f, at+".per_minute", h.PerMinute)
+		of, err := h.hours()
+		if err != nil {
+			f.At(at, "%v", err)
+			continue
+		}
+		for _, hour := range of {
+			if other, twice := taken[hour]; twice {
+				f.At(at, "it overlaps with hours[%d]", other)
+				break
+			}
+		}
+		for _, hour := range of {
+			taken[hour] = i
+		}
+	}
+}
+
+// hours are the hours of the week, from 0 for Monday 00:00.
+func (h PriceHoursConfig) hours() ([]int, error) {
+	days, err := weekdaysOf(h.Days)
+	if err != nil {
+		return nil, err
+	}
+	if len(days) == 0 {
+		return nil, fmt.Errorf("it needs days: write [monday-friday]")
+	}
+	from, err := clockTime(h.From)
+	if err != nil {
+		return nil, err
+	}
+	to, err := clockTime(h.To)
+	if err != nil {
+		return nil, err
+	}
+	if from >= to || from%time.Hour != 0 || to%time.Hour != 0 {
+		return nil, fmt.Errorf("%s to %s: write whole hours, to after from; split a span over midnight in two", h.From, h.To)
+	}
+	var out []int
+	for _, day := range days {
+		for hour := from; hour < to; hour += time.Hour {
+			out = append(out, (int(day)+6)%7*24+int(hour/time.Hour))
+		}
+	}
+	return out, nil
+}
+
+// checkPriced refuses prices of services without objectives, and those of several objectives without one of them named.
+func (c *Config) checkPriced(f *yamlFile) {
+	objectives, err := c.loadObjectives()
+	if err != nil {
+		return // checkObjectives has said so
+	}
+	byService := map[string][]string{}
+	for _, o := range objectives {
+		byService[o.Service] = append(byService[o.Service], o.Definition.Name)
+	}
+	for i, p := range c.Prices {
+		path, names := indexed("prices", i), byService[p.Service]
+		switch {
+		case len(names) == 0:
+			f.At(path+".service", "no objective is of the service %q", p.Service)
+		case p.Objective == "" && len(names) > 1:
+			f.At(path, "the service %q has several objectives (%s): say with objective: which one's bad minutes are charged, since a minute costs once", p.Service, strings.Join(names, ", "))
+		case p.Objective != "" && !slices.Contains(names, p.Objective):
+			f.At(path+".objective", "%q is no objective of the service %q%s", p.Objective, p.Service, suggestion(p.Objective, names))
+		}
+	}
+}
+
+// pricing are the price lists by service, in order of name. They were checked when the configuration was loaded.
+func (c *Config) pricing(objectives []configuredObjective) []pricing {
+	var out []pricing
+	for _, p := range c.Prices {
+		i := slices.IndexFunc(out, func(l pricing) bool { return l.service == p.Service })
+		if i < 0 {
+			i = len(out)
+			list := pricing{service: p.Service, objective: p.Objective}
+			for _, o := range objectives {
+				if list.objective == "" && o.Service == p.Service {
+					list.objective = o.Definition.Name
+				}
+			}
+			out = append(out, list)
+		}
+		out[i].prices = append(out[i].prices, c.price(p))
+	}
+	slices.SortFunc(out, func(a, b pricing) int { return strings.Compare(a.service, b.service) })
+	return out
+}
+
+func (c *Config) price(p PriceConfig) slo.Price {
+	from, to := c.bounds(p)
+	out := slo.Price{Service: p.Service, From: from, To: to, Currency: p.Currency}
+	for h := range out.PerMinute {
+		out.PerMinute[h] = *p.PerMinute
+	}
+	for _, special := range p.Hours {
+		hours, _ := special.hours()
+		for _, h := range hours {
+			out.PerMinute[h] = *special.PerMinute
+		}
+	}
+	return out
+}

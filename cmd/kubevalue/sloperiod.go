@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/kubevalue/kubevalue/dashboards"
+	"github.com/kubevalue/kubevalue/journey"
+	"github.com/kubevalue/kubevalue/schema"
+	"github.com/kubevalue/kubevalue/slo"
+)
+
+// defaultCloseAfter is how long after its end a period takes late data before its figures are published.
+const defaultCloseAfter = 3 * 24 * time.Hour
+
+// periodState says how final a period's figures are.
+type periodState string
+
+// The states: an open period is under way, a closing one has ended and still takes late data, a closed one changes by revisions only.
+const (
+	periodOpen    periodState = "open"
+	periodClosing periodState = "closing"
+	periodClosed  periodState = "closed"
+)
+
+// answerPeriod is the calendar period that an answer is about.
+type answerPeriod struct {
+	journey.Period
+	State periodState `json:"state"`
+}
+
+func (s *objectiveSet) answerPeriod(p journey.Period) answerPeriod {
+	out := answerPeriod{Period: p, State: periodOpen}
+	switch now := s.now(); {
+	case !now.Before(p.To.Add(s.closeAfter)):
+		out.State = periodClosed
+	case p.Complete(now):
+		out.State = periodClosing
+	}
+	return out
+}
+
+// period reads what --period says: week, month or quarter for the last one that has ended, current (a month) or current-week,
+// current-month, current-quarter for the one under way, or a label such as 2026-10, 2026-W46, 2026-Q4 or 2026-10-31.
+func (s *objectiveSet) period(text string) (journey.Period, error) {
+	if g := journey.Grain(text); units[g] != "" {
+		return s.calendar.Last(g, 1, s.now())[0], nil
+	}
+	if text == "current" {
+		return s.calendar.Period(journey.GrainMonth, s.now()), nil
+	}
+	if grain, ok := strings.CutPrefix(text, "current-"); ok && units[journey.Grain(grain)] != "" {
+		return s.calendar.Period(journey.Grain(grain), s.now()), nil
+	}
+	p, err := s.calendar.Parse(text, "")
+	if err != nil {
+		return p, dashboards.BadRequestError{Why: fmt.Sprintf("%v; or week, month, quarter for the last one that has ended, or current, current-week, current-quarter", err)}
+	}
+	if p.From.After(s.now()) {
+		return p, dashboards.BadRequestError{Why: fmt.Sprintf("period %s begins on %s, which is still to come", p.Label, p.From.In(s.calendar.Zone).Format(time.DateOnly))}
+	}
+	return p, nil
+}
+
+// other reads what --with says: previous, year-ago, or the label of a period of the same grain.
+func (s *objectiveSet) other(p journey.Period, text string) (journey.Period, error) {
+	switch text {
+	case "previous":
+		return s.calendar.Previous(p), nil
+	case "year-ago":
+		return s.calendar.YearAgo(p), nil
+	}
+	with, err := s.calendar.Parse(text, p.Grain)
+	if err != nil {
+		return with, dashboards.BadRequestError{Why: fmt.Sprintf("%v; or previous, or year-ago", err)}
+	}
+	if with.From.Equal(p.From) {
+		return with, dashboards.BadRequestError{Why: fmt.Sprintf("period %s cannot be compared with itself", p.Label)}
+	}
+	return with, nil
+}
+
+// window is the calendar window of which p is a period, weeks beginning on the day that the organisation chose.
+func (s *objectiveSet) window(p journey.Period) slo.Window {
+	w := slo.CalendarWindow(units[p.Grain], s.calendar.Zone)
+	w.Anchor = p.From.In(s.calendar.Zone)
+	return w
+}
+
+// standing is an objective's status in a period, or why there is none.
+type standing struct {
+	Objective string      `json:"objective"`
+	Service   string      `json:"service"`
+	Status    *slo.Status `json:"status"`
+	// Fault says why there is no status.
+	Fault string `json:"fault,omitempty"`
+}
+
+// named lists the objectives that a question is about: the one of that name, or all.
+func (s *objectiveSet) named(name string) ([]configuredObjective, error) {
+	if name == "" {
+		return s.all, nil
+	}
+	var names []string
+	for _, o := range s.all {
+		if o.Definition.Name == name {
+			return []configuredObjective{o}, nil
+		}
+		names = append(names, o.Definition.Name)
+	}
+	return nil, fmt.Errorf("%w%s", dashboards.NotFoundError{What: fmt.Sprintf("the objective %q", name)}, suggestion(name, names))
+}
+
+// standings are the statuses of objectives in a calendar period, against the budget of that period.
+func (s *objectiveSet) standings(ctx context.Context, of []configuredObjective, p journey.Period) ([]standing, error) {
+	incidents, err := s.store.Incidents(ctx, p.From, p.To)
+	if err != nil {
+		return nil, fmt.Errorf("incidents of %s: %w", p.Label, err)
+	}
+	var out []standing
+	for _, o := range of {
+		shown := standing{Objective: o.Definition.Name, Service: o.Service}
+		req, err := s.requestIn(ctx, o, p)
+		if err != nil {
+			return nil, err
+		}
+		if !p.From.Before(req.At) {
+			shown.Fault = "nothing has been measured of the period yet"
+			out = append(out, shown)
+			continue
+		}
+		req.Incidents = concerning(incidents, o)
+		status, err := evaluateStored(ctx, s.store, req, o.Of)
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil:
+			shown.Fault = err.Error()
+		default:
+			shown.Status = &status
+		}
+		out = append(out, shown)
+	}
+	return out, nil
+}
+
+// requestIn is the question about an objective in a calendar period, up to what has been measured of it.
+func (s *objectiveSet) requestIn(ctx context.Context, o configuredObjective, p journey.Period) (slo.Request, error) {
+	req, err := s.request(ctx, o, p.To)
+	req.Objective = req.Objective.Over(s.window(p))
+	return req, err
+}
+
+// concerning lists the incidents that are about an objective.
+func concerning(all []schema.Incident, o configuredObjective) []slo.Incident {
+	var out []slo.Incident
+	for _, in := range all {
+		if concerns(in, o) {
+			out = append(out, pureIncident(in))
+		}
+	}
+	return out
+}
+
+func pureIncident(in schema.Incident) slo.Incident {
+	cause := slo.Cause(in.Origin)
+	if in.Origin == schema.OriginUnknown {
+		cause = ""
+	}
+	return slo.Incident{ID: in.ID, From: in.Start, To: in.Resolved, Title: in.Title, Class: in.Class, Cause: cause}
+}
+
+// String is the period with its bounds, zone and state, for headings.
+func (p answerPeriod) String() string {
+	zone, err := time.LoadLocation(p.Zone)
+	if err != nil {
+		zone = time.UTC
+	}
+	state := map[periodState]string{periodOpen: "under way: partial", periodClosing: "ended, still taking late data", periodClosed: "closed"}[p.State]
+	return fmt.Sprintf("%s (%s to %s %s, %s)", p.Label, clockText(p.From, zone), clockText(p.To, zone), p.Zone, state)
+}
+
+// clockText is a time as the clocks of a zone show it.
+func clockText(t time.Time, zone *time.Location) string { return t.In(zone).Format("2006-01-02 15:04") }
+
+// printFaults lists the objectives that an answer says nothing about.
+func printFaults(out io.Writer, all []standing) {
+	for _, s := range all {
+		if s.Fault != "" {
+			fmt.Fprintf(out, "%s: %s\n", s.Objective, s.Fault)
+		}
+	}
+}
