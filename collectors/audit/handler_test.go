@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -198,5 +199,29 @@ func TestOnlyPostIsTaken(t *testing.T) {
 func TestAHandlerNeedsItsParts(t *testing.T) {
 	if _, err := New(Config{}); err == nil {
 		t.Error("no error")
+	}
+}
+
+func TestTheRateOfATokenHolds(t *testing.T) {
+	tokens, err := collectors.OpenTokens(filepath.Join(t.TempDir(), "tokens.json"), func() time.Time { return received })
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := tokens.Create(collectors.Grant{Name: "apiserver", Endpoints: []string{collectors.EndpointAudit}, Rate: 10, Expires: received.Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink := &memorySink{}
+	h := newHandler(t, sink, func(c *Config) { c.Authenticate, c.Limits = tokens.Authenticate, DefaultLimits })
+	items := make([]string, 1010)
+	for i := range items {
+		items[i] = item("")
+	}
+	if w := post(h, "/audit/prod-1", token, list(items...)); w.Code != http.StatusOK {
+		t.Fatalf("a burst: status %d: %s", w.Code, w.Body)
+	}
+	w := post(h, "/audit/prod-1", token, list(item("")))
+	if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" || len(sink.events()) != 1010 {
+		t.Errorf("after the burst: status %d, Retry-After %q, %d events", w.Code, w.Header().Get("Retry-After"), len(sink.events()))
 	}
 }

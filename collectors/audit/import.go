@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -86,6 +87,9 @@ func newImporter(cfg ImportConfig) (*importer, error) {
 	}
 	if cfg.Format == "" {
 		cfg.Format = FormatAuto
+	}
+	if !slices.Contains(Formats(), cfg.Format) {
+		return nil, fmt.Errorf("import audit events: format %q: want one of %v", cfg.Format, Formats())
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

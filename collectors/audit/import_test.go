@@ -89,7 +89,7 @@ func TestImportReadsAllForms(t *testing.T) {
 			`{"messageType":"CONTROL_MESSAGE","logEvents":[{"id":"1","timestamp":1,"message":"CWL CONTROL MESSAGE"}]}` +
 				`{"messageType":"DATA_MESSAGE","logGroup":"/aws/eks/eks-1/cluster","logStream":"kube-apiserver-audit-f00","logEvents":[{"id":"1","timestamp":1,"message":` +
 				message("a") + `},{"id":"2","timestamp":1,"message":` + message("b") + `}]}` +
-				`{"messageType":"DATA_MESSAGE","logGroup":"/aws/eks/eks-1/cluster","logStream":"authenticator-f00","logEvents":[{"id":"3","timestamp":1,"message":"x"}]}`,
+				`{"messageType":"DATA_MESSAGE","logGroup":"/aws/eks/eks-1/cluster","logStream":"authenticator-f00","logEvents":[{"id":"3","timestamp":1,"message":` + message("c") + `}]}`,
 			"a b", map[LeftOut]int{LeftOutOtherLogEntry: 2},
 		},
 		"what the AWS CLI prints": {
@@ -367,6 +367,13 @@ func TestAFullSinkIsWaitedFor(t *testing.T) {
 			t.Errorf("%d attempts, summary %+v, error %v", attempts, summary, err)
 		}
 	})
+}
+
+func TestImportRefusesAnUnknownFormat(t *testing.T) {
+	_, _, err := importText(t, "", func(cfg *ImportConfig) { cfg.Format = "csv" })
+	if want := `format "csv": want one of [auto json-lines eks aks gke]`; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want %q", err, want)
+	}
 }
 
 func TestImportRefusesABrokenOffsetFile(t *testing.T) {

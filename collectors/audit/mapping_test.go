@@ -283,6 +283,13 @@ func TestPatchesSayWhatTheyChange(t *testing.T) {
 	}
 }
 
+func TestTheGroupsOfAUserAreBounded(t *testing.T) {
+	groups := `"g"` + strings.Repeat(`,"g"`, 2*maxGroups)
+	if e := one(t, `"user":{"username":"ann","groups":[`+groups+`]}`); len(e.Groups) != maxGroups {
+		t.Errorf("%d groups, want %d", len(e.Groups), maxGroups)
+	}
+}
+
 func TestForeignResourcesCarryTheirGroup(t *testing.T) {
 	e := one(t, `"objectRef":{"resource":"services","namespace":"shop","name":"web","apiGroup":"serving.knative.dev"}`)
 	if e.Name != "services.create" || e.Attributes[AttributeAPIGroup] != "serving.knative.dev" {

@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"io"
@@ -152,6 +153,18 @@ func TestTLSTargets(t *testing.T) {
 				t.Errorf("certificates end %s, want %s", r.TLSExpiry, certificate.NotAfter)
 			}
 		})
+	}
+}
+
+func TestTheFirstEndOfAChainCounts(t *testing.T) {
+	early, late := time.Unix(1000, 0), time.Unix(2000, 0)
+	for _, chain := range [][]*x509.Certificate{{{NotAfter: early}, {NotAfter: late}}, {{NotAfter: late}, {NotAfter: early}}} {
+		if got := expiry(&tls.ConnectionState{PeerCertificates: chain}); !got.Equal(early) {
+			t.Errorf("the chain ends %s, want %s", got, early)
+		}
+	}
+	if got := expiry(nil); !got.IsZero() {
+		t.Errorf("no TLS: %s", got)
 	}
 }
 

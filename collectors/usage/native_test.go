@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -210,6 +211,9 @@ func TestAGrantBoundsTeamsClustersAndAge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			sink := &memorySink{}
 			w := send(h(sink), "/v1/events", c.token, []byte(c.event))
+			if len(sink.batches) == 1 && sink.batches[0].Backfill != (c.token == "backfill") {
+				t.Errorf("backfill %v for the token %q", sink.batches[0].Backfill, c.token)
+			}
 			if w.Code != c.status || (len(sink.events()) == 1) != (c.status == 202) {
 				t.Errorf("status %d, %d events, want %d: %s", w.Code, len(sink.events()), c.status, w.Body)
 			}
@@ -249,6 +253,7 @@ func TestRefusalsStoreNothing(t *testing.T) {
 		"a broken array":       {token: "good", body: []byte(`[{"name":"a"},{]`), status: 400},
 		"an array and more":    {token: "good", body: []byte(`[{"name":"a"}] x`), status: 400},
 		"more than the events": {token: "good", body: []byte(`{"events":[{"name":"a"}],"x":1}`), status: 400},
+		"events among others":  {token: "good", body: []byte(`{"name":"a","events":[{"name":"b"}]}`), status: 400},
 		"too many events":      {token: "good", body: many, status: 413},
 		"too many lines":       {token: "good", body: bytes.Repeat([]byte("{}\n"), 101), status: 413},
 		"deep":                 {token: "good", body: bytes.Repeat([]byte("["), 60<<10), status: 400},
@@ -362,5 +367,26 @@ func BenchmarkNative(b *testing.B) {
 		if w := send(h, "/v1/events", "good", body.Bytes(), "Content-Type", "application/x-ndjson"); w.Code != http.StatusAccepted {
 			b.Fatalf("status %d: %s", w.Code, w.Body)
 		}
+	}
+}
+
+func TestTheRateOfATokenHolds(t *testing.T) {
+	tokens, err := collectors.OpenTokens(filepath.Join(t.TempDir(), "tokens.json"), func() time.Time { return received })
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := tokens.Create(collectors.Grant{Name: "ci", Endpoints: []string{collectors.EndpointEvents}, Rate: 10, Expires: received.Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink := &memorySink{}
+	h := newReceiver(t, sink, func(c *Config) { c.Authenticate, c.MaxEvents = tokens.Authenticate, 2000 }).Native()
+	many := bytes.Repeat([]byte("{\"name\":\"a\"}\n"), 1010)
+	if w := send(h, "/v1/events", token, many); w.Code != http.StatusAccepted {
+		t.Fatalf("a burst: status %d: %s", w.Code, w.Body)
+	}
+	w := send(h, "/v1/events", token, []byte(`{"name":"a"}`))
+	if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" || len(sink.events()) != 1010 {
+		t.Errorf("after the burst: status %d, Retry-After %q, %d events", w.Code, w.Header().Get("Retry-After"), len(sink.events()))
 	}
 }
