@@ -344,7 +344,7 @@ func TestHostileListsCostNoMoreThanTheirBodies(t *testing.T) {
 		if !errors.Is(err, errNotEventList) {
 			t.Errorf("%s: tally %v, error %v", name, tally, err)
 		}
-		if cost := after.TotalAlloc - before.TotalAlloc; cost > 4*size {
+		if cost := after.TotalAlloc - before.TotalAlloc; cost > 8*size {
 			t.Errorf("%s: %d bytes were allocated for a body of %d", name, cost, len(body))
 		}
 	}
