@@ -354,6 +354,33 @@ func TestFollowUpVerdicts(t *testing.T) {
 	}
 }
 
+func TestFollowUpsOfOtherClassesAreNoControl(t *testing.T) {
+	// Two incidents of etcd led to work; so did one of net, which is therefore no control.
+	first, second, done := march, march.Add(3*day), march.AddDate(0, 0, 10)
+	all := []Incident{{ID: "second", Class: "etcd", From: second, To: second.Add(time.Hour)}, {ID: "first", Class: "etcd", From: first, To: first.Add(time.Hour)}}
+	all = append(all, incidentsAt("net", march.Add(-60*day), 60*day, 4)...)
+	all = append(all, incidentsAt("net", done, 60*day, 4)...)
+	all = append(all, incidentsAt("dns", march.Add(-60*day), 60*day, 2)...)
+	effects, err := FollowUpStudy{Incidents: all, FollowUps: []FollowUp{{"second", done}, {"first", done.Add(-day)}, {"net-0311-0", done.AddDate(0, 0, 20)}}, From: march.AddDate(0, 0, -80), Now: march.AddDate(0, 0, 70), Longest: 30 * day}.Evaluate()
+	if err != nil || len(effects) != 2 {
+		t.Fatal(effects, err)
+	}
+	e := effects[0]
+	if e.Class != "etcd" || !e.Before.To.Equal(first) || !e.After.From.Equal(done) || e.Before.Length() != 30*day || e.ControlBefore != 1 || e.ControlAfter != 0 {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestTheLastSliceGivenCounts(t *testing.T) {
+	s, err := NewSeries(EpochGrid(time.Minute), []Slice{{march, 1, 1, Measured}, {march.Add(time.Minute), 1, 1, Measured}, {march, 0, 1, Measured}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Sums(Interval{march, march.Add(time.Hour)}, 1); got.Good != 1 || got.Measured != 2 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestFollowUpsRarelyImproveByChance(t *testing.T) {
 	// Incidents that fall into either period at random are found improved or worsened in at most 5 % of the cases.
 	found, n := 0, 0

@@ -52,7 +52,10 @@ func (t test) around(at time.Time) string {
 	return b.String()
 }
 
-// runs folds the slices from the start to a little after the watermark.
+// slicesShown bounds how far back from the watermark slices are looked at.
+const slicesShown = 50_000
+
+// runs folds the slices from the start, or slicesShown before the watermark, to a little after it.
 func (t test) runs(in []slo.Slice, at time.Time) []run {
 	req := t.kase.Request
 	byStart := map[time.Time]slo.Slice{}
@@ -61,7 +64,11 @@ func (t test) runs(in []slo.Slice, at time.Time) []run {
 	}
 	var out []run
 	after := 0
-	for start := req.Grid.Origin; start.Before(t.end) || start.Before(at); start = start.Add(req.Grid.Step) {
+	first := req.Grid.Origin
+	if at.Sub(first)/req.Grid.Step > slicesShown {
+		first = at.Add(-slicesShown * req.Grid.Step)
+	}
+	for start := first; start.Before(t.end) || start.Before(at); start = start.Add(req.Grid.Step) {
 		r := run{from: start, text: formatSlice(byStart[start]), notes: t.notes(start), n: 1}
 		if last := len(out) - 1; last >= 0 && out[last].text == r.text && out[last].notes == r.notes && !start.Equal(at) {
 			out[last].n++
@@ -73,9 +80,6 @@ func (t test) runs(in []slo.Slice, at time.Time) []run {
 			}
 		}
 		out = append(out, r)
-		if len(out) > 100_000 {
-			break
-		}
 	}
 	return out
 }

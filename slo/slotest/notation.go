@@ -9,8 +9,8 @@ import (
 	"github.com/kubevalue/kubevalue/slo"
 )
 
-// maxSlices bounds what one test may list: ten years of minutes.
-const maxSlices = 6_000_000
+// maxSlices bounds what one test may list: almost three years of minutes.
+const maxSlices = 1_500_000
 
 // parseSlices reads the notation of slices: good/total, or _ for a slice without data, each with *N for N copies in
 // all, separated by spaces. What the counts may be is the engine's to say.

@@ -140,3 +140,29 @@ func TestCorpusPassesBySumsOfSegments(t *testing.T) {
 		t.Fatal(out.String())
 	}
 }
+
+func FuzzRun(f *testing.F) {
+	for _, pattern := range []string{"testdata/*.yaml", "../testdata/*.yaml"} {
+		names, _ := filepath.Glob(pattern)
+		for _, name := range names {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(text)
+		}
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if strings.Count(string(text), "*") > 20 {
+			return // copies by the million are slow, not wrong
+		}
+		var out bytes.Buffer
+		result := Run(context.Background(), &out, []Source{{Name: "f", Text: text}}, bySums(nil))
+		if strings.Contains(out.String(), "sums says") {
+			t.Errorf("evaluators disagree on\n%s\n%s", text, out.String())
+		}
+		if result.ExitCode() == 0 && result.Passed == 0 {
+			t.Error("a file without tests passed")
+		}
+	})
+}
