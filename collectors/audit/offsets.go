@@ -84,7 +84,12 @@ func (o *offsets) save() error {
 		return fmt.Errorf("offset file: %w", err)
 	}
 	temporary := o.path + ".new"
-	if err := os.WriteFile(temporary, append(content, '\n'), 0o600); err != nil {
+	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("offset file: %w", err)
+	}
+	_, err = f.Write(append(content, '\n'))
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("offset file: %w", err)
 	}
 	if err := os.Rename(temporary, o.path); err != nil {
