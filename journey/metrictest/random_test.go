@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -301,19 +302,24 @@ func (o oracle) answer(rt *rapid.T, a ask, e *metrictest.Expectation) {
 	}
 }
 
-// rounds limits the number of random histories unless the flag was given: each goes through the real engine.
-func rounds(n int) {
+var givenRounds = sync.OnceValue(func() bool {
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
-	if !given {
-		if err := errors.Join(flag.Set("rapid.checks", fmt.Sprint(n)), flag.Set("rapid.shrinktime", "10s")); err != nil {
-			panic(err)
-		}
+	return given
+})
+
+// rounds limits the number of random histories unless the flag was given: each goes through the real engine.
+func rounds(n int) {
+	if givenRounds() {
+		return
+	}
+	if err := errors.Join(flag.Set("rapid.checks", fmt.Sprint(n)), flag.Set("rapid.shrinktime", "10s")); err != nil {
+		panic(err)
 	}
 }
 
 func TestAnalysesAgreeWithTheOracle(t *testing.T) {
-	rounds(12)
+	rounds(8)
 	runner := newRunner(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		h := drawHistory(rt)
