@@ -71,7 +71,7 @@ func newCluster(cfg Config, cc ClusterConfig, out *outbox, m metrics) *cluster {
 	}
 }
 
-func (c *cluster) now() time.Time { return c.cfg.Now() }
+func (c *cluster) now() time.Time { return c.cfg.Now().UTC() }
 
 func (c *cluster) push(ch schema.ResourceChange) {
 	c.metrics.changes.WithLabelValues(c.cc.Name, ch.Kind, string(ch.Change)).Inc()
@@ -222,6 +222,7 @@ func (c *cluster) heard(asked time.Time, version string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
+		err = plain(err)
 		if c.err == nil {
 			c.cfg.Logger.Warn("cluster gives no sign of life", "cluster", c.cc.Name, "error", err)
 		}

@@ -2,7 +2,9 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -154,6 +156,14 @@ func (f *feed) watch(ctx context.Context, o metav1.ListOptions) (watch.Interface
 	return newStream(f, number, inner), nil
 }
 
+// plain leaves the address out, which the status names anyway, with all its parameters.
+func plain(err error) error {
+	if x, ok := errors.AsType[*url.Error](err); ok {
+		return x.Err
+	}
+	return err
+}
+
 func outcome(err error) string {
 	if err != nil {
 		return "failure"
@@ -181,9 +191,10 @@ func (f *feed) end(ctx context.Context, err error) {
 	}
 }
 
-// fail notes an error, nil for none, and logs it when it is another one.
+// fail notes an error, nil for none, and logs the first one.
 func (f *feed) fail(err error) {
-	if err != nil && (f.err == nil || f.err.Error() != err.Error()) {
+	err = plain(err)
+	if err != nil && f.err == nil {
 		f.c.cfg.Logger.Warn("cluster cannot be watched", "cluster", f.c.cc.Name, "kind", f.name, "error", err)
 	}
 	f.err = err
