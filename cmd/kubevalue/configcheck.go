@@ -171,6 +171,12 @@ func (c *Config) checkObjectives(f *yamlFile) {
 			f.At(indexed("alerts.webhooks", i), "%q is no http(s) URL", u)
 		}
 	}
+	if c.Objectives.MaxLag < 0 {
+		f.At("objectives.max_lag", "%s is negative; 5m is the default", time.Duration(c.Objectives.MaxLag))
+	}
+	if c.Objectives.CloseAfter < 0 {
+		f.At("objectives.close_after", "%s is negative; 3d is the default", time.Duration(c.Objectives.CloseAfter))
+	}
 	if c.Alerts.Interval < Duration(time.Second) {
 		f.At("alerts.interval", "%s is too short; 1s at least", time.Duration(c.Alerts.Interval))
 	}

@@ -1,0 +1,9 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/kubevalue/kubevalue/schema/warehouse/warehousetest"
+)
+
+func TestMain(m *testing.M) { warehousetest.Main(m) }
