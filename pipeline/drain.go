@@ -291,9 +291,9 @@ func (d *drainer) deliver(ctx context.Context, m spool.Manifest) error {
 func (d *drainer) attempt(ctx context.Context, token string) (out Outcome, err error) {
 	p := d.p
 	if p.lease != nil {
-		done, err := p.lease.take(ctx, d.run.received(), p.cfg.Timeout)
-		if err != nil {
-			return out, err
+		done, refused := p.lease.take(ctx, d.run.received(), p.cfg.Timeout)
+		if refused != nil {
+			return out, refused
 		}
 		defer func() { err = errors.Join(err, done(err == nil)) }()
 	}

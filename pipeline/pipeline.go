@@ -140,7 +140,7 @@ func (p *Pipeline) Append(ctx context.Context, b schema.Batch) error {
 	b.Events = withReceipt(b.Events, now)
 	bad := tooMany(&b)
 	if len(bad) == 0 {
-		bad = append(check(&b), checkTimes(&b, p.cfg.Processor.Lateness, now)...)
+		bad = door{p.cfg.Processor.Lateness, now}.check(&b)
 	}
 	if len(bad) > 0 {
 		p.metrics.refused.WithLabelValues("invalid").Add(float64(len(bad)))

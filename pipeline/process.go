@@ -82,7 +82,7 @@ type Outcome struct {
 // stored is refused with a *collectors.BatchError before anything is; what only the warehouse finds out goes to quarantine.
 func (p *Processor) Process(ctx context.Context, token string, b schema.Batch) (Outcome, error) {
 	now := p.cfg.Now()
-	if bad := append(check(&b), checkTimes(&b, p.cfg.Lateness, now)...); len(bad) > 0 {
+	if bad := (door{p.cfg.Lateness, now}).check(&b); len(bad) > 0 {
 		return Outcome{}, &collectors.BatchError{Records: bad}
 	}
 	var r run

@@ -202,11 +202,37 @@ func checkIncident(i *schema.Incident) error {
 	return nil
 }
 
-// check lists the records of a batch that can never be stored.
-func check(b *schema.Batch) []collectors.RecordError {
+// door is what a batch is measured by when it comes.
+type door struct {
+	lateness time.Duration // 0: any
+	now      time.Time
+}
+
+// check lists the records of a batch that are not taken, each with its first fault.
+func (d door) check(b *schema.Batch) []collectors.RecordError {
 	var bad []collectors.RecordError
-	bad = appendFaults(bad, kindEvent, b.Events, Validate)
-	bad = appendFaults(bad, kindSlice, b.Slices, checkSlice)
+	bad = appendFaults(bad, kindEvent, b.Events, func(e *schema.Event) error {
+		if err := Validate(e); err != nil {
+			return err
+		}
+		if err := checkReceived(e); err != nil {
+			return err
+		}
+		if late := e.Received.Sub(e.Time); !b.Backfill && d.lateness > 0 && late > d.lateness {
+			return fmt.Errorf("time %s is %s before its receipt, more than %s: history needs a token with the scope backfill",
+				e.Time.UTC().Format(time.RFC3339), late.Round(time.Second), d.lateness)
+		}
+		return nil
+	})
+	bad = appendFaults(bad, kindSlice, b.Slices, func(s *schema.Slice) error {
+		if err := checkSlice(s); err != nil {
+			return err
+		}
+		if s.Start.After(d.now.Add(MaxSliceAhead)) {
+			return fmt.Errorf("start %s lies in the future", s.Start.UTC().Format(time.RFC3339))
+		}
+		return nil
+	})
 	bad = appendFaults(bad, kindAlias, b.Aliases, checkAlias)
 	return appendFaults(bad, kindIncident, b.Incidents, checkIncident)
 }
@@ -243,24 +269,4 @@ func checkReceived(e *schema.Event) error {
 		return fmt.Errorf("received %s must lie between %s and %s", e.Received.Format(time.RFC3339), minTime.Format(time.DateOnly), maxTime.Format(time.DateOnly))
 	}
 	return nil
-}
-
-// checkTimes lists the records whose times do not fit the moment of their receipt; a lateness of 0 is none.
-func checkTimes(b *schema.Batch, lateness time.Duration, now time.Time) []collectors.RecordError {
-	bad := appendFaults(nil, kindEvent, b.Events, func(e *schema.Event) error {
-		if err := checkReceived(e); err != nil {
-			return err
-		}
-		if late := e.Received.Sub(e.Time); !b.Backfill && lateness > 0 && late > lateness {
-			return fmt.Errorf("time %s is %s before its receipt, more than %s: history needs a token with the scope backfill",
-				e.Time.UTC().Format(time.RFC3339), late.Round(time.Second), lateness)
-		}
-		return nil
-	})
-	return appendFaults(bad, kindSlice, b.Slices, func(s *schema.Slice) error {
-		if s.Start.After(now.Add(MaxSliceAhead)) {
-			return fmt.Errorf("start %s lies in the future", s.Start.UTC().Format(time.RFC3339))
-		}
-		return nil
-	})
 }

@@ -1,0 +1,133 @@
+package pipeline_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kubevalue/kubevalue/pipeline"
+	"github.com/kubevalue/kubevalue/pipeline/identity"
+	"github.com/kubevalue/kubevalue/schema"
+	"github.com/kubevalue/kubevalue/schema/warehouse"
+	"github.com/kubevalue/kubevalue/schema/warehouse/warehousetest"
+)
+
+var secret = []identity.Key{{Version: 1, Secret: make([]byte, 32)}}
+
+// config is a pipeline's for tests, with runs that do not wait.
+func config(tb testing.TB, store pipeline.Store, dir string) pipeline.Config {
+	tb.Helper()
+	resolver, err := identity.New(identity.Config{Keys: secret, Store: store, Now: time.Now})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return pipeline.Config{
+		Processor: pipeline.ProcessorConfig{Store: store, Identity: resolver, Attributes: []string{"kept"}},
+		Dir:       dir, Interval: time.Millisecond,
+	}
+}
+
+// start opens a pipeline and runs it until the test ends or stop is called.
+func start(tb testing.TB, cfg pipeline.Config) (p *pipeline.Pipeline, stop func()) {
+	tb.Helper()
+	p, err := pipeline.New(cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := p.Run(ctx); ctx.Err() == nil {
+			tb.Errorf("run ended: %v", err)
+		}
+	}()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		<-done
+		if err := p.Close(); err != nil {
+			tb.Error(err)
+		}
+	}
+	tb.Cleanup(stop)
+	return p, stop
+}
+
+func flush(tb testing.TB, p *pipeline.Pipeline) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
+	defer cancel()
+	if err := p.Flush(ctx); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func query(tb testing.TB, db *warehouse.DB, sql string) [][]any {
+	tb.Helper()
+	result, err := db.Query(tb.Context(), sql, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return result.Rows
+}
+
+// text is rows in one line, without empty columns.
+func text(rows [][]any) string { return strings.Join(strings.Fields(fmt.Sprint(rows)), " ") }
+
+func TestEveryKindOfRecordReachesItsTable(t *testing.T) {
+	db := warehousetest.Open(t)
+	p, _ := start(t, config(t, db, t.TempDir()))
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	minute := now.Truncate(time.Minute)
+	value, duration := 2.5, 17.0
+	err := p.Append(t.Context(), schema.Batch{
+		Events: []schema.Event{
+			{ID: "1", Source: "ci", Time: now.Add(-time.Hour), Name: "deployments.create", Actor: "ann@example.com", Team: "payments",
+				OwnerTeam: "checkout", Persona: "developer", Cluster: "eu1", Namespace: "shop", Resource: "deployments", Object: "cart",
+				Outcome: schema.OutcomeDenied, Reason: schema.ReasonQuota, Value: &value, DurationMS: &duration,
+				Attributes: map[string]string{"kept": "yes", "free text": "no"}},
+			{ID: "2", Source: "ci", Time: now.Add(time.Hour), Name: "pods.create", Actor: "system:serviceaccount:shop:default"},
+			{Source: "ci", Time: now.AddDate(0, 0, -29), Name: "visit", Received: now.Add(-time.Second)},
+		},
+		Slices:    []schema.Slice{{Indicator: "api", Revision: "r", Start: minute, Seconds: 60, Good: 1, Total: 2, State: schema.SliceMeasured, Version: 1}},
+		Aliases:   []schema.Alias{{Source: "ci", From: "ann@example.com", To: "ann", At: now}},
+		Incidents: []schema.Incident{{ID: "i", Service: "api", Start: minute, Version: 1}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	flush(t, p)
+	got := text(query(t, db, `SELECT source, name, toString(actor_kind), actor_team, team_source, owner_team, persona, cluster, namespace,
+		resource, object, toString(outcome), reason, ifNull(duration_ms, -1), ifNull(value, -1), toUInt8(clamped), toString(attributes) FROM events ORDER BY name`))
+	want := "[[ci deployments.create human payments event checkout developer eu1 shop deployments cart denied quota 17 2.5 0 {'kept':'yes'}]" +
+		" [ci pods.create machine success -1 -1 1 {}] [ci visit unknown success -1 -1 0 {}]]"
+	if got != want {
+		t.Errorf("events\n%s\nwant\n%s", got, want)
+	}
+	for sql, want := range map[string]string{
+		"SELECT count() FROM events WHERE time = received AND name = 'pods.create'":                                "[[1]]",
+		"SELECT count() FROM event_ids":                                                                            "[[3]]",
+		"SELECT indicator, good, total FROM sli_slices":                                                            "[[api 1 2]]",
+		"SELECT id, service FROM incidents":                                                                        "[[i api]]",
+		"SELECT count() FROM actor_aliases":                                                                        "[[1]]",
+		"SELECT uniqExact(actor) FROM actor_keys":                                                                  "[[3]]",
+		"SELECT count() FROM events WHERE (actor = 0) = (name = 'visit')":                                          "[[3]]",
+		"SELECT count() FROM quarantine":                                                                           "[[0]]",
+		"SELECT count() FROM events e JOIN actor_aliases a ON e.actor = a.actor WHERE name = 'deployments.create'": "[[1]]",
+	} {
+		if got := text(query(t, db, sql)); got != want {
+			t.Errorf("%s: %s, want %s", sql, got, want)
+		}
+	}
+	s := p.Stats()
+	if s.Inserted != 3 || s.Duplicates != 0 || s.Records != 0 || s.Oldest != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}

@@ -1,0 +1,225 @@
+package pipeline_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/kubevalue/kubevalue/schema"
+)
+
+// memory is a warehouse in memory that treats tokens as ClickHouse does: the first block of a token lands, all others under
+// it vanish silently, whatever their rows. Its faults are the test's.
+type memory struct {
+	mu         sync.Mutex
+	tokens     map[string]bool
+	events     []schema.StoredEvent
+	ids        map[uuid.UUID]time.Time
+	slices     []schema.Slice
+	incidents  []schema.Incident
+	quarantine map[string]schema.Quarantined
+	keys       []schema.ActorKey
+	aliases    map[uint64]schema.StoredAlias
+	inserts    int
+	landing    sync.WaitGroup
+}
+
+func newMemory() *memory {
+	return &memory{
+		tokens: map[string]bool{}, ids: map[uuid.UUID]time.Time{}, quarantine: map[string]schema.Quarantined{}, aliases: map[uint64]schema.StoredAlias{},
+	}
+}
+
+// client is what one pipeline sees of the warehouse. before and after run around every call, and fail it.
+type client struct {
+	m             *memory
+	before, after func(ctx context.Context, op string) error
+	refuse        func(e schema.StoredEvent) bool
+}
+
+// refused is an error for ever.
+type refused struct{ error }
+
+func (refused) Permanent() bool { return true }
+
+var errFault = errors.New("the warehouse is away")
+
+// errLater makes a call fail at once and land half a second later, as a statement does whose client went away.
+var errLater = errors.New("timed out")
+
+func (c *client) call(ctx context.Context, op string, f func() error) error {
+	if c.before != nil {
+		err := c.before(ctx, op)
+		if errors.Is(err, errLater) {
+			c.m.landing.Go(func() {
+				time.Sleep(500 * time.Millisecond)
+				c.m.mu.Lock()
+				defer c.m.mu.Unlock()
+				_ = f()
+			})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c.m.mu.Lock()
+	err := f()
+	c.m.mu.Unlock()
+	if err == nil && c.after != nil {
+		err = c.after(ctx, op)
+	}
+	return err
+}
+
+func (c *client) fresh(token string) bool {
+	known := c.m.tokens[token]
+	c.m.tokens[token] = true
+	return !known
+}
+
+func (c *client) InsertEvents(ctx context.Context, token string, rows []schema.StoredEvent) error {
+	return c.call(ctx, "InsertEvents", func() error {
+		for _, r := range rows {
+			if r.Time.Format("200601") != rows[0].Time.Format("200601") {
+				return errors.New("a block of two partitions")
+			}
+			if c.refuse != nil && c.refuse(r) {
+				return refused{fmt.Errorf("row %s does not fit", r.Object)}
+			}
+		}
+		if len(rows) == 0 {
+			return errors.New("an empty block")
+		}
+		if c.fresh(token) {
+			c.m.inserts++
+			c.m.events = append(c.m.events, rows...)
+		}
+		return nil
+	})
+}
+
+func (c *client) SeenEventIDs(ctx context.Context, ids []uuid.UUID, since time.Time) (map[uuid.UUID]struct{}, error) {
+	seen := map[uuid.UUID]struct{}{}
+	err := c.call(ctx, "SeenEventIDs", func() error {
+		for _, id := range ids {
+			if at, ok := c.m.ids[id]; ok && !at.Before(since) {
+				seen[id] = struct{}{}
+			}
+		}
+		return nil
+	})
+	return seen, err
+}
+
+func (c *client) InsertEventIDs(ctx context.Context, token string, ids []uuid.UUID, received []time.Time) error {
+	return c.call(ctx, "InsertEventIDs", func() error {
+		if c.fresh(token) {
+			for i, id := range ids {
+				if at, ok := c.m.ids[id]; !ok || received[i].After(at) {
+					c.m.ids[id] = received[i]
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func (c *client) InsertSlices(ctx context.Context, token string, rows []schema.Slice) error {
+	return c.call(ctx, "InsertSlices", func() error {
+		if c.fresh(token) {
+			c.m.slices = append(c.m.slices, rows...)
+		}
+		return nil
+	})
+}
+
+func (c *client) InsertIncidents(ctx context.Context, token string, rows []schema.Incident) error {
+	return c.call(ctx, "InsertIncidents", func() error {
+		if c.fresh(token) {
+			c.m.incidents = append(c.m.incidents, rows...)
+		}
+		return nil
+	})
+}
+
+func (c *client) InsertQuarantine(ctx context.Context, rows []schema.Quarantined) error {
+	return c.call(ctx, "InsertQuarantine", func() error {
+		for _, r := range rows {
+			c.m.quarantine[r.ID.String()+r.Time.String()] = r
+		}
+		return nil
+	})
+}
+
+func (c *client) ActorKeys(ctx context.Context) (keys []schema.ActorKey, err error) {
+	return keys, c.call(ctx, "ActorKeys", func() error {
+		keys = append(keys, c.m.keys...)
+		return nil
+	})
+}
+
+func (c *client) InsertActorKeys(ctx context.Context, keys []schema.ActorKey) error {
+	return c.call(ctx, "InsertActorKeys", func() error {
+		c.m.keys = append(c.m.keys, keys...)
+		return nil
+	})
+}
+
+func (c *client) Aliases(ctx context.Context) (rows []schema.StoredAlias, err error) {
+	return rows, c.call(ctx, "Aliases", func() error {
+		for _, a := range c.m.aliases {
+			rows = append(rows, a)
+		}
+		return nil
+	})
+}
+
+func (c *client) InsertAliases(ctx context.Context, rows []schema.StoredAlias) error {
+	return c.call(ctx, "InsertAliases", func() error {
+		for _, a := range rows {
+			if was, ok := c.m.aliases[a.Actor]; !ok || a.At.After(was.At) {
+				c.m.aliases[a.Actor] = a
+			}
+		}
+		return nil
+	})
+}
+
+// Query knows the one question of the pipeline: ids of events by time of receipt.
+func (c *client) Query(ctx context.Context, sql string, params map[string]any) (result schema.Result, err error) {
+	return result, c.call(ctx, "Query", func() error {
+		if !strings.Contains(sql, "SELECT id, received FROM events") {
+			return fmt.Errorf("an unexpected question: %s", sql)
+		}
+		from, to, last := params["from"].(time.Time), params["to"].(time.Time), params["last"].(string)
+		for _, e := range c.m.events {
+			if !e.Received.Before(from) && !e.Received.After(to) && e.ID.String() > last {
+				result.Rows = append(result.Rows, []any{e.ID, e.Received})
+			}
+		}
+		sort.Slice(result.Rows, func(i, k int) bool {
+			return result.Rows[i][0].(uuid.UUID).String() < result.Rows[k][0].(uuid.UUID).String()
+		})
+		return nil
+	})
+}
+
+// stored counts the rows of each event.
+func (m *memory) stored() map[uuid.UUID]int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := map[uuid.UUID]int{}
+	for _, e := range m.events {
+		n[e.ID]++
+	}
+	return n
+}
