@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/big"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -78,14 +76,13 @@ func (o Objective) SliceTarget() float64 {
 	return o.TimeSliceTarget
 }
 
-// Budget is 1 - Target, rounded once: the subtraction is decimal, so that the budget of 0.9 is 0.1.
+// Budget is 1 - Target as decimals, to 15 places: the budget of 0.9 is 0.1, not the 0.09999999999999998 of doubles.
 func (o Objective) Budget() float64 {
-	t, ok := new(big.Rat).SetString(strconv.FormatFloat(o.Target, 'g', -1, 64))
-	if !ok {
-		return 1 - o.Target
+	const places = 1e15
+	if budget := math.Round((1-o.Target)*places) / places; budget > 0 {
+		return budget
 	}
-	budget, _ := t.Sub(big.NewRat(1, 1), t).Float64()
-	return budget
+	return 1 - o.Target
 }
 
 // MaxBurnRate is 1 / (1 - Target): the burn rate while every event fails.

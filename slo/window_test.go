@@ -1,6 +1,7 @@
 package slo
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -119,10 +120,16 @@ func TestDurationsAreReadAsWritten(t *testing.T) {
 }
 
 func TestBudgetIsRoundedOnce(t *testing.T) {
-	for target, want := range map[float64]float64{0.9: 0.1, 0.99: 0.01, 0.999: 0.001, 0.9995: 0.0005, 0.5: 0.5, 0.95: 0.05} {
+	for target, want := range map[float64]float64{0.9: 0.1, 0.99: 0.01, 0.999: 0.001, 0.9995: 0.0005, 0.5: 0.5, 0.95: 0.05, 0.99999: 0.00001, 0.123: 0.877} {
 		if got := (Objective{Target: target}).Budget(); got != want {
 			t.Errorf("budget of %v: got %v, want %v", target, got, want)
 		}
+	}
+}
+
+func TestTheBudgetIsNeverZero(t *testing.T) {
+	if got := (Objective{Target: math.Nextafter(1, 0)}).Budget(); !(got > 0 && got < 1e-15) {
+		t.Errorf("budget %v", got)
 	}
 }
 

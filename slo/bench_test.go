@@ -1,0 +1,38 @@
+package slo
+
+import (
+	"testing"
+	"time"
+)
+
+// BenchmarkStatus is what one objective costs besides its database query: cutting the plan and computing all figures
+// from sums.
+func BenchmarkStatus(b *testing.B) {
+	req := Request{
+		Objective: Objective{Name: "o", Target: 0.999, Window: RollingWindow(28 * day), Method: Timeslices, TimeSliceTarget: 1, MinCoverage: 0.9},
+		Grid:      EpochGrid(time.Minute), At: march,
+	}
+	for b.Loop() {
+		p, err := NewPlan(req)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := p.Evaluate(make([]Sums, len(p.Segments()))); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkSlices is a month of minutes from raw slices.
+func BenchmarkSlices(b *testing.B) {
+	req := Request{
+		Objective: Objective{Name: "o", Target: 0.999, Window: RollingWindow(28 * day), Method: Timeslices, TimeSliceTarget: 1, MinCoverage: 0.9},
+		Grid:      EpochGrid(time.Minute), At: march,
+	}
+	in := slicesOf(march.Add(-28*day), time.Minute, repeat(28*24*60, 99, 100)...)
+	for b.Loop() {
+		if _, err := Evaluate(req, in); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
