@@ -40,9 +40,6 @@ type line struct {
 	thin   bool
 }
 
-// colors are names of the style sheet that differ from each other in both themes, also to people who see colours differently.
-var seriesColors = []string{"var(--s1)", "var(--s2)", "var(--s3)", "var(--s4)", "var(--s5)"}
-
 // scale fits values to the axis of a chart: ratios become percent.
 type scale struct {
 	factor float64
@@ -90,8 +87,8 @@ func frameOpts(legend bool, top int) []charts.GlobalOpts {
 	return []charts.GlobalOpts{
 		charts.WithInitializationOpts(opts.Initialization{Theme: "none"}),
 		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(true), Trigger: "axis"}),
-		charts.WithLegendOpts(opts.Legend{Show: opts.Bool(legend), Left: "0", Top: "0", Type: "scroll"}),
-		charts.WithGridOpts(opts.Grid{Left: "4", Right: "20", Top: strconv.Itoa(top), Bottom: "4", ContainLabel: opts.Bool(true)}),
+		charts.WithLegendOpts(opts.Legend{Show: opts.Bool(legend), Left: "0", Top: "0", Type: "scroll", ItemWidth: 16, ItemHeight: 10}),
+		charts.WithGridOpts(opts.Grid{Left: "4", Right: "28", Top: strconv.Itoa(top), Bottom: "8", ContainLabel: opts.Bool(true)}),
 	}
 }
 
@@ -173,7 +170,7 @@ func limitLine(name string, at float64) []charts.SeriesOpts {
 		charts.WithMarkLineNameYAxisItemOpts(opts.MarkLineNameYAxisItem{Name: name, YAxis: at}),
 		charts.WithMarkLineStyleOpts(opts.MarkLineStyle{
 			Symbol: []string{"none", "none"}, LineStyle: &opts.LineStyle{Color: "var(--soft)", Type: "dashed", Width: 1.5},
-			Label: &opts.Label{Show: opts.Bool(true), Formatter: "{b}", Position: "insideEndTop", Color: "var(--soft)"},
+			Label: &opts.Label{Show: opts.Bool(true), Formatter: "{b}", Position: "insideStartTop", Color: "var(--soft)"},
 		}),
 	}
 }
@@ -268,8 +265,8 @@ func (t timeChart) options() map[string]any {
 	c := charts.NewLine()
 	c.SetGlobalOptions(frameOpts(false, topNames)...)
 	c.SetGlobalOptions(
-		charts.WithXAxisOpts(opts.XAxis{Type: "time", AxisLabel: &opts.AxisLabel{HideOverlap: opts.Bool(true), Formatter: "{d} {MMM}"}}),
-		yAxis(scaleOf("ratio"), true),
+		charts.WithXAxisOpts(opts.XAxis{Type: "time", AxisLabel: &opts.AxisLabel{HideOverlap: opts.Bool(true), Formatter: "{d} {MMM}", ShowMinLabel: opts.Bool(false), ShowMaxLabel: opts.Bool(false)}}),
+		t.budgetAxis(),
 	)
 	percent := scaleOf("ratio")
 	data := make([]opts.LineData, len(t.values))
@@ -284,6 +281,23 @@ func (t timeChart) options() map[string]any {
 	c.AddSeries(t.name, data, append(style, t.marks()...)...)
 	c.Validate()
 	return c.JSON()
+}
+
+// budgetAxis goes from all of a budget to none, or below it as far as needed, in steps that end at both.
+func (t timeChart) budgetAxis() charts.GlobalOpts {
+	lowest := 0.0
+	for _, v := range t.values {
+		if v != nil {
+			lowest = min(lowest, 100**v)
+		}
+	}
+	step := 25.0
+	for -lowest > 3*step {
+		step *= 2
+	}
+	return charts.WithYAxisOpts(opts.YAxis{
+		Type: "value", Max: 100, Min: step * math.Floor(lowest/step), MinInterval: step, MaxInterval: step, AxisLabel: &opts.AxisLabel{Formatter: "{value}%"},
+	})
 }
 
 func (t timeChart) marks() []charts.SeriesOpts {

@@ -63,7 +63,8 @@ func (v *fleetView) fill(fleet []Cluster, objectives []Objective, now time.Time)
 	for _, o := range objectives {
 		byName[o.Name] = o
 	}
-	versions, regions, reporting := map[string]int{}, map[string]int{}, 0
+	versions, regions := map[string]int{}, map[string]int{}
+	var silent []string
 	for _, cl := range fleet {
 		row := clusterRow{Cluster: cl, Contact: contact(cl, now), Ago: agoText(now, cl.LastContact)}
 		if !cl.Created.IsZero() {
@@ -74,8 +75,8 @@ func (v *fleetView) fill(fleet []Cluster, objectives []Objective, now time.Time)
 				row.Objectives = append(row.Objectives, rowOf(o))
 			}
 		}
-		if row.Contact.Class == classGood {
-			reporting++
+		if row.Contact.Class != classGood {
+			silent = append(silent, cl.Name)
 		}
 		versions[cmp.Or(minor(cl.Version), "not known")]++
 		regions[cmp.Or(cl.Region, "not known")]++
@@ -89,7 +90,11 @@ func (v *fleetView) fill(fleet []Cluster, objectives []Objective, now time.Time)
 		v.Missing = "No cluster is connected."
 		return
 	}
-	v.Summary = fmt.Sprintf("%s in %s; %d reporting now.", plural(len(fleet), "cluster"), plural(len(regions), "region"), reporting)
+	v.Summary = fmt.Sprintf("%s in %s; all of them report.", plural(len(fleet), "cluster"), plural(len(regions), "region"))
+	if len(silent) > 0 {
+		slices.Sort(silent)
+		v.Summary = fmt.Sprintf("%s in %s; %d report now, %s not.", plural(len(fleet), "cluster"), plural(len(regions), "region"), len(fleet)-len(silent), strings.Join(silent, ", "))
+	}
 }
 
 // contact says whether a cluster reports.

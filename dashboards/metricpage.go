@@ -82,7 +82,8 @@ func (s *server) statements(c *gin.Context, v *metricView) {
 	}
 }
 
-// metricChart is the values over time, oldest first, with the interval as a band; nil when fewer than two are known.
+// metricChart is the values over time, oldest first, with the interval as a band; nil when fewer than two are known. The page has
+// their table below it.
 func metricChart(m journey.Metric, values []journey.Value) *chart {
 	oldest := slices.Clone(values)
 	slices.Reverse(oldest)
@@ -90,11 +91,9 @@ func metricChart(m journey.Metric, values []journey.Value) *chart {
 	l := lineChart{scale: sc, fromZero: m.Unit != "ratio"}
 	known := []journey.Value{}
 	line := line{name: m.Title, color: "var(--s1)", symbol: "circle"}
-	t := table{Head: []string{"Period", "Value", "95% interval", "n", "Measured"}}
 	for _, v := range oldest {
 		l.labels = append(l.labels, shortPeriod(v.Period))
 		line.values, l.low, l.high = append(line.values, v.Value), append(l.low, v.Low), append(l.high, v.High)
-		t.Rows = append(t.Rows, []string{v.Period.Label, figureText(v), intervalText(v), strconv.Itoa(v.N), optional(v.Coverage, reports.Ratio)})
 		if v.Value != nil {
 			known = append(known, v)
 		}
@@ -105,7 +104,7 @@ func metricChart(m journey.Metric, values []journey.Value) *chart {
 	l.lines = append(l.lines, line)
 	a, z := known[0], known[len(known)-1]
 	from, to := reports.Pair(*a.Value, *z.Value, m.Unit)
-	out := &chart{ID: "series", Title: fmt.Sprintf("%s, %s", m.Title, plural(len(values), grainNoun(z.Period.Grain))), Suffix: sc.suffix, Options: l.options(), Table: t}
+	out := &chart{ID: "series", Title: fmt.Sprintf("%s, %s", m.Title, plural(len(values), grainNoun(z.Period.Grain))), Suffix: sc.suffix, Options: l.options()}
 	out.Point = fmt.Sprintf("From %s in %s to %s in %s.", from, a.Period.Label, to, z.Period.Label)
 	for _, v := range known {
 		if v.Low != nil {
@@ -117,10 +116,3 @@ func metricChart(m journey.Metric, values []journey.Value) *chart {
 }
 
 func grainNoun(g journey.Grain) string { return string(g) }
-
-func intervalText(v journey.Value) string {
-	if v.Low == nil && v.High == nil {
-		return undefined
-	}
-	return boundText(v.Low, v.Unit) + " to " + boundText(v.High, v.Unit)
-}

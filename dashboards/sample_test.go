@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/kubevalue/kubevalue/dashboards"
@@ -51,7 +52,10 @@ func sampleConfig() dashboards.Config {
 	}
 }
 
-func sampleMetrics(context.Context) ([]journey.Metric, error) { return catalogue.Load() }
+func sampleMetrics(context.Context) ([]journey.Metric, error) { return loadMetrics() }
+
+// loadMetrics reads the catalogue once.
+var loadMetrics = sync.OnceValues(catalogue.Load)
 
 func samplePeriod(label string) (journey.Period, error) {
 	if label == "" {
@@ -120,7 +124,7 @@ func sampleValue(m journey.Metric, p journey.Period) journey.Value {
 }
 
 func sampleEvaluate(_ context.Context, r journey.Request) ([]journey.Value, error) {
-	metrics, err := catalogue.Load()
+	metrics, err := loadMetrics()
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +153,7 @@ func sampleJourney(ctx context.Context, label string) (journey.Shown, error) {
 	if err != nil {
 		return journey.Shown{}, err
 	}
-	metrics, err := catalogue.Load()
+	metrics, err := loadMetrics()
 	if err != nil {
 		return journey.Shown{}, err
 	}
@@ -177,7 +181,7 @@ func sampleMetric(ctx context.Context, id, label string, n int) (journey.Metric,
 		return journey.Metric{}, nil, err
 	}
 	slices.Reverse(values)
-	metrics, err := catalogue.Load()
+	metrics, err := loadMetrics()
 	return metrics[slices.IndexFunc(metrics, func(m journey.Metric) bool { return m.ID == id })], values, err
 }
 
@@ -201,6 +205,9 @@ func sampleStatus(name string, target, consumed float64) *slo.Status {
 	}
 	s.SLI, s.Consumed, s.Remaining, s.Coverage = new(1-consumed*(1-target)), new(consumed), new(1-consumed), new(0.993)
 	s.MeasuredSlices, s.ExpectedSlices, s.ExcludedSlices, s.BadMinutes = 40038, 40320, 240, allowed*consumed
+	if consumed >= 1 {
+		s.Forecast = slo.Forecast{Window: 24 * time.Hour, Burn: new(0.8 * consumed), Exhausted: true, Reason: "the budget is used up"}
+	}
 	for _, a := range []struct {
 		severity    string
 		long, short time.Duration

@@ -15,6 +15,8 @@ import (
 
 var functions = template.FuncMap{
 	"value":    figureText,
+	"amount":   func(v journey.Value) string { amount, _, _ := strings.Cut(figureText(v), " "); return amount },
+	"unit":     func(v journey.Value) string { _, unit, _ := strings.Cut(figureText(v), " "); return unit },
 	"ratio":    func(v *float64) string { return optional(v, reports.Ratio) },
 	"change":   changeText,
 	"trend":    func(t journey.Trend) string { return trendTexts[t] },
@@ -28,6 +30,8 @@ var functions = template.FuncMap{
 	"count":    func(v *int) string { return optional(v, func(n int) string { return reports.Number(float64(n)) }) },
 	"rate":     func(v *float64) string { return optional(v, burnText) },
 	"instant":  instantText,
+	"moment":   momentText,
+	"plural":   plural,
 	"plus":     func(a, b int) int { return a + b },
 	"words":    func(id string) string { return strings.ReplaceAll(id, "_", " ") },
 	"bound":    boundText,
@@ -63,6 +67,9 @@ func changeText(v journey.Value) string {
 	if v.Value == nil || v.Previous == nil || v.Previous.Value == nil {
 		return ""
 	}
+	if *v.Value == *v.Previous.Value {
+		return "unchanged"
+	}
 	return reports.Change(*v.Value-*v.Previous.Value, v.Unit)
 }
 
@@ -71,7 +78,7 @@ var (
 	stateText = map[journey.State]string{
 		journey.StateMet: "target met", journey.StateMissed: "target missed", journey.StateNoData: "no data", journey.StateUnrated: "no target",
 	}
-	trendTexts = map[journey.Trend]string{journey.TrendBetter: "better", journey.TrendWorse: "worse", journey.TrendSame: "unchanged"}
+	trendTexts = map[journey.Trend]string{journey.TrendBetter: "better", journey.TrendWorse: "worse"} // unchanged is said by the change
 )
 
 // arrow shows the direction of the change, whether that is good or not.
@@ -85,7 +92,7 @@ func arrow(v journey.Value) string {
 	case c < 0:
 		return "▼"
 	}
-	return "▬"
+	return "="
 }
 
 // targetText is the target of a cell with the side on which it is to be reached.
@@ -117,6 +124,9 @@ func instantText(t time.Time, zone string) string {
 	}
 	return t.In(zoneOf(zone)).Format("Mon 2 Jan 2006 15:04 MST")
 }
+
+// momentText is an instant of these days, for lists.
+func momentText(t time.Time, zone string) string { return t.In(zoneOf(zone)).Format("2 Jan 15:04 MST") }
 
 // periodTitle is a period in words: Week 46 of 2026.
 func periodTitle(p journey.Period) string {
