@@ -9,14 +9,14 @@ import (
 // AlertWindow is a pair of windows with a burn rate factor: it fires while the burn rates of both are strictly above
 // Factor. Severities are free names; page and ticket by default.
 type AlertWindow struct {
-	Severity string        `json:"severity"`
-	Long     time.Duration `json:"long"`
-	Short    time.Duration `json:"short"`
-	Factor   float64       `json:"factor"`
+	Severity string
+	Long     time.Duration
+	Short    time.Duration
+	Factor   float64
 	// For is how long the pair must hold before its alert fires, and KeepFiringFor how long it fires on after. States
 	// without memory ignore them.
-	For           time.Duration `json:"for,omitempty"`
-	KeepFiringFor time.Duration `json:"keep_firing_for,omitempty"`
+	For           time.Duration
+	KeepFiringFor time.Duration
 }
 
 // String names the pair: page 1h/5m above 14.4.
@@ -129,11 +129,11 @@ func (o Objective) alertsAt(length, step time.Duration) (pairs []AlertWindow, wa
 // expected; Reason says in words why it is frozen or held back, else it is empty.
 type PairStatus struct {
 	AlertWindow
-	State        AlertState `json:"state"`
-	LongBurn     *float64   `json:"long_burn_rate"`
-	ShortBurn    *float64   `json:"short_burn_rate"`
-	LongCoverage *float64   `json:"long_coverage"`
-	Reason       string     `json:"reason,omitempty"`
+	State        AlertState
+	LongBurn     *float64
+	ShortBurn    *float64
+	LongCoverage *float64
+	Reason       string
 }
 
 // pair evaluates one pair from the tallies of its windows, without memory.

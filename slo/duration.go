@@ -13,8 +13,8 @@ const (
 	week = 7 * day
 )
 
-// ParseDuration reads a duration such as 5m, 1h30m, 28d or 2w: numbers with the units ms, s, m, h, d (24 hours) and
-// w (7 days), a bare 0, and an optional sign. Months and years have no fixed length and are refused.
+// ParseDuration reads a duration such as 5m, 1h30m, 28d or 2w: numbers with the units ns, us, ms, s, m, h, d (24
+// hours) and w (7 days), a bare 0, and an optional sign. Months and years have no fixed length and are refused.
 func ParseDuration(text string) (time.Duration, error) {
 	bad := func() (time.Duration, error) {
 		return 0, fmt.Errorf("%q is not a duration: write numbers with units ms, s, m, h, d, w, such as 5m, 1h30m or 28d", text)
@@ -42,7 +42,7 @@ func ParseDuration(text string) (time.Duration, error) {
 			letters = len(rest)
 		}
 		unit, ok := map[string]time.Duration{
-			"ms": time.Millisecond, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": day, "w": week,
+			"ns": time.Nanosecond, "us": time.Microsecond, "ms": time.Millisecond, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": day, "w": week,
 		}[rest[:letters]]
 		if !ok {
 			return bad()
