@@ -117,14 +117,14 @@ func cause(err error) string {
 	if errors.Is(err, context.Canceled) {
 		return "cancelled"
 	}
+	if x, ok := errors.AsType[*net.OpError](err); ok {
+		return x.Error()
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "the deadline passed before the answer came"
 	}
 	if errors.Is(err, clickhouse.ErrAcquireConnTimeout) {
 		return "all connections to the warehouse were busy for too long"
-	}
-	if x, ok := errors.AsType[*net.OpError](err); ok {
-		return x.Error()
 	}
 	if x, ok := errors.AsType[*url.Error](err); ok {
 		return x.Err.Error()

@@ -57,7 +57,7 @@ func (db *DB) insert(ctx context.Context, b block) error {
 	if err != nil {
 		return failed(op, b.table, err)
 	}
-	defer batch.Close() // gives the connection back when not sent
+	defer batch.Close() //nolint:errcheck // it gives the connection back when nothing was sent
 	for i, c := range b.columns {
 		if err := batch.Column(i).Append(c.values); err != nil {
 			return refused(op, b.table, fmt.Errorf("column %s: %w", c.name, err))

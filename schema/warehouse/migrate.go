@@ -117,7 +117,7 @@ func (db *DB) createDatabase(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open the warehouse %s: %w", db, err)
 	}
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // nothing is under way
 	op := "find the database " + db.dsn.database + " of the warehouse " + db.String()
 	var n uint64
 	query := "SELECT count() FROM system.databases WHERE name = '" + db.dsn.database + "'"

@@ -55,7 +55,7 @@ func (db *DB) query(ctx context.Context, sql string) (schema.Result, error) {
 	if err != nil {
 		return schema.Result{}, err
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // Err has told
 	result := schema.Result{Columns: rows.Columns()}
 	kinds := rows.ColumnTypes()
 	for rows.Next() {

@@ -23,7 +23,7 @@ func ask[T any](ctx context.Context, db *DB, q question, into func(*T) []any) ([
 	if err != nil {
 		return nil, failed(q.op, q.table, err)
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // Err has told
 	var all []T
 	for rows.Next() {
 		var row T

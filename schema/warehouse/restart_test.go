@@ -117,9 +117,7 @@ func TestEngineDiesAmidInserts(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 		}
 	}
-	for db.Ping(ctx) != nil { // the last block may have been faster than its kill
-		time.Sleep(20 * time.Millisecond)
-	}
+	waitFor(ctx, db) // the last block may have been faster than its kill
 	result, err := db.Query(ctx, "SELECT name, count(), uniqExact(id) FROM events GROUP BY name", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -139,6 +137,30 @@ func TestEngineDiesAmidInserts(t *testing.T) {
 		t.Error("no insert failed: the engine was not killed in time")
 	}
 	t.Logf("%d attempts failed", failures)
+}
+
+func TestEngineDiesAmidAnAnswer(t *testing.T) {
+	db := open(t, embedded(t, t.TempDir()))
+	defer closed(t, db)
+	if _, err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	pid := db.EnginePID()
+	time.AfterFunc(900*time.Millisecond, func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+	// A block of 65,409 rows takes 0.65 s; without the kill all of them would come.
+	result, err := db.Query(t.Context(), "SELECT number, sleepEachRow(0.00001) FROM numbers(200000)", nil)
+	e, ok := errors.AsType[*warehouse.Error](err)
+	if !ok || e.Code != 0 || e.Permanent() {
+		t.Errorf("%d of 200000 rows, error %v", len(result.Rows), err)
+	}
+	waitFor(t.Context(), db)
+}
+
+// waitFor waits until the engine is back.
+func waitFor(ctx context.Context, db *warehouse.DB) {
+	for db.Ping(ctx) != nil && ctx.Err() == nil {
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // TestTokenOfADeadEngine has the state that an engine leaves which dies after it noted a block's token and before the block is

@@ -1,6 +1,7 @@
 package warehouse_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -233,6 +234,32 @@ func TestDeliveries(t *testing.T) {
 	}
 }
 
+func TestWhatIsPutLastWinsWhateverTheClock(t *testing.T) {
+	now := noon
+	migrated := warehousetest.Open(t)
+	db, err := warehouse.Open(t.Context(), warehouse.Options{
+		DSN: migrated.String() + "?database=" + migrated.Database(), Now: func() time.Time { now = now.Add(-time.Hour); return now },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, db)
+	for _, status := range []schema.DeliveryStatus{schema.DeliverySending, schema.DeliveryFailed, schema.DeliverySent} {
+		if err := db.PutDelivery(t.Context(), schema.Delivery{Report: "r", Period: "p", Recipient: "x", Status: status, At: noon}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.PutRoster(t.Context(), string(status), noon, []schema.RosterEntry{{Team: string(status)}}); err != nil {
+			t.Fatal(err)
+		}
+		if d, _, err := db.Delivery(t.Context(), "r", "p", "x"); err != nil || d.Status != status {
+			t.Errorf("after %s it is %s, %v", status, d.Status, err)
+		}
+		if r, err := db.CurrentRoster(t.Context()); err != nil || len(r) != 1 || r[0].Team != string(status) {
+			t.Errorf("after %s the roster is %v, %v", status, r, err)
+		}
+	}
+}
+
 func TestIncidents(t *testing.T) {
 	db := warehousetest.Open(t)
 	at := func(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
@@ -307,7 +334,7 @@ func TestStorage(t *testing.T) {
 	if s := got["schema_migrations"]; s.Rows == 0 || time.Since(s.Newest) > time.Hour {
 		t.Errorf("schema_migrations: %+v", s)
 	}
-	if all[0].CompressedBytes < all[1].CompressedBytes {
+	if !slices.IsSortedFunc(all, func(a, b schema.TableStorage) int { return int(b.CompressedBytes) - int(a.CompressedBytes) }) {
 		t.Error("the largest table is not the first")
 	}
 }
