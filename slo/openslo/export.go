@@ -50,58 +50,34 @@ func appendObjects[Spec any](all []any, objects []Object[Spec]) []any {
 // length of the indicator's slices. It refuses what OpenSLO cannot say: slices or alerts of seconds.
 func FromObjective(o slo.Objective, service string, sliceWindow time.Duration, indicators map[string]SLISpec) (Object[SLOSpec], error) {
 	out := Object[SLOSpec]{
-		APIVersion: APIVersion, Kind: KindSLO, Metadata: Metadata{Name: o.Name, Annotations: map[string]string{}},
+		APIVersion: APIVersion, Kind: KindSLO, Metadata: Metadata{Name: o.Name, Annotations: exportAnnotations(o)},
 		Spec: SLOSpec{Service: service, BudgetingMethod: methodName(o.Method)},
 	}
 	if err := o.Validate(); err != nil {
 		return out, fmt.Errorf("objective %s: %w", o.Name, err)
 	}
-	var faults []error
 	window, err := exportWindow(o.Window)
-	faults = append(faults, err)
+	slice, errSlice := exportDuration("slice", sliceWindow)
+	faults := []error{err, errSlice}
 	out.Spec.TimeWindow = []TimeWindow{window}
-	slice, err := exportDuration("slice", sliceWindow)
-	faults = append(faults, err)
 
-	objective := func(indicator string) ObjectiveSpec {
-		spec := ObjectiveSpec{Target: &o.Target}
-		if out.Spec.BudgetingMethod != "Occurrences" {
-			spec.TimeSliceWindow = slice
-		}
-		if out.Spec.BudgetingMethod == "Timeslices" {
-			spec.TimeSliceTarget = new(o.SliceTarget())
-		}
-		if _, ok := indicators[indicator]; !ok {
-			faults = append(faults, fmt.Errorf("no indicator %q", indicator))
-		}
-		return spec
-	}
 	inline := func(name string) *Object[SLISpec] {
-		return &Object[SLISpec]{Metadata: Metadata{Name: name}, Spec: indicators[name]}
+		spec, ok := indicators[name]
+		if !ok {
+			faults = append(faults, fmt.Errorf("no indicator %q", name))
+		}
+		return &Object[SLISpec]{Metadata: Metadata{Name: name}, Spec: spec}
 	}
 	if c := o.Composite; c != nil {
 		out.Spec.BudgetingMethod = map[slo.CompositeKind]string{slo.Weighted: "RatioTimeslices", slo.AnyDown: "Timeslices"}[c.Kind]
-		out.Metadata.Annotations[annotationComposite] = string(c.Kind)
 		for _, child := range c.Of {
-			spec := objective(child.Name)
+			spec := exportObjective(o.Target, child.TimeSliceTarget, out.Spec.BudgetingMethod, slice)
 			spec.Indicator, spec.CompositeWeight = inline(child.Name), &child.Weight
-			if c.Kind == slo.AnyDown {
-				spec.TimeSliceTarget = &child.TimeSliceTarget
-			}
 			out.Spec.Objectives = append(out.Spec.Objectives, spec)
 		}
 	} else {
-		out.Spec.Objectives = []ObjectiveSpec{objective(o.Name)}
+		out.Spec.Objectives = []ObjectiveSpec{exportObjective(o.Target, o.SliceTarget(), out.Spec.BudgetingMethod, slice)}
 		out.Spec.Indicator = inline(o.Name)
-	}
-	if o.Missing != "" && o.Missing != slo.MissingGap {
-		out.Metadata.Annotations[annotationMissing] = string(o.Missing)
-	}
-	if o.MinCoverage != slo.DefaultMinCoverage {
-		out.Metadata.Annotations[annotationCoverage] = strconv.FormatFloat(o.MinCoverage, 'f', -1, 64)
-	}
-	if o.MinEvents != 0 {
-		out.Metadata.Annotations[annotationEvents] = strconv.FormatFloat(o.MinEvents, 'f', -1, 64)
 	}
 	for i, a := range o.Alerts {
 		policy, err := exportAlert(a, fmt.Sprintf("%s-%s-%d", o.Name, a.Severity, i+1))
@@ -112,6 +88,37 @@ func FromObjective(o slo.Objective, service string, sliceWindow time.Duration, i
 		return out, fmt.Errorf("objective %s cannot be written as OpenSLO: %w", o.Name, err)
 	}
 	return out, nil
+}
+
+// exportObjective has the fields that its method needs.
+func exportObjective(target, sliceTarget float64, method, slice string) ObjectiveSpec {
+	spec := ObjectiveSpec{Target: &target}
+	if method != "Occurrences" {
+		spec.TimeSliceWindow = slice
+	}
+	if method == "Timeslices" {
+		spec.TimeSliceTarget = &sliceTarget
+	}
+	return spec
+}
+
+// exportAnnotations says what OpenSLO has no field for, where it is not the default.
+func exportAnnotations(o slo.Objective) map[string]string {
+	out := map[string]string{}
+	number := func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+	if o.Composite != nil {
+		out[annotationComposite] = string(o.Composite.Kind)
+	}
+	if o.Missing != "" && o.Missing != slo.MissingGap {
+		out[annotationMissing] = string(o.Missing)
+	}
+	if o.MinCoverage != slo.DefaultMinCoverage {
+		out[annotationCoverage] = number(o.MinCoverage)
+	}
+	if o.MinEvents != 0 {
+		out[annotationEvents] = number(o.MinEvents)
+	}
+	return out
 }
 
 func exportAlert(a slo.AlertWindow, name string) (Object[PolicySpec], error) {
