@@ -16,7 +16,7 @@ import (
 )
 
 // alerting evaluates all objectives at every interval and tells Alertmanagers and webhooks.
-func (s *service) alerting(_ context.Context) (func(context.Context) error, error) {
+func (s *service) alerting() func(context.Context) error {
 	options := alerting.Default()
 	interval := time.Duration(s.cfg.Alerts.Interval)
 	var senders []alerting.Sender
@@ -46,7 +46,7 @@ func (s *service) alerting(_ context.Context) (func(context.Context) error, erro
 			case <-tick.C:
 			}
 		}
-	}, nil
+	}
 }
 
 // alertInputs are the statuses of all objectives; one that cannot be computed is frozen.

@@ -35,7 +35,7 @@ import (
 type process struct {
 	cmd   *exec.Cmd
 	log   *syncBuffer
-	done  chan error
+	done  chan struct{}
 	stdin io.WriteCloser
 	lines *bufio.Reader
 }
@@ -61,7 +61,7 @@ func (s *syncBuffer) String() string {
 // start runs a program; it is killed at the end of the test, and its log is shown when the test fails.
 func start(t *testing.T, name string, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(name, args...), log: &syncBuffer{}, done: make(chan error, 1)}
+	p := &process{cmd: exec.Command(name, args...), log: &syncBuffer{}, done: make(chan struct{})}
 	p.cmd.Stderr = p.log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var err error
@@ -76,7 +76,10 @@ func start(t *testing.T, name string, args ...string) *process {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", name, err)
 	}
-	go func() { p.done <- p.cmd.Wait() }()
+	go func() {
+		_ = p.cmd.Wait()
+		close(p.done)
+	}()
 	t.Cleanup(func() {
 		p.stop(t, syscall.SIGTERM)
 		if t.Failed() {
@@ -105,7 +108,7 @@ func (p *process) stop(t *testing.T, sig os.Signal) {
 	case <-p.done:
 	case <-time.After(30 * time.Second):
 		t.Errorf("%s did not end within 30 s of %v", p.cmd.Path, sig)
-		_ = p.cmd.Process.Kill()
+		must(t, "kill it", p.cmd.Process.Kill())
 		<-p.done
 	}
 }

@@ -21,8 +21,9 @@ func (e exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
 }
 
 // run is the whole program: it returns the exit code, 0 for success, 1 for failure, 2 for wrong usage or a malformed file.
@@ -111,10 +112,10 @@ func group(use, short, long string, subs ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// exactly is cobra.ExactArgs with a usage error that says what is wanted.
-func exactly(n int, what string) cobra.PositionalArgs {
+// one wants exactly one argument.
+func one(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) == n {
+		if len(args) == 1 {
 			return nil
 		}
 		return usageError{err: fmt.Errorf("%s wants %s, not %d arguments", cmd.CommandPath(), what, len(args)), text: cmd.UsageString()}

@@ -41,7 +41,7 @@ func metricListCommand() *cobra.Command {
 }
 
 func metricShowCommand() *cobra.Command {
-	return &cobra.Command{Use: "show ID", Short: "Print the definition of a metric, with its SQL", Args: exactly(1, "the ID of a metric"), RunE: func(cmd *cobra.Command, args []string) error {
+	return &cobra.Command{Use: "show ID", Short: "Print the definition of a metric, with its SQL", Args: one("the ID of a metric"), RunE: func(cmd *cobra.Command, args []string) error {
 		metrics, err := catalogue.Load()
 		if err != nil {
 			return err
@@ -78,7 +78,7 @@ func metricEvalCommand() *cobra.Command {
 		Short: "Compute a metric over periods, as a table, CSV or JSON",
 		Example: `  kubevalue metric eval C15 --periods 12
   kubevalue metric eval A1 --period 2026-10 --by team --format csv`,
-		Args: exactly(1, "the ID of a metric"),
+		Args: one("the ID of a metric"),
 	}
 	path := configFlag(cmd)
 	f := cmd.Flags()

@@ -150,11 +150,7 @@ func (s *service) run(ctx context.Context) error {
 	}
 	background("probes", probes.Run)
 	background("pipeline", s.pipe.Run)
-	alerts, err := s.alerting(ctx)
-	if err != nil {
-		return err
-	}
-	background("alerts", alerts)
+	background("alerts", s.alerting())
 	scheduler, err := s.scheduler()
 	if err != nil {
 		return err

@@ -98,7 +98,7 @@ func sloExplainCommand() *cobra.Command {
 		Long: `Prints the definition in force, each formula with the numbers in it, and the slices that went in, equal neighbours together, so that
 the figures can be recomputed by hand. Long lists of slices are cut unless --all is given; --json has them all.`,
 		Example: `  kubevalue slo explain checkout --at 2026-11-02T12:00:00Z`,
-		Args:    exactly(1, "the NAME of an objective"),
+		Args:    one("the NAME of an objective"),
 	}
 	cmd.Flags().StringVar(&at, "at", "", "a time such as 2026-11-02T12:00:00Z, or a date (default: now)")
 	cmd.Flags().BoolVar(&all, "all", false, "print all slices")

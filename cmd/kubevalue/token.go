@@ -33,7 +33,7 @@ func tokenCreateCommand() *cobra.Command {
 		Short: "Make a token and print it, once",
 		Example: `  kubevalue token create prod-eu-audit --endpoint audit --cluster prod-eu
   kubevalue token create ci --endpoint events --team payments --rate 100 --expires 90d`,
-		Args: exactly(1, "a NAME"),
+		Args: one("a NAME"),
 	}
 	path := configFlag(cmd)
 	f := cmd.Flags()
@@ -111,7 +111,7 @@ func rateText(perSecond float64) string {
 }
 
 func tokenRevokeCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "revoke NAME", Short: "Make a token worthless, at once", Args: exactly(1, "a NAME")}
+	cmd := &cobra.Command{Use: "revoke NAME", Short: "Make a token worthless, at once", Args: one("a NAME")}
 	path := configFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cfg, err := loadConfig(*path)

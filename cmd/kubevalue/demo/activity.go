@@ -3,6 +3,7 @@ package demo
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 )
 
@@ -130,8 +131,7 @@ func (w *World) personDay(d *Day, r *rand.Rand, t *Team, m int, midnight time.Ti
 var apiGroups = map[string]string{"deployments": "apps"}
 
 func action(r *rand.Rand, midnight time.Time, cluster int, t *Team, member int, what, namespace string, code int) Action {
-	var verb, resource string
-	fmt.Sscan(what, &verb, &resource)
+	verb, resource, _ := strings.Cut(what, " ")
 	sub := ""
 	if resource == "pods/exec" {
 		resource, sub = "pods", "exec"
