@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kubevalue/kubevalue/collectors/usage"
 	"github.com/kubevalue/kubevalue/slo/openslo"
 )
 
@@ -72,7 +73,8 @@ type SpoolConfig struct {
 	Dir         string   `yaml:"dir"`
 	MaxBytes    Size     `yaml:"max_bytes"`
 	MaxLateness Duration `yaml:"max_lateness"`
-	// Attributes are the event attributes that are kept; all others are dropped at receipt.
+	// Attributes are the event attributes that are kept; all others are dropped at receipt. Without the key: those of the
+	// deployment event, and kind.
 	Attributes []string `yaml:"attributes"`
 }
 
@@ -242,12 +244,18 @@ func defaults() Config {
 		Organisation: Organisation{Name: "our organisation", Timezone: "UTC", WeekStart: "monday", SmallGroup: 5},
 		Server:       ServerConfig{Listen: "127.0.0.1:8420", Tokens: "data/tokens.json", MaxBody: 10 << 20},
 		Warehouse:    WarehouseConfig{DSN: "embedded:data/warehouse"},
-		Spool:        SpoolConfig{Dir: "data/spool", MaxBytes: 4 << 30, MaxLateness: Duration(30 * 24 * time.Hour)},
+		Spool:        SpoolConfig{Dir: "data/spool", MaxBytes: 4 << 30, MaxLateness: Duration(30 * 24 * time.Hour), Attributes: defaultAttributes()},
 		Identity:     IdentityConfig{KeyFile: "data/identity.key"},
 		Objectives:   ObjectivesConfig{MaxLag: Duration(5 * time.Minute), CloseAfter: Duration(defaultCloseAfter)},
 		Alerts:       AlertsConfig{Interval: Duration(30 * time.Second)},
 		Reports:      ReportsConfig{SMTP: SMTPConfig{Port: 587, TLS: "mandatory"}},
 	}
+}
+
+// defaultAttributes are what the built-in metrics read: which change a deployment event brought where, and what kind of thing
+// an event was about. None of them is free text.
+func defaultAttributes() []string {
+	return []string{usage.AttributeCommit, usage.AttributeCommitTime, usage.AttributeEnvironment, "kind"}
 }
 
 // loadConfig reads and checks a file; the error lists every fault with its place.
