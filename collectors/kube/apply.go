@@ -154,12 +154,11 @@ func (c *cluster) applyResource(f *feed, o *object, w when) {
 
 // update takes over what needs no record of its own.
 func (c *cluster) update(t *tracked, o *object) {
-	attributes := o.attributes
-	if since, ok := t.res.Attributes[attributeEmpty]; ok && t.res.Kind == schema.KindNamespace {
-		attributes = map[string]string{attributeEmpty: since}
+	for _, key := range []string{attributeEmpty, attributeFinished} { // ours, not the object's
+		o.attribute(key, t.res.Attributes[key])
 	}
 	t.res.Created, t.res.Generation, t.res.Version = o.created, o.generation, o.release
-	t.res.Labels, t.res.Attributes = o.labels, attributes
+	t.res.Labels, t.res.Attributes = o.labels, o.attributes
 	t.res.Team, t.res.TeamSource = o.team, ""
 	switch {
 	case o.team != "":
@@ -193,16 +192,15 @@ func (c *cluster) becameReady(t *tracked, said time.Time, w when) {
 }
 
 func (c *cluster) finishJob(t *tracked, end *jobEnd) {
-	phase := map[bool]schema.Change{false: schema.ChangeCompleted, true: schema.ChangeFailed}[end.failed]
-	if t.res.Attributes["finished"] == string(phase) {
+	change := schema.ChangeCompleted
+	if end.failed {
+		change = schema.ChangeFailed
+	}
+	if t.res.Attributes[attributeFinished] == string(change) {
 		return
 	}
-	attributes := map[string]string{"finished": string(phase)}
-	for k, v := range t.res.Attributes {
-		attributes[k] = v
-	}
-	t.res.Attributes = attributes
-	c.record(t, at(end.at), schema.ResourceChange{Change: phase, Reason: end.reason, DurationMS: milliseconds(end.duration)})
+	t.attribute(attributeFinished, string(change))
+	c.record(t, at(end.at), schema.ResourceChange{Change: change, Reason: end.reason, DurationMS: milliseconds(end.duration)})
 }
 
 // observe records that a resource is there, and its state.

@@ -238,11 +238,9 @@ func (c *cluster) heard(asked time.Time, version string, err error) {
 	}
 	c.lastOK = asked
 	c.metrics.contact.WithLabelValues(c.cc.Name).Set(float64(asked.Unix()))
-	if c.version != version {
-		c.version = version
-		if c.self != nil {
-			c.upgraded(asked)
-		}
+	c.version = version
+	if c.self != nil && c.self.res.Version != version {
+		c.upgraded(asked)
 	}
 	c.slices.settle(c, asked)
 }
@@ -403,7 +401,8 @@ func (c *cluster) noticeSelf(system *tracked, w when) {
 		c.self = &tracked{desired: -1, available: -1}
 		c.self.res = schema.Resource{Kind: schema.KindCluster, UID: system.res.UID, Name: c.cc.Name, Created: system.res.Created}
 		c.recordPast(c.self, at(system.res.Created), schema.ResourceChange{Change: schema.ChangeCreated})
-	} else if c.version != "" && c.self.res.Version != c.version {
+	}
+	if c.version != "" && c.self.res.Version != c.version {
 		c.upgraded(w.at)
 	}
 	c.selfAt = time.Time{}
@@ -431,9 +430,6 @@ func (c *cluster) observeSelf(now time.Time) {
 	}
 	c.selfAt = now
 	c.self.unseen = false
-	if c.version != "" {
-		c.self.res.Version = c.version
-	}
 	c.self.res.Attributes = c.selfAttributes(nodes)
 	if c.self.res.FirstReady.IsZero() && nodes != nil && nodes.synced {
 		first := time.Time{}

@@ -34,9 +34,10 @@ func (c *cluster) applyRollout(t *tracked, o *object, w when, fresh bool) {
 	if t.res.Rollout != schema.RolloutProgressing && t.res.Rollout != schema.RolloutFailed {
 		return
 	}
-	if done := now.updated + now.available; done != t.progress || t.progressed.IsZero() {
-		t.progress, t.progressed = done, w.at
+	if now.updated != t.updated || now.available > t.up || t.progressed.IsZero() {
+		t.progressed = w.at
 	}
+	t.updated, t.up = now.updated, now.available
 	switch {
 	case now.complete:
 		c.rolloutSucceeded(t, now, w)
@@ -142,7 +143,7 @@ func (c *cluster) startRollout(t *tracked, now *workload, w when, first bool) {
 	if !began.late || began.at.Sub(began.from) <= shortBreak {
 		t.res.RolloutStarted = began.at
 	}
-	t.progress, t.progressed = -1, w.at
+	t.progressed = w.at
 	ch := schema.ResourceChange{Change: schema.ChangeRolloutStarted, Key: name, Reason: reason}
 	if w.late {
 		c.recordPast(t, began, ch)

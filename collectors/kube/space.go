@@ -1,7 +1,6 @@
 package kube
 
 import (
-	"maps"
 	"strconv"
 	"time"
 
@@ -176,12 +175,7 @@ func (c *cluster) checkEmpty(now time.Time) {
 				w = at(s.t.res.Created)
 			}
 		}
-		attributes := maps.Clone(s.t.res.Attributes)
-		if attributes == nil {
-			attributes = map[string]string{}
-		}
-		attributes[attributeEmpty] = w.at.UTC().Format(time.RFC3339)
-		s.t.res.Attributes = attributes
+		s.t.attribute(attributeEmpty, w.at.UTC().Format(time.RFC3339))
 		c.record(s.t, w, schema.ResourceChange{Change: schema.ChangeEmptied, Key: strconv.FormatInt(w.at.UnixMilli(), 10), Reason: reason})
 	}
 }
@@ -189,13 +183,11 @@ func (c *cluster) checkEmpty(now time.Time) {
 // occupied records that an empty namespace has an active pod again.
 func (c *cluster) occupied(s *space, w when) {
 	s.told = false
-	attributes := maps.Clone(s.t.res.Attributes)
 	ch := schema.ResourceChange{Change: schema.ChangeOccupied, Key: strconv.FormatInt(w.at.UnixMilli(), 10)}
-	if since, err := time.Parse(time.RFC3339, attributes[attributeEmpty]); err == nil {
+	if since, err := time.Parse(time.RFC3339, s.t.res.Attributes[attributeEmpty]); err == nil {
 		ch.DurationMS = milliseconds(w.at.Sub(since))
 	}
-	delete(attributes, attributeEmpty)
-	s.t.res.Attributes = attributes
+	s.t.attribute(attributeEmpty, "")
 	c.record(s.t, w, ch)
 }
 

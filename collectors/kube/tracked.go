@@ -22,9 +22,9 @@ type tracked struct {
 	desired, available int64
 	// template and restart are the hashes of the newest rollout's template; reason is why it was rolled out.
 	template, restart, reason string
-	// progressed is when the rollout last made progress, progress how far it was then.
-	progressed time.Time
-	progress   int64
+	// progressed is when the rollout last made progress; updated and up are the numbers of updated and available pods then.
+	progressed  time.Time
+	updated, up int64
 	// unseen: known from before the start, and not seen since.
 	unseen bool
 	// seen is the time of the newest state that was recorded: it never goes back.
@@ -43,6 +43,7 @@ const (
 	attributeRestart  = "template_restart"
 	attributeReason   = "rollout_reason"
 	attributeEmpty    = "empty_since"
+	attributeFinished = "finished"
 )
 
 // newTracked begins with an object that was not there before.
@@ -50,6 +51,18 @@ func newTracked(kind string, o *object) *tracked {
 	t := &tracked{desired: -1, available: -1}
 	t.res.Kind, t.res.UID, t.res.Namespace, t.res.Name = kind, o.uid, o.namespace, o.name
 	return t
+}
+
+// attribute sets an attribute, or with an empty value takes it away.
+func (t *tracked) attribute(key, value string) {
+	attributes := maps.Clone(t.res.Attributes)
+	if attributes == nil {
+		attributes = map[string]string{}
+	}
+	if attributes[key] = value; value == "" {
+		delete(attributes, key)
+	}
+	t.res.Attributes = attributes
 }
 
 // fromKnown begins with what was known before the start.
