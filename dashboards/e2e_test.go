@@ -17,6 +17,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
@@ -143,6 +144,31 @@ func prepare(tab context.Context, t *testing.T, s screen) {
 	call(tab, t, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: s.noScript})
 }
 
+// use does what people do with charts: point at one, which opens its tooltip, and print.
+func use(tab context.Context, t *testing.T) {
+	t.Helper()
+	at, err := chromedp.Run(tab, chromedp.Evaluate[[]float64](`(() => {
+		const place = document.querySelector('[data-chart]');
+		if (!place) return [];
+		place.scrollIntoView();
+		const r = place.getBoundingClientRect();
+		return [r.left + r.width / 2, r.top + r.height / 2];
+	})()`))
+	if err == nil && len(at) == 2 {
+		err = chromedp.Do(tab, chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, at[0], at[1]))
+	}
+	if err == nil {
+		err = chromedp.Do(tab, chromedp.Evaluate[chromedp.Void](`new Promise((done) => {
+			dispatchEvent(new Event('beforeprint'));
+			dispatchEvent(new Event('afterprint'));
+			requestAnimationFrame(() => requestAnimationFrame(() => { scrollTo(0, 0); done(); }));
+		})`, chromedp.EvalAwaitPromise))
+	}
+	if err != nil {
+		t.Fatalf("use the page: %v", err)
+	}
+}
+
 func call[P, R any](tab context.Context, t *testing.T, command cdp.Command[P, R], params P) {
 	t.Helper()
 	if _, err := chromedp.Call(tab, command, params); err != nil {
@@ -176,6 +202,9 @@ func look(t *testing.T, browser context.Context, s screen, address, name string)
 	prepare(tab, t, s)
 	if err := chromedp.Do(tab, chromedp.Navigate(address)); err != nil {
 		t.Fatalf("open %s: %v", address, err)
+	}
+	if !s.noScript {
+		use(tab, t)
 	}
 	out, err := chromedp.Run(tab, chromedp.Evaluate[looks](measure))
 	if err != nil {
