@@ -39,7 +39,7 @@ kubetest: ## Build a real Kubernetes control plane into the user's cache directo
 	cd collectors/kube/kubetest && $(GO) run . build
 
 e2e: engine debian kubetest ## Run the end-to-end tests on a real control plane, Alertmanager, Prometheus, SMTP and Chromium
-	$(GO) test -tags e2e -run '^TestE2E' -count=1 -timeout 30m -v ./cmd/kubevalue
+	$(GO) test -tags e2e -run "^TestE2E" -count=1 -timeout 30m ./cmd/kubevalue ./slo/... ./dashboards ./collectors/kube
 
 bench: engine ## Print the measures, each ratio measured side by side in one run
 	$(GO) test -tags bench -run '^TestBench' -count=1 -timeout 60m -v ./cmd/kubevalue | grep -E '^(bench |ok|FAIL|---)'

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// stalledWeeks is how many weeks before the period a team may have been active last to count as stalled; before, it is dormant.
-const stalledWeeks = 4
+// StalledWeeks is how many weeks before the period a team may have been active last to count as stalled; before, it is dormant.
+const StalledWeeks = 4
 
 // teams sorts the teams into joined, returned, stalled, left and dormant.
 func (b *builder) teams() {
@@ -20,10 +20,15 @@ func (b *builder) teams() {
 		b.Adoption.TeamsMissing = "could not be computed"
 		return
 	}
+	b.Adoption.Sort(teams, b.period.From, b.weeks[len(b.weeks)-1-StalledWeeks].From, b.o.MinGroup)
+}
+
+// Sort fills the lists of teams for a period that begins at from; recent is the beginning of the StalledWeeks before it. Teams of fewer
+// than minGroup people are counted, not named.
+func (a *Adoption) Sort(teams []TeamUse, from, recent time.Time, minGroup int) {
 	slices.SortFunc(teams, func(x, y TeamUse) int { return compareNames(x.Team, y.Team) })
-	recent := b.weeks[len(b.weeks)-1-stalledWeeks].From
 	for _, t := range teams {
-		b.Adoption.sort(t, b.period.From, recent, b.o.MinGroup)
+		a.sort(t, from, recent, minGroup)
 	}
 }
 

@@ -129,8 +129,7 @@ func (f *figures) report(ctx context.Context, audience reports.Audience, label s
 
 // teams is what every team did in a period.
 func (f *figures) teams(ctx context.Context, p, _ journey.Period) ([]reports.TeamUse, error) {
-	source := analysis.Source{Query: f.db.Query, Calendar: f.calendar, Now: f.now(), NotValue: f.evaluator.Settings.NotValue}
-	rows, err := source.TeamRows(ctx, analysis.Args{}, p)
+	rows, err := f.analyses().TeamRows(ctx, analysis.Args{}, p)
 	out := make([]reports.TeamUse, len(rows))
 	for i, r := range rows {
 		out[i] = reports.TeamUse(r)

@@ -179,8 +179,7 @@ func (s *service) addServer(g *oklog.Group) error {
 		return err
 	}
 	handler := dashboards.New(dashboards.Config{
-		Sources: dashboards.Sources{Journey: s.figures.journey, Objectives: s.figures.objectives.statuses, Metric: s.figures.metric},
-		Doors:   doors, Authorize: s.authorize(), Health: s.health,
+		Sources: s.sources(), Doors: doors, Authorize: s.authorize(), Health: s.health,
 		Metrics: promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{Registry: s.registry}), Logger: s.log, Now: s.now,
 	})
 	server := &http.Server{
