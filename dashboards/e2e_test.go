@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,11 +23,12 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/kubevalue/kubevalue/dashboards"
 )
 
-var pictures = flag.String("pictures", "", "a folder into which pictures of the pages are written")
+var pictures = flag.String("pictures", "", "a folder into which pictures of the pages are written: as much as a screen shows")
 
 // pages are those of the sample, with how many charts each draws.
 var pages = []struct {
@@ -70,7 +72,12 @@ func TestE2EPages(t *testing.T) {
 				if s.noScript {
 					want = 0
 				}
-				looked := look(t, browser, s, server.URL+p.path, p.name)
+				looked := look(browser, t, s, server.URL+p.path)
+				if *pictures != "" {
+					if err := os.WriteFile(filepath.Join(*pictures, p.name+"-"+s.name+".png"), looked.picture, 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
 				looked.check(t, s, server.URL, p.name == "problem")
 				if looked.Canvases != want {
 					t.Errorf("%d charts are drawn, want %d", looked.Canvases, want)
@@ -106,6 +113,7 @@ type looks struct {
 	Headings             []int
 	Dark                 bool
 	requests, complaints []string
+	picture              []byte
 }
 
 // listener collects what a page asks for and what the browser complains about.
@@ -144,9 +152,21 @@ func prepare(tab context.Context, t *testing.T, s screen) {
 	call(tab, t, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: s.noScript})
 }
 
-// use does what people do with charts: point at one, which opens its tooltip, and print.
+// use does what people do with pages: press Tab, which leads past the navigation, point at a chart, which opens its tooltip, and print.
 func use(tab context.Context, t *testing.T) {
 	t.Helper()
+	if err := chromedp.Do(tab, chromedp.KeyEvent(kb.Tab)); err != nil {
+		t.Fatalf("press Tab: %v", err)
+	}
+	first, err := chromedp.Run(tab, chromedp.Evaluate[[]any](`(() => {
+		const e = document.activeElement, r = e.getBoundingClientRect();
+		const seen = [e.className, r.left >= 0 && r.width > 0, getComputedStyle(e).outlineStyle];
+		e.blur();
+		return seen;
+	})()`))
+	if want := []any{"skip", true, "solid"}; err != nil || !slices.Equal(first, want) {
+		t.Errorf("the first Tab leads to %v (class, seen, outline), want %v: %v", first, want, err)
+	}
 	at, err := chromedp.Run(tab, chromedp.Evaluate[[]float64](`(() => {
 		const place = document.querySelector('[data-chart]');
 		if (!place) return [];
@@ -186,7 +206,7 @@ const measure = `(() => ({
 	dark: matchMedia('(prefers-color-scheme: dark)').matches,
 }))()`
 
-func look(t *testing.T, browser context.Context, s screen, address, name string) looks {
+func look(browser context.Context, t *testing.T, s screen, address string) looks {
 	t.Helper()
 	page, done := chromedp.NewContext(browser)
 	defer done()
@@ -210,15 +230,9 @@ func look(t *testing.T, browser context.Context, s screen, address, name string)
 	if err != nil {
 		t.Fatalf("look at %s: %v", address, err)
 	}
-	var picture []byte
 	if *pictures != "" {
-		if picture, err = chromedp.Run(tab, chromedp.FullScreenshot(100)); err != nil {
+		if out.picture, err = chromedp.Run(tab, chromedp.CaptureScreenshot()); err != nil {
 			t.Fatalf("take a picture of %s: %v", address, err)
-		}
-	}
-	if picture != nil {
-		if err := os.WriteFile(filepath.Join(*pictures, name+"-"+s.name+".png"), picture, 0o600); err != nil {
-			t.Fatal(err)
 		}
 	}
 	heard.mu.Lock()

@@ -104,6 +104,14 @@ func sampleValue(m journey.Metric, p journey.Period) journey.Value {
 		v.Coverage = new(0.0)
 	case m.ID == "O1":
 		v.Value, v.N, v.Coverage = new(0.9985+0.0014*w), 30240, new(0.991)
+	case m.Unit == "ratio" && (m.Direction == journey.DirectionDown || m.ID == "X1"):
+		n := 412.0
+		k := math.Round(n * (0.17 - 0.1*g + 0.04*w))
+		if m.ID == "X1" {
+			k = n - k/4
+		}
+		v.Value, v.Numerator, v.Denominator, v.N = new(k/n), new(k), new(n), int(n)
+		v.Low, v.High = new(max(0, k/n-0.03)), new(min(1, k/n+0.03))
 	case m.Unit == "ratio":
 		n := 40.0
 		k := math.Round(n * (0.25 + 0.4*g + 0.1*w))

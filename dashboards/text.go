@@ -24,7 +24,7 @@ var functions = template.FuncMap{
 	"state":    func(s journey.State) string { return stateText[s] },
 	"target":   targetText,
 	"quantity": reports.Value,
-	"length":   func(d time.Duration) string { return slo.FormatDuration(d) },
+	"length":   slo.FormatDuration,
 	"minutes":  func(v *float64) string { return optional(v, reports.Minutes) },
 	"number":   func(v *float64) string { return optional(v, reports.Number) },
 	"count":    func(v *int) string { return optional(v, func(n int) string { return reports.Number(float64(n)) }) },
