@@ -57,8 +57,9 @@ type ServerConfig struct {
 	TLSKey    string `yaml:"tls_key"`
 	PlainHTTP bool   `yaml:"plain_http"`
 	// Tokens is the file of hashed tokens, made by `kubevalue token create`.
-	Tokens  string `yaml:"tokens"`
-	MaxBody Size   `yaml:"max_body"`
+	Tokens string `yaml:"tokens"`
+	// MaxBody bounds the bodies that collectors take, as they come over the wire; larger ones are answered by 413.
+	MaxBody Size `yaml:"max_body"`
 }
 
 // WarehouseConfig is where the tables are.
@@ -242,7 +243,7 @@ func (s *Size) UnmarshalText(b []byte) error {
 func defaults() Config {
 	return Config{
 		Organisation: Organisation{Name: "our organisation", Timezone: "UTC", WeekStart: "monday", SmallGroup: 5},
-		Server:       ServerConfig{Listen: "127.0.0.1:8420", Tokens: "data/tokens.json", MaxBody: 10 << 20},
+		Server:       ServerConfig{Listen: "127.0.0.1:8420", Tokens: "data/tokens.json", MaxBody: 20 << 20},
 		Warehouse:    WarehouseConfig{DSN: "embedded:data/warehouse"},
 		Spool:        SpoolConfig{Dir: "data/spool", MaxBytes: 4 << 30, MaxLateness: Duration(30 * 24 * time.Hour), Attributes: defaultAttributes()},
 		Identity:     IdentityConfig{KeyFile: "data/identity.key"},

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/kubevalue/kubevalue/collectors"
 	"github.com/kubevalue/kubevalue/collectors/agent"
@@ -20,22 +21,50 @@ func (s *service) doors() ([]dashboards.Door, error) {
 	memory := collectors.NewBodyMemory(bodyMemory)
 	auditHandler, err := audit.New(audit.Config{
 		Authenticate: s.tokens.Authenticate, Sink: s.pipe, Validate: pipeline.Validate, Memory: memory, Now: s.now,
-		Logger: s.log, Registerer: s.registry,
+		Limits: s.cfg.limits(audit.DefaultLimits), Logger: s.log, Registerer: s.registry,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("audit collector: %w", err)
 	}
 	receiver, err := usage.New(usage.Config{
 		Authenticate: s.tokens.Authenticate, Sink: s.pipe, Validate: pipeline.Validate, Memory: memory, Now: s.now,
+		Quarantine: s.db.InsertQuarantine, Limits: s.cfg.limits(usage.DefaultLimits), MaxLate: time.Duration(s.cfg.Spool.MaxLateness),
 		Logger: s.log, Registerer: s.registry,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("usage collector: %w", err)
 	}
-	return []dashboards.Door{
+	return append(foreignDoors(receiver), []dashboards.Door{
 		{Method: http.MethodPost, Path: "/audit/:cluster", Handler: auditHandler},
 		{Method: http.MethodPost, Path: "/v1/events", Handler: receiver.Native()},
 		{Method: http.MethodGet, Path: "/v1/events/schema", Handler: receiver.Schema()},
-		{Method: http.MethodPost, Path: "/v1/agent", Handler: agent.New(agent.Config{Authenticate: s.tokens.Authenticate, Sink: s.pipe, Memory: memory})},
-	}, nil
+		{Method: http.MethodPost, Path: "/v1/agent", Handler: agent.New(agent.Config{
+			Authenticate: s.tokens.Authenticate, Sink: s.pipe, Memory: memory, Limits: s.cfg.limits(agent.DefaultLimits),
+		})},
+	}...), nil
+}
+
+// foreignDoors are those that clients of other products know. PostHog's call theirs with a final slash or without; a redirect
+// would lose the body, so both are mounted.
+func foreignDoors(r *usage.Receiver) []dashboards.Door {
+	doors := []dashboards.Door{
+		{Method: http.MethodPost, Path: "/v1/cloudevents", Handler: r.CloudEvents()},
+		{Method: http.MethodOptions, Path: "/v1/cloudevents", Handler: r.CloudEvents()},
+	}
+	for _, path := range usage.SegmentPaths() {
+		doors = append(doors, dashboards.Door{Method: http.MethodPost, Path: path, Handler: r.Segment()})
+	}
+	for _, path := range usage.PostHogPaths() {
+		doors = append(doors,
+			dashboards.Door{Method: http.MethodPost, Path: path, Handler: r.PostHog()},
+			dashboards.Door{Method: http.MethodPost, Path: path + "/", Handler: r.PostHog()})
+	}
+	return doors
+}
+
+// limits bound the bodies of a door: as configured on the wire, and unpacked no more than is usual there, or than that.
+func (c *Config) limits(usual collectors.BodyLimits) collectors.BodyLimits {
+	usual.Wire = int64(c.Server.MaxBody)
+	usual.Decoded = max(usual.Decoded, usual.Wire)
+	return usual
 }
