@@ -167,7 +167,7 @@ func (r Runner) ask(ctx context.Context, c Case, e Expectation, query journey.Qu
 	case err != nil:
 		return Failure{Difference: "refused", Expected: formatExpected(e), Got: fmt.Sprintf("error: %q", err)}, false
 	}
-	difference := ""
+	var difference string
 	if e.Value != nil {
 		difference = e.compareValue(result.Value)
 	} else {
