@@ -37,7 +37,7 @@ SETTINGS non_replicated_deduplication_window = 10000,
     fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- What has been seen, for deduplication. An id is stored as two numbers, since looking 100,000 ids up among millions is bound by probing
--- every stored one, which is more than twice as fast for UInt64 as for UUID. Small granules and blocks keep small look-ups small. Rows go
+-- every stored one, which is three times as fast for UInt64 as for UUID. Small granules and blocks keep small look-ups small. Rows go
 -- eight days after they were stored, not after first_received: what a test or an import dates back is still recognised.
 CREATE TABLE IF NOT EXISTS event_ids
 (
@@ -51,7 +51,7 @@ ENGINE = MergeTree
 PARTITION BY toDate(first_received, 'UTC')
 ORDER BY id_high
 TTL stored + INTERVAL 8 DAY
-SETTINGS index_granularity = 1024, min_compress_block_size = 16384, ttl_only_drop_parts = 1,
+SETTINGS index_granularity = 256, min_compress_block_size = 4096, ttl_only_drop_parts = 1,
     fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- When an actor did something for the first time; it outlives the retention of events, else "first ever" breaks.
