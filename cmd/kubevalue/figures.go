@@ -18,11 +18,13 @@ import (
 
 // figures is the read side: it answers for the API, the pages, the reports and the command line, all from the same tables.
 type figures struct {
-	cfg        *Config
-	db         *warehouse.DB
-	now        func() time.Time
-	calendar   journey.Calendar
-	evaluator  catalogue.Evaluator
+	cfg       *Config
+	db        *warehouse.DB
+	now       func() time.Time
+	calendar  journey.Calendar
+	evaluator catalogue.Evaluator
+	// evaluate is the evaluator's, from memory where it was asked before.
+	evaluate   journey.EvaluateFunc
 	objectives *objectiveSet
 	journeyMap journey.Map
 }
@@ -44,7 +46,8 @@ func newFigures(cfg *Config, db *warehouse.DB, now func() time.Time) (*figures, 
 	if f.journeyMap, err = cfg.loadMap(metrics); err != nil {
 		return nil, err
 	}
-	f.evaluator = catalogue.Evaluator{Query: db.Query, Settings: cfg.settings(), Metrics: metrics, Objectives: f.objectives.figures, Now: now}
+	f.evaluator = catalogue.Evaluator{Query: db.Query, Settings: cfg.settings(), Metrics: metrics, Objectives: rememberingObjectives(now, f.objectives.figures), Now: now}
+	f.evaluate = remembering(now, f.evaluator.Evaluate)
 	return f, nil
 }
 
@@ -78,7 +81,7 @@ func (f *figures) journey(ctx context.Context, label string) (journey.Shown, err
 	if err != nil {
 		return journey.Shown{}, err
 	}
-	return journey.Show(ctx, f.journeyMap, f.evaluator.Metrics, f.evaluator.Evaluate, p)
+	return journey.Show(ctx, f.journeyMap, f.evaluator.Metrics, f.evaluate, p)
 }
 
 // metric is one metric with its values over the periods up to a period, the last first.
@@ -96,7 +99,7 @@ func (f *figures) metric(ctx context.Context, id, label string, periods int) (jo
 		asked = append(asked, f.calendar.Previous(asked[len(asked)-1]))
 	}
 	slices.Reverse(asked)
-	values, err := f.evaluator.Evaluate(ctx, journey.Request{Metric: id, Periods: asked})
+	values, err := f.evaluate(ctx, journey.Request{Metric: id, Periods: asked})
 	slices.Reverse(values)
 	return m, values, err
 }
@@ -115,7 +118,7 @@ func (f *figures) report(ctx context.Context, audience reports.Audience, label s
 			m, err := f.evaluator.Metric(id)
 			return m, err == nil
 		},
-		Evaluate:   f.evaluator.Evaluate,
+		Evaluate:   f.evaluate,
 		Objectives: f.objectives.figures,
 		Status:     f.objectives.forReport,
 		Incidents:  f.db.Incidents,

@@ -95,7 +95,7 @@ func (f *figures) series(ctx context.Context, metrics []string, span dashboards.
 	}
 	out := map[string][]journey.Value{}
 	for _, id := range metrics {
-		values, err := f.evaluator.Evaluate(ctx, journey.Request{Metric: id, Periods: periods})
+		values, err := f.evaluate(ctx, journey.Request{Metric: id, Periods: periods})
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
