@@ -68,7 +68,7 @@ func (f *figures) period(label string) (journey.Period, error) {
 	case "current":
 		return f.calendar.Period(journey.GrainWeek, f.now()), nil
 	}
-	p, err := f.calendar.Parse(label, journey.GrainWeek)
+	p, err := f.calendar.Parse(label, "")
 	if err != nil {
 		return p, dashboards.BadRequestError{Why: err.Error()}
 	}

@@ -181,6 +181,7 @@ func (s *service) addServer(g *oklog.Group) error {
 	handler := dashboards.New(dashboards.Config{
 		Sources: s.sources(), Doors: doors, Authorize: s.authorize(), Health: s.health,
 		Metrics: promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{Registry: s.registry}), Logger: s.log, Now: s.now,
+		Calendar: s.figures.calendar, MinGroup: s.cfg.Organisation.SmallGroup,
 	})
 	server := &http.Server{
 		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
