@@ -10,8 +10,9 @@ import (
 	"github.com/kubevalue/kubevalue/schema"
 )
 
-// InsertSlices stores what indicators measured. Of several versions of a slice the highest counts, so storing one again changes
-// nothing; the token only spares a cluster's replicas the work.
+// InsertSlices stores what indicators measured, and sums the hours that it touches anew. Of several versions of a slice the highest
+// counts, so storing one again changes nothing; the token only spares a cluster's replicas the work. After an error the same rows have
+// to be inserted again: else the sums of their hours may be behind.
 func (db *DB) InsertSlices(ctx context.Context, token string, rows []schema.Slice) error {
 	op := fmt.Sprintf("insert %d rows", len(rows))
 	if token == "" {
@@ -22,7 +23,7 @@ func (db *DB) InsertSlices(ctx context.Context, token string, rows []schema.Slic
 			return refused(op, schema.TableSlices, fmt.Errorf("row %d: %w", i, err))
 		}
 	}
-	return db.insert(ctx, block{table: schema.TableSlices, token: token, rows: len(rows), columns: []column{
+	err := db.insert(ctx, block{table: schema.TableSlices, token: token, rows: len(rows), columns: []column{
 		pick("indicator", "String", rows, func(r *schema.Slice) string { return r.Indicator }),
 		pick("revision", "String", rows, func(r *schema.Slice) string { return r.Revision }),
 		pick("grp", "String", rows, func(r *schema.Slice) string { return r.Group }),
@@ -33,21 +34,26 @@ func (db *DB) InsertSlices(ctx context.Context, token string, rows []schema.Slic
 		pick("state", "Enum8('gap' = 0, 'measured' = 1)", rows, func(r *schema.Slice) string { return string(r.State) }),
 		pick("version", "UInt64", rows, func(r *schema.Slice) uint64 { return r.Version }),
 	}})
+	if err != nil {
+		return err
+	}
+	return db.sumHours(ctx, rows)
 }
 
 // newestSlices makes FINAL choose the newest version of each slice month by month, which all versions of a slice share.
 var newestSlices = clickhouse.Settings{"do_not_merge_across_partitions_select_final": 1}
 
-const ofSlices = " WHERE indicator = {indicator:String} AND revision = {revision:String}"
+const ofSeries = " WHERE series = sipHash64({indicator:String}, {revision:String}, {group:String})"
 
-const ofPeriod = " AND slice_start >= {from:DateTime('UTC')} AND slice_start < {to:DateTime('UTC')}"
+// ofPeriod names the hours, too, since they are the beginning of the table's key.
+const ofPeriod = " AND toStartOfHour(slice_start) >= toStartOfHour({from:DateTime('UTC')}) AND toStartOfHour(slice_start) <= toStartOfHour({to:DateTime('UTC')})" +
+	" AND slice_start >= {from:DateTime('UTC')} AND slice_start < {to:DateTime('UTC')}"
 
 // Slices returns the newest version of each slice that starts in [q.From, q.To), gaps included, in order of time.
 func (db *DB) Slices(ctx context.Context, q schema.SliceQuery) ([]schema.Slice, error) {
 	return ask(ctx, db, question{
 		op: "read slices", table: schema.TableSlices, settings: newestSlices, params: sliceParams(q),
-		sql: "SELECT slice_start, slice_seconds, good, total, toString(state), version FROM sli_slices FINAL" + ofSlices +
-			" AND grp = {group:String}" + ofPeriod + " ORDER BY slice_start",
+		sql: "SELECT slice_start, slice_seconds, good, total, toString(state), version FROM sli_slices FINAL" + ofSeries + ofPeriod + " ORDER BY slice_start",
 	}, func(s *schema.Slice) []any {
 		s.Indicator, s.Revision, s.Group = q.Indicator, q.Revision, q.Group
 		return []any{&s.Start, &s.Seconds, &s.Good, &s.Total, (*string)(&s.State), &s.Version}
@@ -70,17 +76,19 @@ func wholeSecond(t time.Time) time.Time {
 
 // FirstSlice returns the start of the earliest slice, measured or not; false: there is none.
 func (db *DB) FirstSlice(ctx context.Context, indicator, revision, group string) (time.Time, bool, error) {
-	return askOne(ctx, db, question{
-		op: "find the first slice", table: schema.TableSlices,
-		params: map[string]any{"indicator": indicator, "revision": revision, "group": group},
-		sql:    "SELECT slice_start FROM sli_slices" + ofSlices + " AND grp = {group:String} ORDER BY slice_start LIMIT 1",
-	}, one[time.Time])
+	all, err := db.FirstSlices(ctx, []schema.SliceQuery{{Indicator: indicator, Revision: revision, Group: group}})
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	return all[0], !all[0].IsZero(), nil
 }
 
 // SliceGroups returns the groups that have slices starting in [q.From, q.To), in order; q.Group is not looked at.
 func (db *DB) SliceGroups(ctx context.Context, q schema.SliceQuery) ([]string, error) {
+	const known = " FROM sli_series WHERE indicator = {indicator:String} AND revision = {revision:String}"
 	return ask(ctx, db, question{
 		op: "list the groups of slices", table: schema.TableSlices, params: sliceParams(q),
-		sql: "SELECT DISTINCT toString(grp) AS name FROM sli_slices" + ofSlices + ofPeriod + " ORDER BY name",
+		sql: `SELECT DISTINCT toString(grp) AS name` + known + ` AND sipHash64(indicator, revision, grp) IN (
+			SELECT series FROM sli_slices WHERE series IN (SELECT sipHash64(indicator, revision, grp)` + known + `)` + ofPeriod + `) ORDER BY name`,
 	}, one[string])
 }

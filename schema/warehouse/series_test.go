@@ -1,0 +1,123 @@
+package warehouse_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"github.com/kubevalue/kubevalue/schema"
+	"github.com/kubevalue/kubevalue/schema/warehouse/warehousetest"
+)
+
+// TestSeveralQuestionsAtOnce compares questions of like and of unlike shapes, asked together, with the definition, while every version
+// of every slice and hour is still there.
+func TestSeveralQuestionsAtOnce(t *testing.T) {
+	db := warehousetest.Open(t)
+	for _, table := range []string{"sli_slices", "sli_hours"} {
+		if err := db.Exec(t.Context(), "SYSTEM STOP MERGES "+table); err != nil {
+			t.Fatal(err)
+		}
+	}
+	random := rand.New(rand.NewPCG(7, 7))
+	histories := make([]map[int64]schema.Slice, 12)
+	for i := range histories {
+		histories[i] = correctedSlices(t, db, random, fmt.Sprint("series ", i))
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		var qs []schema.SumsQuery
+		var of []int
+		for range rapid.IntRange(1, 4).Draw(rt, "shapes") {
+			segments, target := drawSegments(rt), rapid.SampledFrom([]float64{0.5, 1}).Draw(rt, "target")
+			first := rapid.IntRange(0, len(histories)-1).Draw(rt, "first")
+			last := rapid.IntRange(first, len(histories)-1).Draw(rt, "last")
+			for i := first; i <= last; i++ {
+				qs = append(qs, schema.SumsQuery{Indicator: fmt.Sprint("series ", i), Revision: "r", SliceTarget: target, Segments: segments})
+				of = append(of, i)
+			}
+		}
+		got, err := db.SliceSumsOf(t.Context(), qs)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		for i, q := range qs {
+			if diff := cmp.Diff(sumsOf(histories[of[i]], q), got[i], cmpopts.EquateApprox(0, 1e-9)); diff != "" {
+				rt.Fatalf("question %d about %v (-want +got):\n%s", i, q, diff)
+			}
+		}
+	})
+}
+
+// drawSegments draws disjoint segments, some of them longer than the history.
+func drawSegments(rt *rapid.T) []schema.Segment {
+	var segments []schema.Segment
+	at := monthEdge.Add(-3 * time.Hour)
+	for range rapid.IntRange(0, 6).Draw(rt, "segments") {
+		gap := time.Duration(rapid.IntRange(0, 120).Draw(rt, "gap before")) * time.Minute
+		length := time.Duration(rapid.IntRange(0, 300).Draw(rt, "length")) * time.Minute
+		segments = append(segments, schema.Segment{From: at.Add(gap), To: at.Add(gap + length)})
+		at = at.Add(gap + length)
+	}
+	return segments
+}
+
+// TestHoursAreThoseOfTheSlices compares the sums of hours with the slices after corrections, months apart.
+func TestHoursAreThoseOfTheSlices(t *testing.T) {
+	db := warehousetest.Open(t)
+	random := rand.New(rand.NewPCG(9, 9))
+	for i := range 5 {
+		correctedSlices(t, db, random, fmt.Sprint("series ", i))
+	}
+	result, err := db.Query(t.Context(), `
+		SELECT count(), countIf(h.version != s.version OR h.measured != s.measured OR abs(h.good - s.good) > 1e-9) FROM
+			(SELECT hour, series, version, measured, good FROM sli_hours FINAL) AS h
+			FULL JOIN (SELECT toStartOfHour(slice_start) AS hour, series, sum(toUInt128(version)) AS version, countIf(state = 'measured') AS measured, sum(good) AS good
+				FROM sli_slices FINAL GROUP BY hour, series) AS s USING (hour, series)`, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if hours, wrong := result.Rows[0][0].(uint64), result.Rows[0][1].(uint64); hours < 8 || wrong != 0 {
+		t.Errorf("%d of %d hours are not the sums of their slices", wrong, hours)
+	}
+}
+
+func TestQuestionsAboutManySeries(t *testing.T) {
+	db := warehousetest.Open(t)
+	var rows []schema.Slice
+	for i := range 3 {
+		for minute := range 4 {
+			rows = append(rows, schema.Slice{Indicator: "it's", Revision: "r", Group: fmt.Sprint("g", i), Start: monthEdge.Add(time.Duration(10*i+minute) * time.Minute),
+				Seconds: 60, Good: 1, Total: 2, State: schema.SliceMeasured, Version: 1})
+		}
+	}
+	if err := db.InsertSlices(t.Context(), "t", rows); err != nil {
+		t.Fatal(err)
+	}
+	qs := []schema.SliceQuery{
+		{Indicator: "it's", Revision: "r", Group: "g2", From: monthEdge.Add(21 * time.Minute), To: monthEdge.Add(23 * time.Minute)},
+		{Indicator: "it's", Revision: "other", Group: "g2", From: monthEdge, To: monthEdge.Add(time.Hour)},
+		{Indicator: "it's", Revision: "r", Group: "g0", From: monthEdge, To: monthEdge.Add(2 * time.Minute)},
+	}
+	got, err := db.SlicesOf(t.Context(), qs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([][]schema.Slice{rows[9:11], nil, rows[0:2]}, got); diff != "" {
+		t.Errorf("slices (-want +got):\n%s", diff)
+	}
+	first, err := db.FirstSlices(t.Context(), qs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]time.Time{monthEdge.Add(20 * time.Minute), {}, monthEdge}, first); diff != "" {
+		t.Errorf("first slices (-want +got):\n%s", diff)
+	}
+	none, err := db.SlicesOf(t.Context(), nil)
+	if err != nil || len(none) != 0 {
+		t.Errorf("no question: %v, %v", none, err)
+	}
+}
