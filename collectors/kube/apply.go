@@ -80,6 +80,9 @@ func (c *cluster) remove(f *feed, id uid, w when) {
 	}
 	delete(f.tracked, id)
 	c.endMeter(f, t)
+	if w.late && t.unseen && t.seen.After(w.from) {
+		w.from = t.seen
+	}
 	ch := schema.ResourceChange{Change: schema.ChangeDeleted}
 	if !t.res.Terminating.IsZero() {
 		ch.DurationMS = milliseconds(w.at.Sub(t.res.Terminating))

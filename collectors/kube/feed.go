@@ -45,7 +45,7 @@ type feed struct {
 	lateUpTo uint64
 	// busySince is since when a request waits for an answer, or a stream of initial objects for its next one.
 	busySince time.Time
-	// streaming is set while a stream of initial objects is read.
+	// streaming is set while a stream of initial objects is asked for or read.
 	streaming bool
 	// listOnly is set once a stream of initial objects has hung.
 	listOnly bool
@@ -120,7 +120,7 @@ func (f *feed) superviseUntil(ctx context.Context) {
 
 // list reads one page.
 func (f *feed) list(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-	f.begin()
+	f.begin(false)
 	list, err := f.source.list(ctx, o)
 	f.end(ctx, err)
 	f.c.metrics.requests.WithLabelValues(f.c.cc.Name, f.name, "list", outcome(err)).Inc()
@@ -130,7 +130,7 @@ func (f *feed) list(ctx context.Context, o metav1.ListOptions) (runtime.Object, 
 // watch begins to watch where the reflector stands, or with a stream of all objects.
 func (f *feed) watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 	stream := o.SendInitialEvents != nil && *o.SendInitialEvents
-	number := f.begin()
+	number := f.begin(stream)
 	var err error
 	if !stream {
 		err = f.markLate(ctx)
@@ -146,7 +146,7 @@ func (f *feed) watch(ctx context.Context, o metav1.ListOptions) (watch.Interface
 	}
 	f.c.mu.Lock()
 	if number == f.watches {
-		if f.streaming = stream; stream {
+		if stream {
 			f.busySince = f.c.now()
 		} else {
 			f.cameUp(f.c.now())
@@ -172,12 +172,12 @@ func outcome(err error) string {
 }
 
 // begin notes that a request waits for its answer, and that no watch stands meanwhile.
-func (f *feed) begin() (number int) {
+func (f *feed) begin(stream bool) (number int) {
 	f.c.mu.Lock()
 	defer f.c.mu.Unlock()
 	now := f.c.now()
 	f.wentDown(now)
-	f.busySince, f.streaming = now, false
+	f.busySince, f.streaming = now, stream
 	f.watches++
 	return f.watches
 }
@@ -186,6 +186,9 @@ func (f *feed) end(ctx context.Context, err error) {
 	f.c.mu.Lock()
 	defer f.c.mu.Unlock()
 	f.busySince = time.Time{}
+	if err != nil {
+		f.streaming = false
+	}
 	if ctx.Err() == nil {
 		f.fail(err)
 	}

@@ -143,7 +143,7 @@ func TestAfterABreakOldNewsAreAnInterval(t *testing.T) {
 	want(t, r, "Deployment/web scaled #2 from 20 to 45", "Deployment/web scaled #3 from 20 to 45", "Deployment/web scaled #4 at 45")
 
 	// The API server ends a watch every few minutes; what the next one brings is in time.
-	f.begin()
+	f.begin(false)
 	r.pass(50 * time.Millisecond)
 	f.cameUp(r.now())
 	r.delete(schema.KindDeployment, d)

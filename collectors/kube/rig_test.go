@@ -85,7 +85,7 @@ func (r *rig) sync(objects map[string][]any) *rig {
 func (r *rig) list(kind string, objects ...any) {
 	r.t.Helper()
 	f := r.feeds[kind]
-	f.begin()
+	f.begin(false)
 	if err := f.Replace(objects, strconv.Itoa(r.version)); err != nil {
 		r.t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func metaOf(name string, created time.Time) metav1.ObjectMeta {
 func namespaceAt(name string, created time.Time, labels map[string]string) *metav1.PartialObjectMetadata {
 	m := metaOf(name, created)
 	m.Namespace, m.Labels = "", labels
-	return &metav1.PartialObjectMetadata{ObjectMeta: m}
+	return &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: m}
 }
 
 // web is a Deployment of n pods, of which none is there yet.

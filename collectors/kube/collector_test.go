@@ -1,0 +1,278 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/kubevalue/kubevalue/collectors"
+	"github.com/kubevalue/kubevalue/schema"
+)
+
+// sink keeps what it is given, unless fail says otherwise.
+type sink struct {
+	mu      sync.Mutex
+	changes []schema.ResourceChange
+	slices  []schema.Slice
+	fail    func(schema.Batch) error
+}
+
+func (s *sink) Append(_ context.Context, b schema.Batch) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		if err := s.fail(b); err != nil {
+			return err
+		}
+	}
+	s.changes = append(s.changes, b.Changes...)
+	s.slices = append(s.slices, b.Slices...)
+	return nil
+}
+
+func (s *sink) count(change schema.Change, cluster string) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, ch := range s.changes {
+		if ch.Change == change && ch.Cluster == cluster {
+			n++
+		}
+	}
+	return n
+}
+
+func answers() (string, error) { return "v1.36.3", nil }
+
+// running runs a collector in a bubble until the test is through with it.
+func running(t *testing.T, cfg Config, test func(c *Collector)) {
+	t.Helper()
+	c, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	test(c)
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func configs(names ...string) []ClusterConfig {
+	var all []ClusterConfig
+	for _, name := range names {
+		all = append(all, ClusterConfig{Name: name, Kubeconfig: "played"})
+	}
+	return all
+}
+
+func available(name string) *appsv1.Deployment {
+	d := rolled(web(time.Now().Add(-time.Hour), 1), "1", 1, 1)
+	d.Name, d.UID = name, "uid-"+d.UID
+	return d
+}
+
+func TestACollectorFromItsStartToItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clients := fakeClients(answers, available("web"), namespaceAt("shop", time.Now().Add(-time.Hour), nil))
+		s := &sink{}
+		registry := prometheus.NewPedanticRegistry()
+		running(t, Config{
+			Clusters: configs("c1"), Sink: s, Registerer: registry,
+			Connect: func(ClusterConfig) (*Clients, error) { return clients, nil },
+		}, func(c *Collector) {
+			time.Sleep(70 * time.Second)
+			deployments := clients.Typed.AppsV1().Deployments("shop")
+			if err := deployments.Delete(t.Context(), "web", metav1.DeleteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(100 * time.Second)
+			status := c.Status()[0]
+			if !status.Synced || status.Err != nil || status.Version != "v1.36.3" || time.Since(status.LastContact) > heartbeat || status.Slices != 2 {
+				t.Errorf("status %+v", status)
+			}
+			for _, k := range status.Kinds {
+				if !k.Synced || k.Err != nil || (k.Objects == 1) != (k.Kind == schema.KindNamespace) {
+					t.Errorf("%+v", k)
+				}
+			}
+			if _, err := registry.Gather(); err != nil {
+				t.Error(err)
+			}
+		})
+		var got []string
+		for _, one := range s.slices {
+			got = append(got, fmt.Sprintf("%s %g/%g %s", one.Start.Format(time.TimeOnly), one.Good, one.Total, one.State))
+		}
+		// The bubble's clock begins at midnight. The collector waits some milliseconds for the early kinds.
+		if want := []string{"00:00:00 0/0 gap", "00:01:00 10/10 measured"}; !cmp.Equal(got, want) {
+			t.Errorf("slices (-want +got):\n%s", cmp.Diff(want, got))
+		}
+		if n := s.count(schema.ChangeDeleted, "c1"); n != 1 {
+			t.Errorf("%d deletions, want 1", n)
+		}
+	})
+}
+
+func TestABadClusterHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		good := fakeClients(answers, available("web"))
+		refusing := fakeClients(func() (string, error) { return "", errors.New("refused") })
+		refusing.Typed.(*fake.Clientset).PrependReactor("*", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
+			return true, nil, errors.New("refused")
+		})
+		hanging := unanswered(t)
+		s := &sink{}
+		running(t, Config{
+			Clusters: configs("broken", "hanging", "refusing", "good"), Sink: s,
+			Connect: func(c ClusterConfig) (*Clients, error) {
+				switch c.Name {
+				case "broken":
+					return nil, errors.New("no such file")
+				case "hanging":
+					return hanging, nil
+				case "refusing":
+					return refusing, nil
+				}
+				return good, nil
+			},
+		}, func(c *Collector) {
+			time.Sleep(5 * time.Minute)
+			got := map[string]string{}
+			for _, one := range c.Status() {
+				got[one.Name] = fmt.Sprint(one.Synced, " ", one.Err)
+			}
+			want := map[string]string{
+				"broken": "false no such file", "hanging": "false ask for the version: context deadline exceeded",
+				"refusing": "false ask for the version: refused", "good": "true <nil>",
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("status (-want +got):\n%s", diff)
+			}
+		})
+		if n := s.count(schema.ChangeObserved, "good"); n == 0 {
+			t.Error("nothing was seen of the good cluster")
+		}
+	})
+}
+
+// unanswered are clients whose requests nobody answers.
+func unanswered(t *testing.T) *Clients {
+	t.Helper()
+	client := &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	})}
+	typed, err := kubernetes.NewForConfigAndClient(&rest.Config{Host: "http://played"}, client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	meta, err := metadata.NewForConfigAndClient(&rest.Config{Host: "http://played"}, client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Clients{Typed: typed, Metadata: meta, Version: versionOf(typed.Discovery())}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestTheStoreMayBeAwayForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clients := fakeClients(answers, available("web"))
+		away := true
+		s := &sink{fail: func(b schema.Batch) error {
+			if away {
+				return collectors.ErrFull
+			}
+			for i, ch := range b.Changes {
+				if ch.Kind == schema.KindDeployment && ch.Change == schema.ChangeCreated {
+					return &collectors.BatchError{Records: []collectors.RecordError{{Kind: "change", Index: i, Err: errors.New("not wanted")}}}
+				}
+			}
+			return nil
+		}}
+		asked := 0
+		running(t, Config{
+			Clusters: configs("c1"), Sink: s, Connect: func(ClusterConfig) (*Clients, error) { return clients, nil },
+			Known: func(context.Context, string) ([]schema.ResourceChange, error) {
+				if asked++; asked < 10 {
+					return nil, errors.New("the warehouse is away")
+				}
+				return []schema.ResourceChange{{Resource: schema.Resource{Cluster: "c1", Kind: schema.KindNode, UID: "lost", Name: "lost"}, Change: schema.ChangeObserved, Time: time.Now().Add(-time.Hour)}}, nil
+			},
+		}, func(c *Collector) {
+			time.Sleep(time.Minute)
+			if status := c.Status()[0]; !status.Synced || status.Err == nil || !strings.Contains(status.Err.Error(), "the warehouse is away") {
+				t.Errorf("after a minute without the warehouse: %+v", status)
+			}
+			s.mu.Lock()
+			away = false
+			s.mu.Unlock()
+			time.Sleep(10 * time.Minute)
+		})
+		if s.count(schema.ChangeObserved, "c1") != 1 || s.count(schema.ChangeCreated, "c1") != 0 {
+			t.Errorf("the good records and only those should have arrived: %+v", s.changes)
+		}
+		if i := slices.IndexFunc(s.changes, func(ch schema.ResourceChange) bool { return ch.UID == "lost" && ch.Change == schema.ChangeDeleted }); i < 0 || s.changes[i].Exact() {
+			t.Errorf("a node that was known and is gone: %+v", s.changes)
+		}
+	})
+}
+
+// streaming hides that a played client cannot stream initial objects.
+type streaming struct{ kubernetes.Interface }
+
+func TestAStreamThatNeverEndsIsReplacedByAList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clients := fakeClients(answers, available("web"))
+		played := clients.Typed.(*fake.Clientset)
+		streams := 0
+		played.PrependWatchReactor("deployments", func(action clienttesting.Action) (bool, watch.Interface, error) {
+			o := action.(clienttesting.WatchActionImpl).ListOptions
+			if o.SendInitialEvents == nil {
+				return false, nil, nil
+			}
+			streams++
+			w := watch.NewRaceFreeFake()
+			w.Add(available("web")) // and no bookmark
+			return true, w, nil
+		})
+		clients.Typed = streaming{played}
+		config := configs("c1")
+		config[0].Kinds = []string{schema.KindDeployment}
+		s := &sink{}
+		running(t, Config{Clusters: config, Sink: s, Connect: func(ClusterConfig) (*Clients, error) { return clients, nil }}, func(c *Collector) {
+			time.Sleep(50 * time.Second)
+			if status := c.Status()[0]; status.Synced || streams != 1 {
+				t.Errorf("before the timeout: %+v, %d streams", status, streams)
+			}
+			time.Sleep(20 * time.Second)
+			if status := c.Status()[0]; !status.Synced || status.Kinds[0].Objects != 1 || streams != 1 {
+				t.Errorf("after the timeout: %+v, %d streams", status, streams)
+			}
+		})
+	})
+}
