@@ -57,9 +57,7 @@ func runDemo(cmd *cobra.Command, o demoOptions) error {
 	if err := clearDemo(o.dir); err != nil {
 		return err
 	}
-	now := time.Now().UTC()
-	monday := now.Truncate(24*time.Hour).AddDate(0, 0, -(int(now.Weekday())+6)%7)
-	world := demo.NewWorld(o.seed, o.weeks, monday)
+	world := demo.NewWorld(o.seed, o.weeks, time.Now())
 	path, err := writeDemo(o, world)
 	if err != nil {
 		return err

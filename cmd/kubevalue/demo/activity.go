@@ -3,6 +3,7 @@ package demo
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 )
@@ -60,6 +61,8 @@ func (w *World) Day(midnight time.Time) Day {
 	if !weekend {
 		w.managersDay(&d, r, midnight)
 	}
+	d.Actions = slices.DeleteFunc(d.Actions, func(a Action) bool { return a.At.After(w.Until) })
+	d.Events = slices.DeleteFunc(d.Events, func(e UsageEvent) bool { return e.Time.After(w.Until) })
 	return d
 }
 

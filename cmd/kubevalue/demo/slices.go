@@ -33,6 +33,9 @@ func (w *World) Slices(midnight time.Time) []Slice {
 				continue
 			}
 			at := midnight.Add(t)
+			if at.Add(SliceLength).After(w.Until) {
+				break
+			}
 			bad := math.Round(attempts * w.bad(c, at))
 			if bad == 0 && r.Float64() < 0.004 {
 				bad = 1

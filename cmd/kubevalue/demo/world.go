@@ -13,6 +13,8 @@ import (
 type World struct {
 	Seed       uint64
 	Start, End time.Time
+	// Until is now: what would happen later is not told.
+	Until    time.Time
 	Clusters   []Cluster
 	Teams      []Team
 	Incidents  []Incident
@@ -54,9 +56,10 @@ const (
 	peopleCount = 600
 )
 
-// NewWorld makes the organisation of a seed over whole weeks that end at end.
-func NewWorld(seed uint64, weeks int, end time.Time) *World {
-	w := &World{Seed: seed, Start: end.AddDate(0, 0, -7*weeks), End: end}
+// NewWorld makes the organisation of a seed over whole weeks that end with the day of now.
+func NewWorld(seed uint64, weeks int, now time.Time) *World {
+	end := now.UTC().Truncate(24*time.Hour).AddDate(0, 0, 1)
+	w := &World{Seed: seed, Start: end.AddDate(0, 0, -7*weeks), End: end, Until: now.UTC()}
 	for _, region := range []string{"eu-central", "us-east", "ap-south"} {
 		for _, stage := range []string{"prod-a", "prod-b", "staging", "dev"} {
 			w.Clusters = append(w.Clusters, Cluster{Name: region + "-" + stage, Region: region, Stage: stage})
