@@ -85,7 +85,7 @@ func httpURL(s string) bool {
 
 func (c *Config) checkWarehouse(f *yamlFile) {
 	scheme, rest, ok := strings.Cut(c.Warehouse.DSN, ":")
-	if !ok || rest == "" || !slices.Contains([]string{"embedded", "clickhouse", "http", "https"}, scheme) {
+	if !ok || rest == "" || !slices.Contains([]string{"embedded", "unix", "clickhouse", "http", "https"}, scheme) {
 		f.At("warehouse.dsn", "write embedded:DIR, clickhouse://user@host:9000/kubevalue or https://host:8443/kubevalue")
 	}
 	if c.Spool.MaxBytes < 1<<20 {

@@ -19,7 +19,7 @@ import (
 func importCommand() *cobra.Command {
 	return group("import", "Import what happened before the service was there",
 		"Imports go through the same pipeline as everything else, beside a running service or without one: what was imported before, or came by webhook, is not counted twice.",
-		importAuditCommand())
+		importAuditCommand(), importEventsCommand())
 }
 
 func auditPolicyCommand() *cobra.Command {
@@ -90,7 +90,7 @@ func importing(cmd *cobra.Command, cfg *Config, db *warehouse.DB, hand func(*pip
 	if ended := <-done; ended != nil && !errors.Is(ended, context.Canceled) {
 		err = errors.Join(err, ended)
 	}
-	return err
+	return errors.Join(err, pipe.Close())
 }
 
 // newBar draws progress on a terminal, and nothing elsewhere.

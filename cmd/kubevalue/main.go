@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -84,10 +85,28 @@ Start with ` + "`kubevalue demo`" + ` for a service with a simulated organisatio
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		serveCommand(), demoCommand(), checkCommand(), migrateCommand(), sloCommand(), metricCommand(), journeyCommand(),
-		reportCommand(), importCommand(), tokenCommand(), auditPolicyCommand(), quarantineCommand(), storageCommand(),
+		reportCommand(), importCommand(), sendCommand(), tokenCommand(), auditPolicyCommand(), quarantineCommand(), storageCommand(),
 		engineCommand(), versionCommand(),
 	)
+	withUsage(root)
 	return root
+}
+
+// withUsage makes wrong arguments of a command and of all below it a wrong usage.
+func withUsage(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			err := check(cmd, args)
+			var usage usageError
+			if err == nil || errors.As(err, &usage) {
+				return err
+			}
+			return usageError{err: err, text: cmd.UsageString()}
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		withUsage(sub)
+	}
 }
 
 // unknownCommand refuses arguments that are no subcommand, and names the nearest one.
@@ -97,7 +116,8 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	}
 	message := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		message += fmt.Sprintf("; did you mean %q?", near[0])
+		nearest := slices.MinFunc(near, func(a, b string) int { return editDistance(args[0], a) - editDistance(args[0], b) })
+		message += fmt.Sprintf("; did you mean %q?", nearest)
 	}
 	return usageError{err: errors.New(message), text: cmd.UsageString()}
 }

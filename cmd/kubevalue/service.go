@@ -65,8 +65,8 @@ type service struct {
 }
 
 // newService opens what the configuration names and listens; nothing runs before run.
-func newService(ctx context.Context, cfg *Config, log *slog.Logger) (s *service, err error) {
-	s = &service{cfg: cfg, log: log, now: time.Now, registry: prometheus.NewRegistry()}
+func newService(ctx context.Context, cfg *Config, log *slog.Logger) (_ *service, err error) {
+	s := &service{cfg: cfg, log: log, now: time.Now, registry: prometheus.NewRegistry()}
 	defer func() {
 		if err != nil {
 			s.close()

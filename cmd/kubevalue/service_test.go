@@ -21,14 +21,18 @@ import (
 type booted struct {
 	*service
 	t testing.TB
+	// config is the path of its configuration.
+	config string
 }
 
-// boot runs a service with a configuration in a directory of its own; settings are further lines of it.
+// boot runs a service with a configuration in a directory of its own; settings are further lines of it, which follow
+// those of server.
 func boot(t testing.TB, settings string) *booted {
 	t.Helper()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "kubevalue.yaml")
-	text := "server: {listen: 127.0.0.1:0, tokens: tokens.json}\nidentity: {key_file: identity.key}\n" + settings
+	text := fmt.Sprintf("identity: {key_file: identity.key}\nwarehouse: {dsn: %q}\nserver:\n  listen: 127.0.0.1:0\n  tokens: tokens.json\n%s",
+		warehousetest.DSN(t), settings)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +40,6 @@ func boot(t testing.TB, settings string) *booted {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Warehouse.DSN = warehousetest.DSN(t)
 	s, err := newService(t.Context(), cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +53,7 @@ func boot(t testing.TB, settings string) *booted {
 			t.Errorf("the service ended with: %v", err)
 		}
 	})
-	return &booted{s, t}
+	return &booted{service: s, t: t, config: path}
 }
 
 // token makes a token that is good for the endpoints, with a source.

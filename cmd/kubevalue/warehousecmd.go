@@ -2,22 +2,29 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strconv"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/kubevalue/kubevalue/schema/chdb"
 	"github.com/kubevalue/kubevalue/schema/warehouse"
 )
 
 // openWarehouse opens the warehouse of a configuration. Commands attach to the engine that a running service has started;
 // the service itself wants its own.
 func openWarehouse(ctx context.Context, cfg *Config, log *slog.Logger, attach bool) (*warehouse.DB, error) {
-	return warehouse.Open(ctx, warehouse.Options{DSN: cfg.dsn(), Library: cfg.path(cfg.Warehouse.Library), Attach: attach, Logger: log})
+	db, err := warehouse.Open(ctx, warehouse.Options{DSN: cfg.dsn(), Library: cfg.path(cfg.Warehouse.Library), Attach: attach, Logger: log})
+	if errors.Is(err, chdb.ErrLibraryMissing) && (cfg.Warehouse.Library != "" || os.Getenv(chdb.LibraryEnv) != "") {
+		return nil, fmt.Errorf("%w; name the right file, or leave the setting out and fetch the library with `kubevalue engine install`", err)
+	}
+	return db, err
 }
 
 // withWarehouse runs a command on the warehouse of the configuration at path.
