@@ -14,10 +14,10 @@ type World struct {
 	Seed       uint64
 	Start, End time.Time
 	// Until is now: what would happen later is not told.
-	Until    time.Time
-	Clusters   []Cluster
-	Teams      []Team
-	Incidents  []Incident
+	Until     time.Time
+	Clusters  []Cluster
+	Teams     []Team
+	Incidents []Incident
 }
 
 // Cluster is a simulated cluster.
