@@ -82,8 +82,8 @@ func createNamespace(t *testing.T, client *kubernetes.Clientset, name string) {
 	must(t, "create namespace "+name, second(client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})))
 }
 
-// deployment is a workload of pause containers.
-func deployment(name string, replicas int32) *appsv1.Deployment {
+// newDeployment is a workload of pause containers.
+func newDeployment(name string, replicas int32) *appsv1.Deployment {
 	labels := map[string]string{"app": name}
 	return &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
@@ -98,7 +98,7 @@ func deployment(name string, replicas int32) *appsv1.Deployment {
 }
 
 func createDeployment(ctx context.Context, client *kubernetes.Clientset, namespace, name string, replicas int32) error {
-	_, err := client.AppsV1().Deployments(namespace).Create(ctx, deployment(name, replicas), metav1.CreateOptions{})
+	_, err := client.AppsV1().Deployments(namespace).Create(ctx, newDeployment(name, replicas), metav1.CreateOptions{})
 	return err
 }
 
