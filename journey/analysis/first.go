@@ -3,8 +3,8 @@ package analysis
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
+	"time"
 
 	"github.com/kubevalue/kubevalue/journey"
 )
@@ -21,6 +21,9 @@ const firstSlotsSQL = `SELECT actor, actor_team, roundDown(toUnixTimestamp64Mill
 FROM events
 WHERE %s
 GROUP BY actor, actor_team, slot`
+
+// earliestSQL is the first selected event of all.
+const earliestSQL = `SELECT toUnixTimestamp64Milli(min(time)) AS first FROM events WHERE %s`
 
 // firstTimes finds the first selected event ever before the instant until, per entity, in Unix milliseconds.
 //
@@ -67,13 +70,14 @@ func (s Source) firstTimes(ctx context.Context, a Args, p people, until int64) (
 // minMillis is 1900-01-01, the first instant that the tables can hold.
 const minMillis = -2208988800000
 
-// withFirsts fills in the period of the first activity of each entity.
+// withFirsts fills in the period of the first activity of each entity: of actors by the time of their first event, of teams
+// by looking through the whole history, since a team's first activity depends on who was in it when.
 func (s Source) withFirsts(ctx context.Context, a Args, p people, periods []journey.Period, entities []entity) error {
 	if len(periods) == 0 {
 		return nil
 	}
-	if a.Entity == Teams && a.MinMembers > 1 {
-		return s.withFirstsOfMany(ctx, a, p, periods, entities)
+	if a.Entity == Teams {
+		return s.withFirstsOfTeams(ctx, a, p, periods, entities)
 	}
 	firsts, err := s.firstTimes(ctx, a, p, millis(periods[len(periods)-1].To))
 	if err != nil {
@@ -96,26 +100,38 @@ func (s Source) withFirsts(ctx context.Context, a Args, p people, periods []jour
 	return nil
 }
 
-// withFirstsOfMany looks through the whole history in periods of the grain: the first activity of a team of which
-// several must act is the first period in which as many did.
-func (s Source) withFirstsOfMany(ctx context.Context, a Args, p people, periods []journey.Period, entities []entity) error {
-	single := a
-	single.Entity, single.MinMembers = Actors, 1
-	firsts, err := s.firstTimes(ctx, single, p, millis(periods[len(periods)-1].To))
-	if err != nil || len(firsts) == 0 {
-		return err
+// withFirstsOfTeams asks which teams were active before the first period: of which several must act, in periods of the
+// grain. What events no longer hold, first_seen still says of single actors.
+func (s Source) withFirstsOfTeams(ctx context.Context, a Args, p people, periods []journey.Period, entities []entity) error {
+	if len(entities) == 0 {
+		return nil
 	}
-	earliest := slices.Min(slices.Collect(maps.Values(firsts)))
-	history := []journey.Period{}
-	for at := s.Calendar.Previous(periods[0]); millis(at.To) > earliest; at = s.Calendar.Previous(at) {
-		history = append(history, at)
+	known := map[key]bool{}
+	earliest := millis(periods[0].From)
+	w := s.selection(a)
+	if a.Cluster != "" || a.Persona != "" {
+		err := s.rows(ctx, fmt.Sprintf(earliestSQL, w), w.params, func(r row) { earliest = min(earliest, r.int64(0)) })
+		if err != nil {
+			return fmt.Errorf("read first activity: %w", err)
+		}
+	} else {
+		err := s.rows(ctx, fmt.Sprintf(firstSeenSQL, w), w.params, func(r row) {
+			at := r.int64(2)
+			earliest = min(earliest, at)
+			if a.MinMembers == 1 && at < millis(periods[0].From) {
+				for _, k := range p.entities(Teams, p.one(r.uint64(0)), r.string(1), at) {
+					known[k] = true
+				}
+			}
+		})
+		if err != nil {
+			return fmt.Errorf("read first activity: %w", err)
+		}
 	}
-	slices.Reverse(history)
-	before, err := s.activity(ctx, a, p, history)
+	before, err := s.activity(ctx, a, p, s.history(a, periods[0], earliest))
 	if err != nil {
 		return err
 	}
-	known := map[key]bool{}
 	for _, e := range before {
 		known[e.key] = true
 	}
@@ -127,4 +143,22 @@ func (s Source) withFirstsOfMany(ctx context.Context, a Args, p people, periods 
 		}
 	}
 	return nil
+}
+
+// history are periods from the one that holds earliest up to the one before first. Where one actor makes a team active, one
+// period will do.
+func (s Source) history(a Args, first journey.Period, earliest int64) []journey.Period {
+	if earliest >= millis(first.From) {
+		return nil
+	}
+	if a.MinMembers == 1 {
+		from := s.Calendar.Period(a.Grain, time.UnixMilli(earliest))
+		return []journey.Period{{Grain: a.Grain, From: from.From, To: first.From, Zone: first.Zone}}
+	}
+	var history []journey.Period
+	for at := s.Calendar.Previous(first); millis(at.To) > earliest; at = s.Calendar.Previous(at) {
+		history = append(history, at)
+	}
+	slices.Reverse(history)
+	return history
 }

@@ -24,15 +24,17 @@ type TimeToValueArgs struct {
 // got to value. An entity gets there by the first Reach event at or after its start and at most Horizon later; else it is
 // censored at the earlier of now and the horizon's end.
 func (s Source) TimeToValue(ctx context.Context, t TimeToValueArgs) (interval.Survival, error) {
-	watched, err := s.watched(ctx, t)
-	if err != nil {
-		return interval.Survival{}, err
-	}
+	watched, err := s.Watch(ctx, t)
+	return SurvivalOf(watched), err
+}
+
+// SurvivalOf is the estimate of TimeToValue over the entities that were watched.
+func SurvivalOf(watched []Watched) interval.Survival {
 	observations := make([]interval.Observation, len(watched))
 	for i, w := range watched {
 		observations[i] = w.Observation
 	}
-	return interval.KaplanMeier(observations), nil
+	return interval.KaplanMeier(observations)
 }
 
 // ActivationResult is the share of entities that got to value within the horizon.
@@ -46,13 +48,18 @@ type ActivationResult struct {
 // Activation is the share, of the entities whose first start ever lies in [From, To) and at least Horizon ago, of those
 // that got to value within Horizon of it.
 func (s Source) Activation(ctx context.Context, t TimeToValueArgs) (ActivationResult, error) {
-	watched, err := s.watched(ctx, t)
+	watched, err := s.Watch(ctx, t)
 	if err != nil {
 		return ActivationResult{}, err
 	}
+	return s.ActivationOf(watched, t.Horizon), nil
+}
+
+// ActivationOf is the result of Activation over the entities that were watched.
+func (s Source) ActivationOf(watched []Watched, horizon time.Duration) ActivationResult {
 	var r ActivationResult
 	for _, w := range watched {
-		if w.start+t.Horizon.Milliseconds() > millis(s.Now) {
+		if w.Start.Add(horizon).After(s.Now) {
 			continue
 		}
 		r.Mature++
@@ -64,16 +71,18 @@ func (s Source) Activation(ctx context.Context, t TimeToValueArgs) (ActivationRe
 	if low, high, ok := interval.Wilson(float64(r.Activated), float64(r.Mature)); ok {
 		r.Low, r.High = &low, &high
 	}
-	return r, nil
+	return r
 }
 
-// watch is one entity on its way to value.
-type watch struct {
-	start int64
+// Watched is one entity on its way to value, since its first start ever.
+type Watched struct {
+	Start time.Time
+	// Observation has the duration in seconds.
 	interval.Observation
 }
 
-func (s Source) watched(ctx context.Context, t TimeToValueArgs) ([]watch, error) {
+// Watch follows the entities whose first start ever lies in [From, To).
+func (s Source) Watch(ctx context.Context, t TimeToValueArgs) ([]Watched, error) {
 	a, err := t.withDefaults()
 	if err != nil {
 		return nil, err
@@ -103,10 +112,10 @@ func (s Source) watched(ctx context.Context, t TimeToValueArgs) ([]watch, error)
 	if err != nil {
 		return nil, err
 	}
-	var out []watch
+	var out []Watched
 	for k, start := range starts {
 		if start >= millis(a.From) {
-			out = append(out, watch{start, observe(start, reached[k], t.Horizon.Milliseconds(), now)})
+			out = append(out, Watched{time.UnixMilli(start).UTC(), observe(start, reached[k], t.Horizon.Milliseconds(), now)})
 		}
 	}
 	return out, nil

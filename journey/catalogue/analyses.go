@@ -83,32 +83,42 @@ func (e Evaluator) analysed(ctx context.Context, m journey.Metric, args analysis
 		}
 		return cells, err
 	}
-	for _, p := range periods {
-		if err := e.followed(ctx, m, args, cells[place{p.From.UnixMilli(), dim}], p, source); err != nil {
-			return nil, err
-		}
-	}
-	return cells, nil
+	return cells, e.followed(ctx, m, args, periods, source, func(p journey.Period) *cell { return cells[place{p.From.UnixMilli(), dim}] })
 }
 
-// followed is for analyses that watch entities from their start on.
-func (e Evaluator) followed(ctx context.Context, m journey.Metric, args analysis.Args, c *cell, p journey.Period, source analysis.Source) error {
+// followed is for analyses that watch entities from their start on. Activation judges, in a period, those whose horizon ends
+// in it.
+func (e Evaluator) followed(ctx context.Context, m journey.Metric, args analysis.Args, periods []journey.Period, source analysis.Source, at func(journey.Period) *cell) error {
 	horizon, err := analysis.ParseDuration(m.Analysis.Horizon)
 	if err != nil {
 		return err
 	}
-	args.Grain, args.From, args.To = "", p.From, p.To
-	t := analysis.TimeToValueArgs{Args: args, Start: m.Analysis.Start, Reach: m.Analysis.Reach, Horizon: horizon}
-	if m.Analysis.Name == "time_to_value" {
-		found, err := source.TimeToValue(ctx, t)
-		c.n, c.value, c.low, c.high = found.N, found.Median, found.Low, found.High
+	shift := time.Duration(0)
+	if m.Analysis.Name == "activation" {
+		shift = horizon
+	}
+	args.Grain, args.From, args.To = "", args.From.Add(-shift), args.To.Add(-shift)
+	all, err := source.Watch(ctx, analysis.TimeToValueArgs{Args: args, Start: m.Analysis.Start, Reach: m.Analysis.Reach, Horizon: horizon})
+	if err != nil {
 		return err
 	}
-	// Those are judged whose horizon ends in the period.
-	t.From, t.To = p.From.Add(-horizon), p.To.Add(-horizon)
-	found, err := source.Activation(ctx, t)
-	c.proportion(found.Activated, found.Mature)
-	return err
+	for _, p := range periods {
+		from, to := p.From.Add(-shift), p.To.Add(-shift)
+		var watched []analysis.Watched
+		for _, w := range all {
+			if !w.Start.Before(from) && w.Start.Before(to) {
+				watched = append(watched, w)
+			}
+		}
+		if c := at(p); m.Analysis.Name == "activation" {
+			found := source.ActivationOf(watched, horizon)
+			c.proportion(found.Activated, found.Mature)
+		} else {
+			found := analysis.SurvivalOf(watched)
+			c.n, c.value, c.low, c.high = found.N, found.Median, found.Low, found.High
+		}
+	}
+	return nil
 }
 
 func (c *cell) lifecycle(name string, row analysis.LifecycleRow) {

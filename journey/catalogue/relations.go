@@ -2,12 +2,14 @@ package catalogue
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/kubevalue/kubevalue/journey"
+	"github.com/kubevalue/kubevalue/journey/analysis"
 )
 
 // question is what a statement of a metric is asked: the periods, the split and the filters, as SQL with parameters.
@@ -63,20 +65,14 @@ func (q question) statement(sql string) (string, map[string]any) {
 // params binds what a statement uses.
 func (q question) params(sql string) map[string]any {
 	starts, ends := q.bounds()
-	slots := slices.Clone(starts)
-	slots = append(slots, ends...)
-	for _, cut := range q.rosterCuts {
-		if starts[0] < cut && cut < ends[len(ends)-1] {
-			slots = append(slots, cut)
-		}
-	}
-	slices.Sort(slots)
 	marks := slices.Concat(starts, ends)
 	slices.Sort(marks)
 	all := map[string]any{
-		"starts": starts, "ends": ends, "slots": slices.Compact(slots), "marks": slices.Compact(marks), "now": q.now.UnixMilli(),
-		"alias_from": q.links.from, "alias_to": q.links.to, "not_value": q.notValue,
-		"zone": q.zone,
+		"starts": starts, "ends": ends, "slots": q.slots(), "marks": slices.Compact(marks), "now": q.now.UnixMilli(),
+		"alias_from": q.links.from, "alias_to": q.links.to, "not_value": q.notValue, "zone": q.zone,
+	}
+	if segments, ok := q.segments(); ok {
+		maps.Copy(all, segments.Params())
 	}
 	for name, value := range q.filter {
 		all[name] = value
@@ -87,6 +83,32 @@ func (q question) params(sql string) map[string]any {
 		}
 	}
 	return all
+}
+
+// slots are the instants between which neither the period nor the roster changes.
+func (q question) slots() []int64 {
+	starts, ends := q.bounds()
+	slots := slices.Concat(starts, ends)
+	for _, cut := range q.rosterCuts {
+		if starts[0] < cut && cut < ends[len(ends)-1] {
+			slots = append(slots, cut)
+		}
+	}
+	slices.Sort(slots)
+	return slices.Compact(slots)
+}
+
+// segments are the days of the slots that lie in the periods.
+func (q question) segments() (analysis.Segments, bool) {
+	slots := q.slots()
+	last := len(slots) - 1
+	if slots[0] < 0 {
+		return analysis.Segments{}, false
+	}
+	all, ok := analysis.SegmentsOf(slots[:last], slots[last])
+	return all.Where(func(slot int64) bool {
+		return slices.ContainsFunc(q.periods, func(p journey.Period) bool { return p.From.UnixMilli() <= slot && slot < p.To.UnixMilli() })
+	}), ok
 }
 
 func (q question) bounds() (starts, ends []int64) {
@@ -182,28 +204,70 @@ func (q question) acts(sql string) string {
 	return fmt.Sprintf("SELECT * EXCEPT team, toString(team) AS dim FROM (\n    %s\n) ARRAY JOIN if(empty(teams), [''], teams) AS team%s", events, condition)
 }
 
-func (q question) activity(string) string {
+var (
+	teamWord     = regexp.MustCompile(`\bteam\b`)
+	resourceWord = regexp.MustCompile(`\bresource\b`)
+)
+
+// activity joins the roster only where teams matter, and reads the days of activity_days instead of events where they know as
+// much.
+func (q question) activity(sql string) string {
+	columns := ""
+	if q.by == journey.DimensionCluster || q.by == journey.DimensionPersona {
+		columns = ", " + q.by
+	}
+	if resourceWord.MatchString(sql) {
+		columns += ", resource"
+	}
+	_, filtered := q.filter[journey.DimensionTeam]
+	if q.by != journey.DimensionTeam && !filtered && !teamWord.MatchString(sql) {
+		return fmt.Sprintf("SELECT DISTINCT roundDown(slot, {marks:Array(Int64)}) AS period, %s AS dim, actor%s FROM (\n    %s\n)", q.split(), columns, q.seen(columns, ""))
+	}
+	condition := ""
+	if filtered {
+		condition = "\nWHERE team = {team:String}"
+	}
+	return fmt.Sprintf(`SELECT DISTINCT roundDown(slot, {marks:Array(Int64)}) AS period, %[1]s AS dim, actor, toString(team) AS team%[3]s
+FROM (
+    SELECT slot, actor, %[2]s AS teams%[3]s FROM (
+    %[4]s
+    ) AS e LEFT JOIN members AS r ON e.actor = r.member
+) ARRAY JOIN if(empty(teams), [''], teams) AS team%[5]s`, q.split(), teamsAt("slot"), columns, q.seen(columns, ", actor_team"), condition)
+}
+
+// seen is who acted in which slot.
+func (q question) seen(columns, team string) string {
 	where := "actor_kind = 'human' AND actor != 0 AND outcome = 'success'"
+	if columns == "" && q.restricted() == "" && analysis.RollupKnows(q.notValue) {
+		if segments, ok := q.segments(); ok {
+			return q.seenOnDays(segments, where, team)
+		}
+	}
 	if len(q.notValue) > 0 {
 		where += " AND name NOT IN {not_value:Array(String)}"
 	}
-	column := ""
-	if q.by == journey.DimensionCluster || q.by == journey.DimensionPersona {
-		column = ", " + q.by
-	}
-	condition := ""
-	if _, ok := q.filter[journey.DimensionTeam]; ok {
-		condition = "\nWHERE team = {team:String}"
-	}
-	return fmt.Sprintf(`SELECT DISTINCT roundDown(slot, {marks:Array(Int64)}) AS period, %[1]s AS dim, actor, toString(team) AS team
-FROM (
-    SELECT slot, actor, %[2]s AS teams%[3]s FROM (
-        SELECT roundDown(toUnixTimestamp64Milli(time), {slots:Array(Int64)}) AS slot, %[4]s AS actor, actor_team%[3]s
+	return fmt.Sprintf(`    SELECT roundDown(toUnixTimestamp64Milli(time), {slots:Array(Int64)}) AS slot, %[1]s AS actor%[2]s%[3]s
         FROM events
-        WHERE %[5]s AND %[6]s%[7]s
-        GROUP BY slot, actor, actor_team%[3]s
-    ) AS e LEFT JOIN members AS r ON e.actor = r.member
-) ARRAY JOIN if(empty(teams), [''], teams) AS team%[8]s`, q.split(), teamsAt("slot"), column, q.oneActor(), where, q.during(), q.restricted(), condition)
+        WHERE %[4]s AND %[5]s%[6]s
+        GROUP BY slot, actor%[2]s%[3]s`, q.oneActor(), team, columns, where, q.during(), q.restricted())
+}
+
+// seenOnDays is seen, from activity_days.
+func (q question) seenOnDays(segments analysis.Segments, where, team string) string {
+	if len(q.notValue) > 0 {
+		where += " AND look NOT IN {not_value:Array(String)}"
+	}
+	return fmt.Sprintf(`    SELECT DISTINCT s.slot AS slot, d.actor AS actor%[1]s FROM (
+            SELECT %[2]s AS actor%[1]s, day, groupBitOr(morning) AS morning, groupBitOr(evening) AS evening
+            FROM activity_days
+            WHERE %[3]s AND %[4]s
+            GROUP BY actor%[1]s, day
+        ) AS d
+        INNER JOIN (
+            %[5]s
+        ) AS s ON d.day = s.day
+        WHERE bitAnd(d.morning, s.morning) != 0 OR bitAnd(d.evening, s.evening) != 0`,
+		team, q.oneActor(), where, segments.Condition(), analysis.SegmentsSQL)
 }
 
 func (q question) eligible(string) string {

@@ -43,7 +43,7 @@ func Median(sample []float64) (median float64, ok bool) {
 }
 
 // bootstrapRounds is enough for percentiles whose own error is far below the width of the interval.
-const bootstrapRounds = 2000
+const bootstrapRounds = 1000
 
 // Bootstrap is the percentile interval of a statistic under resampling of whole clusters (teams, as a rule), since what
 // people of one team do is not independent. statistic gets the indices of the clusters drawn, with repetition, and says

@@ -24,7 +24,7 @@ type environment struct {
 	round int
 }
 
-var emptied = []string{"events", "event_ids", "first_seen", "source_hours", "actor_keys", "actor_aliases", "roster", "roster_versions"}
+var emptied = []string{"events", "event_ids", "first_seen", "source_hours", "activity_days", "actor_keys", "actor_aliases", "roster", "roster_versions"}
 
 func (e *environment) Reset(ctx context.Context) error {
 	e.round++
