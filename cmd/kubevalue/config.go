@@ -91,6 +91,9 @@ type IdentityConfig struct {
 	Prefixes []string `yaml:"prefixes"`
 	// Same maps further names of a person to the main one.
 	Same map[string]string `yaml:"same"`
+	// Ignore are users whose audit events are left out: names, or the beginnings of names in front of a final *. kubevalue's own
+	// account belongs here.
+	Ignore []string `yaml:"ignore"`
 }
 
 // TeamConfig is a team of the roster.

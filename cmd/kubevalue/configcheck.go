@@ -22,6 +22,7 @@ func (c *Config) check(f *yamlFile) {
 	c.checkServer(f)
 	c.checkWarehouse(f)
 	c.checkIdentity(f)
+	c.checkIgnored(f)
 	c.checkRoster(f)
 	c.checkProbes(f)
 	c.checkExclusions(f)
@@ -102,6 +103,15 @@ func (c *Config) checkIdentity(f *yamlFile) {
 			if _, err := regexp.Compile(pattern); err != nil {
 				f.At(indexed("identity."+key, i), "%q is no regular expression: %v", pattern, err)
 			}
+		}
+	}
+}
+
+// checkIgnored refuses what would leave out nobody, or everybody.
+func (c *Config) checkIgnored(f *yamlFile) {
+	for i, user := range c.Identity.Ignore {
+		if name := strings.TrimSuffix(user, "*"); name == "" || strings.Contains(name, "*") {
+			f.At(indexed("identity.ignore", i), "%q: write a user's name, or the beginning of names and a final *", user)
 		}
 	}
 }

@@ -21,7 +21,7 @@ func (s *service) doors() ([]dashboards.Door, error) {
 	memory := collectors.NewBodyMemory(bodyMemory)
 	auditHandler, err := audit.New(audit.Config{
 		Authenticate: s.tokens.Authenticate, Sink: s.pipe, Validate: pipeline.Validate, Memory: memory, Now: s.now,
-		Limits: s.cfg.limits(audit.DefaultLimits), Logger: s.log, Registerer: s.registry,
+		Limits: s.cfg.limits(audit.DefaultLimits), IgnoreUsers: s.cfg.Identity.Ignore, Logger: s.log, Registerer: s.registry,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("audit collector: %w", err)

@@ -88,9 +88,12 @@ segment.client 2
 	}
 }
 
-// auditList is what an API server sends when ann creates a deployment.
+// auditList is what an API server sends when ann creates a deployment, and kubevalue itself a config map.
 const auditList = `{"kind":"EventList","apiVersion":"audit.k8s.io/v1","items":[{"level":"Metadata","auditID":"a1","stage":"ResponseComplete",
 "requestURI":"/apis/apps/v1/namespaces/shop/deployments","verb":"create","user":{"username":"ann"},"objectRef":{"resource":"deployments","namespace":"shop","name":"web","apiGroup":"apps","apiVersion":"v1"},
+"responseStatus":{"code":201},"requestReceivedTimestamp":"NOW","stageTimestamp":"NOW"},
+{"level":"Metadata","auditID":"a2","stage":"ResponseComplete","requestURI":"/api/v1/namespaces/shop/configmaps","verb":"create",
+"user":{"username":"system:serviceaccount:kubevalue:collector"},"objectRef":{"resource":"configmaps","namespace":"shop","name":"own","apiVersion":"v1"},
 "responseStatus":{"code":201},"requestReceivedTimestamp":"NOW","stageTimestamp":"NOW"}]}`
 
 // sendSegment sends with Segment's own client.

@@ -54,6 +54,7 @@ and why. An import that was stopped goes on where it was; events may be as old a
 				return err
 			}
 			return importing(cmd, cfg, db, func(pipe *pipeline.Pipeline) error {
+				in.IgnoreUsers = cfg.Identity.Ignore
 				in.Sink, in.Validate = backfill{pipe}, pipeline.Validate
 				in.OffsetFile = cfg.path(cfg.Spool.Dir) + "-import/offsets.json"
 				bar := newBar(cmd.ErrOrStderr(), "importing", -1)

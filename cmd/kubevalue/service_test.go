@@ -31,7 +31,7 @@ func boot(t testing.TB, settings string) *booted {
 	t.Helper()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "kubevalue.yaml")
-	text := fmt.Sprintf("identity: {key_file: identity.key}\nwarehouse: {dsn: %q}\nserver:\n  listen: 127.0.0.1:0\n  tokens: tokens.json\n%s",
+	text := fmt.Sprintf("identity: {key_file: identity.key, ignore: [\"system:serviceaccount:kubevalue:*\"]}\nwarehouse: {dsn: %q}\nserver:\n  listen: 127.0.0.1:0\n  tokens: tokens.json\n%s",
 		warehousetest.DSN(t), settings)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
