@@ -99,7 +99,7 @@ type caseEnvironment struct {
 // Reset empties what cases fill. Actor keys stay: the same name keeps its surrogate, which no case sees.
 func (e *caseEnvironment) Reset(ctx context.Context) error {
 	e.round++
-	return e.db.Truncate(ctx, schema.TableEvents, schema.TableEventIDs, schema.TableFirstSeen, schema.TableAliases, schema.TableRoster, "roster_versions", "source_hours")
+	return e.db.Truncate(ctx, metrictest.Tables...)
 }
 
 // Ingest hands a case to the processor in one batch, in the order of delivery.

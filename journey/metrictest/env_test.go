@@ -24,11 +24,9 @@ type environment struct {
 	round int
 }
 
-var emptied = []string{"events", "event_ids", "first_seen", "source_hours", "activity_days", "actor_keys", "actor_aliases", "roster", "roster_versions"}
-
 func (e *environment) Reset(ctx context.Context) error {
 	e.round++
-	return e.Truncate(ctx, emptied...)
+	return e.Truncate(ctx, metrictest.Tables...)
 }
 
 // Ingest delivers everything at once.

@@ -29,6 +29,10 @@ type Environment interface {
 	Query(ctx context.Context, sql string, params map[string]any) (schema.Result, error)
 }
 
+// Tables are those that cases fill, for an environment's Reset. Of an actor the link to its name may stay: no case sees it.
+var Tables = []string{schema.TableEvents, schema.TableEventIDs, schema.TableFirstSeen, "activity_days", "source_hours",
+	schema.TableAliases, schema.TableRoster, "roster_versions"}
+
 // EvaluateFunc evaluates a metric of the catalogue for a case: with its settings, its now and its objectives.
 type EvaluateFunc func(ctx context.Context, c Case, query journey.QueryFunc, r journey.Request) ([]journey.Value, error)
 
