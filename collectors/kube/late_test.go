@@ -180,6 +180,11 @@ func TestAServersClockThatIsAheadHidesNothing(t *testing.T) {
 	r.pass(time.Second)
 	r.delete(schema.KindDeployment, d)
 	all := r.told()
+	for _, ch := range all {
+		if ch.Time.After(r.clock) || ch.Created.After(r.clock) {
+			t.Errorf("%s at %s, created %s, in the future", ch.Change, ch.Time, ch.Created)
+		}
+	}
 	if live := newest(all); len(all) != 2 || len(live) != 0 {
 		t.Errorf("after its deletion there is still %+v (of %+v)", live, all)
 	}

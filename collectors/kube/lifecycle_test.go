@@ -9,6 +9,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/kubevalue/kubevalue/schema"
 )
@@ -79,21 +80,43 @@ func TestWhyPodsAreReplaced(t *testing.T) {
 		image("example:1")(d)
 		d.Spec.Template.Annotations = nil
 	})
-	// Before this one has ended, another begins, whose ReplicaSet is never seen: it waits for it a while.
-	d = edited(d, image("example:5"))
-	r.put(schema.KindDeployment, rolled(d, "5", 0, 1))
-	r.pass(6 * time.Second)
-	r.put(schema.KindDeployment, rolled(d, "5", 0, 1))
-	r.put(kindReplicaSet, setOf("6", "", noon.Add(2*time.Minute)))
-	d = edited(d, image("example:6"))
-	r.put(schema.KindDeployment, rolled(d, "6", 0, 1))
+	// The Deployment's news may come before those of its ReplicaSet.
+	d = edited(d, image("example:2"))
+	r.put(schema.KindDeployment, rolled(d, "7", 0, 1))
+	r.pass(time.Second)
+	r.put(kindReplicaSet, setOf("7", "2", noon.Add(time.Minute)))
+	r.put(schema.KindDeployment, rolled(d, "7", 1, 0))
+	r.pass(time.Second)
+	r.put(schema.KindDeployment, rolled(d, "7", 1, 1))
 	want(t, r,
 		"Deployment/web rollout_started #2 (template) at 1", "Deployment/web rollout_succeeded #2 (template) at 2 took 1",
 		"Deployment/web rollout_started #3 (restart) at 3", "Deployment/web rollout_succeeded #3 (restart) at 4 took 1",
 		"Deployment/web rollout_started #4 (rollback) at 5", "Deployment/web rollout_succeeded #4 (rollback) at 6 took 1",
-		"Deployment/web rollout_started #5 (template) at 6",
-		"Deployment/web rollout_superseded #5 at 12", "Deployment/web rollout_started #6 (template) at 12",
+		"Deployment/web rollout_started #7 (rollback) at 6", "Deployment/web rollout_succeeded #7 (rollback) at 8 took 2",
 	)
+	// Before this one has ended, another begins, whose ReplicaSet is never seen: it waits for it a while.
+	d = edited(d, image("example:8"))
+	r.put(schema.KindDeployment, rolled(d, "8", 0, 1))
+	r.pass(6 * time.Second)
+	r.put(schema.KindDeployment, rolled(d, "8", 0, 1))
+	r.put(kindReplicaSet, setOf("9", "", noon.Add(2*time.Minute)))
+	d = edited(d, image("example:9"))
+	r.put(schema.KindDeployment, rolled(d, "9", 0, 1))
+	want(t, r, "Deployment/web rollout_started #8 (template) at 8",
+		"Deployment/web rollout_superseded #8 at 14", "Deployment/web rollout_started #9 (template) at 14")
+}
+
+func TestAPodThatMayBeMissingIsNotReadyBeforeItIsThere(t *testing.T) {
+	r := newRig(t, noon).sync(nil)
+	d := web(noon, 1)
+	all := intstr.FromString("100%")
+	d.Spec.Strategy.RollingUpdate = &appsv1.RollingUpdateDeployment{MaxUnavailable: &all}
+	now := condition(rolled(d, "", 0, 0), appsv1.DeploymentAvailable, corev1.ConditionTrue, "", noon) // so says the controller
+	r.put(schema.KindDeployment, now)
+	r.pass(7 * time.Second)
+	now.Status.AvailableReplicas = 1
+	r.put(schema.KindDeployment, now)
+	want(t, r, "Deployment/web created at 0", "Deployment/web ready at 7 took 7")
 }
 
 func TestARolloutThatFailsMaySucceedLater(t *testing.T) {
@@ -135,6 +158,8 @@ func TestStatefulSetsAndDaemonSetsHaveADeadlineToo(t *testing.T) {
 	r.pass(time.Second)
 	r.put(schema.KindStatefulSet, status("db-2", 0, 2))
 	r.pass(599 * time.Second)
+	r.put(schema.KindStatefulSet, status("db-2", 1, 0)) // progress
+	r.pass(300 * time.Second)
 	r.put(schema.KindStatefulSet, status("db-2", 1, 1)) // progress
 	r.pass(600 * time.Second)
 	r.alive()
@@ -145,12 +170,12 @@ func TestStatefulSetsAndDaemonSetsHaveADeadlineToo(t *testing.T) {
 		"StatefulSet/db rollout_started #db-2@2 (template) at 1")
 	r.pass(5 * time.Second)
 	r.tick()
-	want(t, r, "StatefulSet/db rollout_failed #db-2@2 (deadline) at 1200 took 1199")
+	want(t, r, "StatefulSet/db rollout_failed #db-2@2 (deadline) at 1500 took 1499")
 	s.Generation = 3 // back to a template that has been there before: its name does not say so
 	r.put(schema.KindStatefulSet, status("db-1", 1, 1))
 	r.pass(2 * time.Second)
 	r.put(schema.KindStatefulSet, status("db-1", 2, 2))
-	want(t, r, "StatefulSet/db rollout_started #db-1@3 (template) at 1205", "StatefulSet/db rollout_succeeded #db-1@3 (template) at 1207 took 2")
+	want(t, r, "StatefulSet/db rollout_started #db-1@3 (template) at 1505", "StatefulSet/db rollout_succeeded #db-1@3 (template) at 1507 took 2")
 }
 
 func TestANamespaceIsReadyWithItsFirstReadyPodAndEmptyAfterItsLast(t *testing.T) {

@@ -103,6 +103,16 @@ func TestWhatWasNotWatchedIsAGap(t *testing.T) {
 		r.alive()
 		wantSlices(t, r, map[string]string{group + "0": "gap", group + "60": "gap", group + "120": "60/60"})
 	})
+	t.Run("a watch was away, and a list was needed", func(t *testing.T) {
+		r, f := begin()
+		passAlive(r, 20*time.Second)
+		f.wentDown(r.now())
+		passAlive(r, 20*time.Second)
+		r.list(f.name, rolled(web(noon, 1), "1", 1, 1))
+		passAlive(r, 80*time.Second)
+		r.alive()
+		wantSlices(t, r, map[string]string{group + "0": "gap", group + "60": "60/60"})
+	})
 	t.Run("a watch was away for a moment", func(t *testing.T) {
 		r, f := begin()
 		passAlive(r, 50*time.Second)
