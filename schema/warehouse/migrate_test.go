@@ -258,7 +258,7 @@ func TestLease(t *testing.T) {
 	}
 	unlock()
 	lease("9", "4000000000")
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	if _, err := db.Lease(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "wait for another migrator of the database "+db.Database()+", other/1/X") {
 		t.Errorf("while another migrator works: %v", err)
