@@ -51,21 +51,24 @@ func (s *service) alerting() func(context.Context) error {
 
 // alertInputs are the statuses of all objectives; one that cannot be computed is frozen.
 func (s *service) alertInputs(ctx context.Context) []alerting.Input {
-	var inputs []alerting.Input
-	for _, o := range s.figures.objectives.all {
-		in := alerting.Input{
+	all := s.figures.objectives.all
+	answers, err := s.figures.objectives.statusesAt(ctx, all, s.now())
+	if err != nil && ctx.Err() == nil {
+		s.log.ErrorContext(ctx, "no objective could be evaluated; their alerts are frozen", "error", err)
+	}
+	inputs := make([]alerting.Input, len(all))
+	for i, o := range all {
+		inputs[i] = alerting.Input{
 			Objective: o.Definition.Name, Labels: map[string]string{"service": o.Service},
 			Link: s.link("/objectives/" + url.PathEscape(o.Definition.Name)),
 		}
-		status, err := s.figures.objectives.status(ctx, o, s.now())
-		if err != nil {
-			if ctx.Err() == nil {
-				s.log.ErrorContext(ctx, "an objective could not be evaluated; its alerts are frozen", "objective", o.Definition.Name, "error", err)
-			}
-		} else {
-			in.Status = &status
+		switch {
+		case err != nil:
+		case answers[i].err != nil:
+			s.log.ErrorContext(ctx, "an objective could not be evaluated; its alerts are frozen", "objective", o.Definition.Name, "error", answers[i].err)
+		default:
+			inputs[i].Status = &answers[i].status
 		}
-		inputs = append(inputs, in)
 	}
 	return inputs
 }

@@ -183,7 +183,7 @@ func (f *figures) probeQuality(ctx context.Context, p journey.Period, until time
 	seen := map[indicator]bool{}
 	for _, o := range f.objectives.all {
 		for _, ind := range o.Of {
-			if seen[ind] || !p.From.Before(until) {
+			if seen[ind] || o.PerGroup || !p.From.Before(until) {
 				continue
 			}
 			seen[ind] = true

@@ -22,9 +22,12 @@ import (
 // configuredObjective is an objective with where its slices are.
 type configuredObjective struct {
 	openslo.Objective
-	// Of names the slices of the objective, or of each child of a composite.
+	// Of names the slices of the objective, or of each child of a composite, or of each of Groups.
 	Of   map[string]indicator
 	Grid slo.Grid
+	// Groups are those of an objective that has a status for each; PerGroup says that they are those that have slices.
+	Groups   []member
+	PerGroup bool
 }
 
 // agentRevision is the revision of slices that agents send, unless the objective names another one.
@@ -99,6 +102,12 @@ func locate(o openslo.Objective, probes map[string]probe.Target) (configuredObje
 	if o.Indicator != nil {
 		children = map[string]openslo.Indicator{o.Definition.Name: *o.Indicator}
 	}
+	if o.Indicator != nil {
+		if found, step, err := out.locateGroups(*o.Indicator, probes); found || err != nil {
+			out.Grid = slo.EpochGrid(step)
+			return out, err
+		}
+	}
 	step := time.Duration(0)
 	for name, ind := range children {
 		at, length, err := locateIndicator(ind, probes)
@@ -170,70 +179,12 @@ type configuredExclusion struct {
 	objectives []string
 }
 
-// request is the question about an objective at a moment, but never later than what has been measured.
-func (s *objectiveSet) request(ctx context.Context, o configuredObjective, at time.Time) (slo.Request, error) {
-	req := slo.Request{Objective: o.Definition, Grid: o.Grid, At: at}
-	var mark time.Time
-	for _, ind := range o.Of {
-		m, err := watermark(ctx, s.store, ind, o.Grid, s.now(), s.maxLag)
-		if err != nil {
-			return req, err
-		}
-		if mark.IsZero() || m.Before(mark) {
-			mark = m
-		}
-		first, ok, err := s.store.FirstSlice(ctx, ind.Name, ind.Revision, ind.Group)
-		if err != nil {
-			return req, fmt.Errorf("objective %s: %w", o.Definition.Name, err)
-		}
-		if ok && (req.Since.IsZero() || first.Before(req.Since)) {
-			req.Since = first
-		}
-	}
-	if req.Since.IsZero() {
-		req.Since = s.started // nothing was measured yet: measuring begins with this process
-	}
-	if mark.Before(req.At) {
-		req.At = mark
-	}
-	for _, e := range s.exclusions {
-		if len(e.objectives) == 0 || slices.Contains(e.objectives, o.Definition.Name) {
-			req.Exclusions = append(req.Exclusions, e.Exclusion)
-		}
-	}
-	return req, nil
-}
-
-// incidents adds the incidents that concern the objective in its window.
-func (s *objectiveSet) incidents(ctx context.Context, o configuredObjective, req *slo.Request) error {
-	period := req.Objective.Window.Period(req.At)
-	all, err := s.store.Incidents(ctx, period.From, period.To)
-	if err != nil {
-		return fmt.Errorf("objective %s: %w", o.Definition.Name, err)
-	}
-	req.Incidents = concerning(all, o)
-	return nil
-}
-
 // concerns says whether an incident is about an objective: it names it, or names none and has the same service.
 func concerns(in schema.Incident, o configuredObjective) bool {
 	if len(in.Objectives) > 0 {
 		return slices.Contains(in.Objectives, o.Definition.Name)
 	}
 	return in.Service == o.Service
-}
-
-// status is the standing of one objective over its own window as of a moment.
-func (s *objectiveSet) status(ctx context.Context, o configuredObjective, at time.Time) (slo.Status, error) {
-	req, err := s.request(ctx, o, at)
-	if err != nil {
-		return slo.Status{}, err
-	}
-	if err := s.incidents(ctx, o, &req); err != nil {
-		return slo.Status{}, err
-	}
-	req.BurnWindows = s.lookbacks()
-	return evaluateStored(ctx, s.store, req, o.Of)
 }
 
 // lookbacks are the lengths of time whose burn rates are shown.
@@ -243,43 +194,53 @@ func (s *objectiveSet) lookbacks() []time.Duration {
 
 // statuses are all objectives now, as the API and the pages show them.
 func (s *objectiveSet) statuses(ctx context.Context) ([]dashboards.Objective, error) {
-	out := []dashboards.Objective{}
-	for _, o := range s.all {
-		shown := dashboards.Objective{
+	return s.shown(ctx, s.all)
+}
+
+// shown are objectives now, in their order.
+func (s *objectiveSet) shown(ctx context.Context, of []configuredObjective) ([]dashboards.Objective, error) {
+	out, _, err := s.shownGroups(ctx, of)
+	return out, err
+}
+
+// shownGroups are objectives now, each with the statuses of its groups, nil where it has none.
+func (s *objectiveSet) shownGroups(ctx context.Context, of []configuredObjective) ([]dashboards.Objective, []*slo.GroupStatus, error) {
+	answers, err := s.statusesAt(ctx, of, s.now())
+	if err != nil {
+		return nil, nil, err
+	}
+	out, groups := make([]dashboards.Objective, len(of)), make([]*slo.GroupStatus, len(of))
+	for i, o := range of {
+		out[i] = dashboards.Objective{
 			Name: o.Definition.Name, Service: o.Service, Description: o.Description, Window: o.Definition.Window.String(),
 			Method: string(o.Definition.Method), Zone: s.calendar.Zone.String(),
 		}
-		status, err := s.status(ctx, o, s.now())
-		switch {
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case err != nil:
-			shown.Error = err.Error()
-		default:
-			shown.Status = &status
+		if answers[i].err != nil {
+			out[i].Error = answers[i].err.Error()
+			continue
 		}
-		out = append(out, shown)
+		out[i].Status, groups[i] = &answers[i].status, answers[i].groups
 	}
-	return out, nil
+	return out, groups, nil
 }
 
 // forReport are all objectives as of a moment, as reports show them.
 func (s *objectiveSet) forReport(ctx context.Context, at time.Time) ([]reports.ObjectiveStatus, error) {
 	var out []reports.ObjectiveStatus
-	for _, o := range s.all {
-		shown := reports.ObjectiveStatus{
+	answers, err := s.statusesAt(ctx, s.all, at)
+	if err != nil {
+		return nil, err
+	}
+	for i, o := range s.all {
+		one := reports.ObjectiveStatus{
 			Name: o.Definition.Name, Title: o.DisplayName, Service: o.Service, Window: o.Definition.Window.String(), Target: o.Definition.Target,
 		}
-		status, err := s.status(ctx, o, at)
-		switch {
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case err != nil:
-			shown.Fault = err.Error()
-		default:
-			shown.Status = &status
+		if answers[i].err != nil {
+			one.Fault = answers[i].err.Error()
+		} else {
+			one.Status = &answers[i].status
 		}
-		out = append(out, shown)
+		out = append(out, one)
 	}
 	return out, nil
 }
@@ -291,19 +252,14 @@ var units = map[journey.Grain]slo.Unit{
 
 // figures are all objectives in a calendar period: the budget is that of the period.
 func (s *objectiveSet) figures(ctx context.Context, p journey.Period, _ time.Time) ([]journey.ObjectiveFigure, error) {
+	all, err := s.standings(ctx, s.all, p)
+	if err != nil {
+		return nil, err
+	}
 	var out []journey.ObjectiveFigure
-	for _, o := range s.all {
+	for i, o := range s.all {
 		figure := journey.ObjectiveFigure{Objective: o.Definition.Name, Service: o.Service, Labels: flat(o.Labels), Target: o.Definition.Target}
-		req, err := s.request(ctx, o, p.To)
-		if err != nil {
-			return nil, err
-		}
-		if p.From.Before(req.At) {
-			req.Objective = req.Objective.Over(s.window(p))
-			status, err := evaluateStored(ctx, s.store, req, o.Of)
-			if err != nil {
-				return nil, err
-			}
+		if status := all[i].Status; status != nil {
 			figure.SLI, figure.Good, figure.Total, figure.Coverage = status.SLI, status.Good, status.Total, status.Coverage
 			figure.BudgetConsumed, figure.BudgetRemaining, figure.Measured = status.Consumed, status.Remaining, int(status.MeasuredSlices)
 			if status.ErrorRatio != nil {

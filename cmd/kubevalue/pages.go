@@ -168,9 +168,7 @@ func (s *objectiveSet) detail(ctx context.Context, name string) (dashboards.Obje
 		return dashboards.ObjectiveDetail{}, dashboards.NotFoundError{What: "the objective " + name}
 	}
 	o := s.all[i]
-	all, err := (&objectiveSet{
-		all: s.all[i : i+1], store: s.store, exclusions: s.exclusions, maxLag: s.maxLag, burnWindows: s.burnWindows, now: s.now, started: s.started, calendar: s.calendar,
-	}).statuses(ctx)
+	all, err := s.shown(ctx, s.all[i:i+1])
 	if err != nil || all[0].Status == nil {
 		return dashboards.ObjectiveDetail{Objective: dashboards.Objective{Name: name, Service: o.Service, Error: "its status cannot be computed"}}, err
 	}
@@ -181,29 +179,30 @@ func (s *objectiveSet) detail(ctx context.Context, name string) (dashboards.Obje
 		return out, fmt.Errorf("objective %s: %w", name, err)
 	}
 	out.Incidents = slices.DeleteFunc(incidents, func(in schema.Incident) bool { return !concerns(in, o) })
-	explained, err := s.explain(ctx, name, all[0].Status.At)
-	if err != nil {
-		return out, err
+	if !o.grouped() {
+		explained, err := s.explain(ctx, name, "", all[0].Status.At)
+		if err != nil {
+			return out, err
+		}
+		out.Definition, out.Formulas = explained.Definition, explained.Formulas
 	}
-	out.Definition, out.Formulas = explained.Definition, explained.Formulas
 	out.BurnDown, err = s.burnDown(ctx, o, all[0].Status)
 	return out, err
 }
 
-// burnDown shares what was consumed over the window, by when the bad amounts came. Composites, whose slices are not stored, have none.
+// burnDown shares what was consumed over the window, by when the bad amounts came. Composites, whose slices are not stored, and
+// objectives per group have none.
 func (s *objectiveSet) burnDown(ctx context.Context, o configuredObjective, status *slo.Status) ([]dashboards.BudgetPoint, error) {
 	ind, ok := o.Of[o.Definition.Name]
-	if !ok || status.Consumed == nil {
+	if !ok || o.grouped() || status.Consumed == nil {
 		return nil, nil
 	}
-	req, err := s.request(ctx, o, status.At)
+	qs, err := s.questions(ctx, []configuredObjective{o}, status.At)
 	if err != nil {
 		return nil, err
 	}
-	counted := countedSegments(o.Grid, slo.Interval{From: status.Period.From, To: status.At}, req.Exclusions)
-	sums, err := s.store.SliceSums(ctx, schema.SumsQuery{
-		Indicator: ind.Name, Revision: ind.Revision, Group: ind.Group, SliceTarget: o.Definition.SliceTarget(), Segments: counted,
-	})
+	counted := countedSegments(o.Grid, slo.Interval{From: status.Period.From, To: status.At}, qs[0].req.Exclusions)
+	sums, err := s.store.SliceSums(ctx, ind.sums(o.Definition, counted))
 	if err != nil {
 		return nil, fmt.Errorf("burn-down of %s: %w", o.Definition.Name, err)
 	}

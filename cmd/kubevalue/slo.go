@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -26,21 +27,21 @@ func sloStatusCommand() *cobra.Command {
 		Use:   "status [NAME]",
 		Short: "Print SLI, budget, burn rates, forecast, coverage and watermark of objectives",
 		Long: `Prints all objectives in a table, or one with all that is known of it. Figures are of the objective's own window up to the watermark, the time
-up to which measurement is complete. A dash is an undefined value, never a zero.`,
+up to which measurement is complete. A dash is an undefined value, never a zero. An objective per group is shown for all groups
+together, and by its name for each of them.`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	path := configFlag(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return withFigures(cmd, *path, func(f *figures) error {
-			all, err := f.objectives.statuses(cmd.Context())
+			of, err := f.objectives.named(first(args))
 			if err != nil {
 				return err
 			}
-			if len(args) == 1 {
-				if all, err = only(all, args[0]); err != nil {
-					return err
-				}
+			all, err := f.objectives.withGroups(cmd.Context(), of)
+			if err != nil {
+				return err
 			}
 			out := cmd.OutOrStdout()
 			switch {
@@ -49,7 +50,7 @@ up to which measurement is complete. A dash is an undefined value, never a zero.
 				enc.SetIndent("", "  ")
 				return enc.Encode(all)
 			case len(args) == 1:
-				return printObjective(out, all[0])
+				return errors.Join(printObjective(out, all[0].Objective), all[0].printGroups(out))
 			}
 			return printObjectives(out, all)
 		})
@@ -57,19 +58,7 @@ up to which measurement is complete. A dash is an undefined value, never a zero.
 	return cmd
 }
 
-// only is the objective of a name; the error lists the others.
-func only(all []dashboards.Objective, name string) ([]dashboards.Objective, error) {
-	var names []string
-	for _, o := range all {
-		if o.Name == name {
-			return []dashboards.Objective{o}, nil
-		}
-		names = append(names, o.Name)
-	}
-	return nil, fmt.Errorf("there is no objective %q%s", name, suggestion(name, names))
-}
-
-func printObjectives(out io.Writer, all []dashboards.Objective) error {
+func printObjectives(out io.Writer, all []groupedObjective) error {
 	if len(all) == 0 {
 		fmt.Fprintln(out, "no objective is configured: list OpenSLO files under objectives.openslo")
 		return nil

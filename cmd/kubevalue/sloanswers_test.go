@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"path/filepath"
@@ -317,7 +318,7 @@ func TestFollowupsAdmitThatTheyCannotTell(t *testing.T) {
 
 func TestExplainHasTheNumbers(t *testing.T) {
 	s := twoMonths(t)
-	answer, err := s.explain(t.Context(), "checkout", hour("2026-10-13 00:00"))
+	answer, err := s.explain(t.Context(), "checkout", "", hour("2026-10-13 00:00"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -326,11 +327,18 @@ func TestExplainHasTheNumbers(t *testing.T) {
 		t.Errorf("used %v", *answer.Status.Consumed)
 	}
 	golden(t, filepath.Join("testdata", "slo", "explain.txt"), printed(t, answer))
-	status, err := s.status(t.Context(), s.all[0], hour("2026-10-13 00:00"))
-	if err != nil || *status.Consumed != *answer.Status.Consumed {
-		t.Errorf("the status says %v, the explanation %v: %v", *status.Consumed, *answer.Status.Consumed, err)
+	all, err := s.statusesAt(t.Context(), s.all[:1], hour("2026-10-13 00:00"))
+	if err != nil || *all[0].status.Consumed != *answer.Status.Consumed {
+		t.Errorf("the status says %v, the explanation %v: %v", *all[0].status.Consumed, *answer.Status.Consumed, err)
 	}
-	if _, err := s.explain(t.Context(), "checkout", answerNow.Add(time.Hour)); err == nil {
+	if _, err := s.explain(t.Context(), "checkout", "", answerNow.Add(time.Hour)); err == nil {
 		t.Error("the future was explained")
 	}
 }
+
+func hours(n int) time.Duration { return time.Duration(n) * time.Hour }
+
+// printFunc prints a part of an answer.
+type printFunc func(io.Writer) error
+
+func (f printFunc) print(out io.Writer) error { return f(out) }

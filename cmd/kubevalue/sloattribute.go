@@ -60,21 +60,12 @@ func (s *objectiveSet) attribute(ctx context.Context, name, period string) (attr
 
 // ownWindows are the standings of objectives in their own windows up to now.
 func (s *objectiveSet) ownWindows(ctx context.Context, of []configuredObjective) ([]standing, error) {
-	var out []standing
-	for _, o := range of {
-		one := standing{Objective: o.Definition.Name, Service: o.Service}
-		status, err := s.status(ctx, o, s.now())
-		switch {
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case err != nil:
-			one.Fault = err.Error()
-		default:
-			one.Status = &status
-		}
-		out = append(out, one)
+	answers, err := s.statusesAt(ctx, of, s.now())
+	out := make([]standing, len(answers))
+	for i, a := range answers {
+		out[i] = standingOf(of[i], a)
 	}
-	return out, nil
+	return out, err
 }
 
 func causesOf(s *slo.Status) *causeShares {

@@ -276,13 +276,15 @@ func (c *Config) checkPriced(f *yamlFile) {
 	}
 	byService := map[string][]string{}
 	for _, o := range objectives {
-		byService[o.Service] = append(byService[o.Service], o.Definition.Name)
+		if !o.grouped() { // its minutes are those of all groups together, which is no time that a service was down
+			byService[o.Service] = append(byService[o.Service], o.Definition.Name)
+		}
 	}
 	for i, p := range c.Prices {
 		path, names := indexed("prices", i), byService[p.Service]
 		switch {
 		case len(names) == 0:
-			f.At(path+".service", "no objective is of the service %q", p.Service)
+			f.At(path+".service", "no objective is of the service %q, those per group aside", p.Service)
 		case p.Objective == "" && len(names) > 1:
 			f.At(path, "the service %q has several objectives (%s): say with objective: which one's bad minutes are charged, since a minute costs once", p.Service, strings.Join(names, ", "))
 		case p.Objective != "" && !slices.Contains(names, p.Objective):
@@ -300,7 +302,7 @@ func (c *Config) pricing(objectives []configuredObjective) []pricing {
 			i = len(out)
 			list := pricing{service: p.Service, objective: p.Objective}
 			for _, o := range objectives {
-				if list.objective == "" && o.Service == p.Service {
+				if list.objective == "" && o.Service == p.Service && !o.grouped() {
 					list.objective = o.Definition.Name
 				}
 			}

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubevalue/kubevalue/dashboards"
-	"github.com/kubevalue/kubevalue/schema"
 	"github.com/kubevalue/kubevalue/slo"
 )
 
@@ -35,7 +34,8 @@ type sliceSource struct {
 }
 
 // explain answers from raw slices, by the definition in force at a time.
-func (s *objectiveSet) explain(ctx context.Context, name string, at time.Time) (explanationAnswer, error) {
+// A group names one of an objective per group.
+func (s *objectiveSet) explain(ctx context.Context, name, group string, at time.Time) (explanationAnswer, error) {
 	of, err := s.named(name)
 	if err != nil {
 		return explanationAnswer{}, err
@@ -45,17 +45,20 @@ func (s *objectiveSet) explain(ctx context.Context, name string, at time.Time) (
 	}
 	o := of[0]
 	answer := explanationAnswer{Objective: o.Definition.Name, Service: o.Service, Source: map[string]sliceSource{}, Slice: slo.FormatDuration(o.Grid.Step)}
+	if o, err = s.ofGroup(ctx, o, group, at); err != nil {
+		return answer, err
+	}
 	for child, ind := range o.Of {
 		answer.Source[child] = sliceSource{Indicator: ind.Name, Revision: ind.Revision, Group: ind.Group}
 	}
-	req, err := s.request(ctx, o, at)
+	qs, err := s.inOwnWindows(ctx, []configuredObjective{o}, at)
 	if err != nil {
 		return answer, err
 	}
-	if err := s.incidents(ctx, o, &req); err != nil {
-		return answer, err
+	req := qs[0].req
+	if qs[0].err != nil {
+		return answer, qs[0].err
 	}
-	req.BurnWindows = s.lookbacks()
 	raw, err := rawSlices(ctx, s.store, req, o.Of)
 	if err != nil {
 		return answer, err
@@ -81,8 +84,7 @@ func rawSlices(ctx context.Context, store sliceStore, req slo.Request, of map[st
 	if req.Objective.Composite != nil {
 		return compositeSlices(ctx, store, req, of, whole)
 	}
-	ind := of[req.Objective.Name]
-	rows, err := store.Slices(ctx, schema.SliceQuery{Indicator: ind.Name, Revision: ind.Revision, Group: ind.Group, From: whole.From, To: whole.To})
+	rows, err := store.Slices(ctx, of[req.Objective.Name].query(whole.From, whole.To))
 	if err != nil {
 		return nil, fmt.Errorf("objective %s: %w", req.Objective.Name, err)
 	}
@@ -90,7 +92,7 @@ func rawSlices(ctx context.Context, store sliceStore, req slo.Request, of map[st
 }
 
 func sloExplainCommand() *cobra.Command {
-	var at string
+	var at, group string
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "explain NAME",
@@ -101,6 +103,7 @@ the figures can be recomputed by hand. Long lists of slices are cut unless --all
 		Args:    one("the NAME of an objective"),
 	}
 	cmd.Flags().StringVar(&at, "at", "", "a time such as 2026-11-02T12:00:00Z, or a date (default: now)")
+	cmd.Flags().StringVar(&group, "group", "", "the group of an objective that has a status for each")
 	cmd.Flags().BoolVar(&all, "all", false, "print all slices")
 	return answering(cmd, func(cmd *cobra.Command, f *figures, args []string) (printable, error) {
 		moment, err := f.cfg.instant(at)
@@ -110,7 +113,7 @@ the figures can be recomputed by hand. Long lists of slices are cut unless --all
 		if moment.IsZero() {
 			moment = f.now()
 		}
-		answer, err := f.objectives.explain(cmd.Context(), args[0], moment)
+		answer, err := f.objectives.explain(cmd.Context(), args[0], group, moment)
 		answer.all = all
 		return answer, err
 	})

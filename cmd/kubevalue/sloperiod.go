@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -9,7 +10,6 @@ import (
 
 	"github.com/kubevalue/kubevalue/dashboards"
 	"github.com/kubevalue/kubevalue/journey"
-	"github.com/kubevalue/kubevalue/schema"
 	"github.com/kubevalue/kubevalue/slo"
 )
 
@@ -114,63 +114,48 @@ func (s *objectiveSet) named(name string) ([]configuredObjective, error) {
 	return nil, fmt.Errorf("%w%s", dashboards.NotFoundError{What: fmt.Sprintf("the objective %q", name)}, suggestion(name, names))
 }
 
-// standings are the statuses of objectives in a calendar period, against the budget of that period.
+// standings are the statuses of objectives in a calendar period, in their order, against the budget of that period.
 func (s *objectiveSet) standings(ctx context.Context, of []configuredObjective, p journey.Period) ([]standing, error) {
-	incidents, err := s.store.Incidents(ctx, p.From, p.To)
+	qs, err := s.questionsIn(ctx, of, p)
 	if err != nil {
-		return nil, fmt.Errorf("incidents of %s: %w", p.Label, err)
+		return nil, err
 	}
-	var out []standing
-	for _, o := range of {
-		shown := standing{Objective: o.Definition.Name, Service: o.Service}
-		req, err := s.requestIn(ctx, o, p)
-		if err != nil {
-			return nil, err
-		}
-		if !p.From.Before(req.At) {
-			shown.Fault = "nothing has been measured of the period yet"
-			out = append(out, shown)
-			continue
-		}
-		req.Incidents = concerning(incidents, o)
-		status, err := evaluateStored(ctx, s.store, req, o.Of)
-		switch {
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case err != nil:
-			shown.Fault = err.Error()
-		default:
-			shown.Status = &status
-		}
-		out = append(out, shown)
+	if err := s.addIncidents(ctx, qs); err != nil {
+		return nil, err
+	}
+	answers, err := evaluateAll(ctx, s.store, qs)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]standing, len(of))
+	for i, o := range of {
+		out[i] = standingOf(o, answers[i])
 	}
 	return out, nil
 }
 
-// requestIn is the question about an objective in a calendar period, up to what has been measured of it.
-func (s *objectiveSet) requestIn(ctx context.Context, o configuredObjective, p journey.Period) (slo.Request, error) {
-	req, err := s.request(ctx, o, p.To)
-	req.Objective = req.Objective.Over(s.window(p))
-	return req, err
-}
-
-// concerning lists the incidents that are about an objective.
-func concerning(all []schema.Incident, o configuredObjective) []slo.Incident {
-	var out []slo.Incident
-	for _, in := range all {
-		if concerns(in, o) {
-			out = append(out, pureIncident(in))
-		}
+func standingOf(o configuredObjective, a answer) standing {
+	out := standing{Objective: o.Definition.Name, Service: o.Service}
+	if a.err != nil {
+		out.Fault = a.err.Error()
+	} else {
+		out.Status = &a.status
 	}
 	return out
 }
 
-func pureIncident(in schema.Incident) slo.Incident {
-	cause := slo.Cause(in.Origin)
-	if in.Origin == schema.OriginUnknown {
-		cause = ""
+var errNothingYet = errors.New("nothing has been measured of the period yet")
+
+// questionsIn are about objectives in a calendar period, up to what has been measured of it.
+func (s *objectiveSet) questionsIn(ctx context.Context, of []configuredObjective, p journey.Period) ([]question, error) {
+	qs, err := s.questions(ctx, of, p.To)
+	for i := range qs {
+		qs[i].req.Objective = qs[i].req.Objective.Over(s.window(p))
+		if !p.From.Before(qs[i].req.At) {
+			qs[i].err = errNothingYet
+		}
 	}
-	return slo.Incident{ID: in.ID, From: in.Start, To: in.Resolved, Title: in.Title, Class: in.Class, Cause: cause}
+	return qs, err
 }
 
 // String is the period with its bounds, zone and state, for headings.

@@ -12,40 +12,101 @@ import (
 // sliceStore is what the SLO engine needs of the warehouse.
 type sliceStore interface {
 	SliceSums(ctx context.Context, q schema.SumsQuery) ([]schema.SliceSums, error)
+	// SliceSumsOf answers several questions at once, in their order.
+	SliceSumsOf(ctx context.Context, qs []schema.SumsQuery) ([][]schema.SliceSums, error)
 	Slices(ctx context.Context, q schema.SliceQuery) ([]schema.Slice, error)
-	// FirstSlice is the start of the oldest slice; false when there is none.
-	FirstSlice(ctx context.Context, indicator, revision, group string) (time.Time, bool, error)
+	// SlicesOf answers several questions about a short time at once, in their order.
+	SlicesOf(ctx context.Context, qs []schema.SliceQuery) ([][]schema.Slice, error)
+	// FirstSlices are the starts of the oldest slices of series; zero where there is none.
+	FirstSlices(ctx context.Context, qs []schema.SliceQuery) ([]time.Time, error)
+	SliceGroups(ctx context.Context, q schema.SliceQuery) ([]string, error)
 }
 
 // indicator names the slices that an objective, or a child of a composite, is computed from.
 type indicator struct{ Name, Revision, Group string }
 
-// evaluateStored computes a status from the tables: sums per segment of the plan in SQL, the formulas in package slo. A composite needs
-// its children's slices themselves, since its own follow from them one by one.
+// query asks for the indicator's slices that start in [from, to).
+func (i indicator) query(from, to time.Time) schema.SliceQuery {
+	return schema.SliceQuery{Indicator: i.Name, Revision: i.Revision, Group: i.Group, From: from, To: to}
+}
+
+// sums asks for the sums of an objective's slices in segments.
+func (i indicator) sums(o slo.Objective, segments []schema.Segment) schema.SumsQuery {
+	return schema.SumsQuery{Indicator: i.Name, Revision: i.Revision, Group: i.Group, SliceTarget: o.SliceTarget(), Segments: segments}
+}
+
+// evaluateAll computes statuses from the tables: sums per segment of the plans in SQL, all at once, the formulas in package slo. An
+// error is of the tables; what is wrong with one question is in its answer.
+func evaluateAll(ctx context.Context, store sliceStore, qs []question) ([]answer, error) {
+	out := make([]answer, len(qs))
+	plans := make([]*slo.Plan, len(qs))
+	var sums []schema.SumsQuery
+	for i, q := range qs {
+		if out[i].err = q.err; q.err != nil {
+			continue
+		}
+		plans[i], out[i].err = slo.NewPlan(q.req)
+		if out[i].err != nil || q.req.Objective.Composite != nil {
+			continue
+		}
+		segments := plannedSegments(plans[i])
+		for _, ind := range q.indicators() {
+			sums = append(sums, ind.sums(q.req.Objective, segments))
+		}
+	}
+	found, err := store.SliceSumsOf(ctx, sums)
+	if err != nil {
+		return nil, fmt.Errorf("sums of slices: %w", err)
+	}
+	for i, q := range qs {
+		a := &out[i]
+		switch {
+		case a.err != nil:
+			continue
+		case q.req.Objective.Composite != nil:
+			a.status, a.err = evaluateComposite(ctx, store, plans[i], q.req, q.o.Of)
+		case q.o.grouped():
+			var groups slo.GroupStatus
+			groups, a.err = plans[i].EvaluateGroups(groupSums(q.members, found))
+			a.status, a.groups = groups.Total, &groups
+			found = found[len(q.members):]
+		default:
+			a.status, a.err = plans[i].Evaluate(pureSums(found[0]))
+			found = found[1:]
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+	return out, nil
+}
+
+func plannedSegments(p *slo.Plan) []schema.Segment {
+	var out []schema.Segment
+	for _, s := range p.Segments() {
+		out = append(out, schema.Segment(s))
+	}
+	return out
+}
+
+func groupSums(members []member, found [][]schema.SliceSums) []slo.GroupSums {
+	var out []slo.GroupSums
+	for i, m := range members {
+		out = append(out, slo.GroupSums{Group: m.group, Sums: pureSums(found[i])})
+	}
+	return out
+}
+
+// evaluateStored computes one status from the tables.
 func evaluateStored(ctx context.Context, store sliceStore, req slo.Request, of map[string]indicator) (slo.Status, error) {
-	plan, err := slo.NewPlan(req)
+	all, err := evaluateAll(ctx, store, []question{{o: configuredObjective{Of: of}, req: req}})
 	if err != nil {
 		return slo.Status{}, err
 	}
-	if req.Objective.Composite != nil {
-		return evaluateComposite(ctx, store, plan, req, of)
-	}
-	ind := of[req.Objective.Name]
-	q := schema.SumsQuery{Indicator: ind.Name, Revision: ind.Revision, Group: ind.Group, SliceTarget: req.Objective.SliceTarget()}
-	for _, s := range plan.Segments() {
-		q.Segments = append(q.Segments, schema.Segment{From: s.From, To: s.To})
-	}
-	rows, err := store.SliceSums(ctx, q)
-	if err != nil {
-		return slo.Status{}, fmt.Errorf("objective %s: %w", req.Objective.Name, err)
-	}
-	sums := make([]slo.Sums, len(rows))
-	for i, r := range rows {
-		sums[i] = pureSums(r)
-	}
-	return plan.Evaluate(sums)
+	return all[0].status, all[0].err
 }
 
+// evaluateComposite needs the children's slices themselves, since the composite's own follow from them one by one.
 func evaluateComposite(ctx context.Context, store sliceStore, plan *slo.Plan, req slo.Request, of map[string]indicator) (slo.Status, error) {
 	segments := plan.Segments()
 	if len(segments) == 0 {
@@ -62,8 +123,7 @@ func evaluateComposite(ctx context.Context, store sliceStore, plan *slo.Plan, re
 func compositeSlices(ctx context.Context, store sliceStore, req slo.Request, of map[string]indicator, period slo.Interval) ([]slo.Slice, error) {
 	children := map[string][]slo.Slice{}
 	for _, child := range req.Objective.Composite.Of {
-		ind := of[child.Name]
-		rows, err := store.Slices(ctx, schema.SliceQuery{Indicator: ind.Name, Revision: ind.Revision, Group: ind.Group, From: period.From, To: period.To})
+		rows, err := store.Slices(ctx, of[child.Name].query(period.From, period.To))
 		if err != nil {
 			return nil, fmt.Errorf("objective %s, child %s: %w", req.Objective.Name, child.Name, err)
 		}
@@ -76,8 +136,12 @@ func compositeSlices(ctx context.Context, store sliceStore, req slo.Request, of 
 	return combined, nil
 }
 
-func pureSums(r schema.SliceSums) slo.Sums {
-	return slo.Sums{Measured: r.Measured, Valid: r.Valid, GoodSlices: r.GoodSlices, Good: r.Good, Total: r.Total, BadFraction: r.BadFraction}
+func pureSums(rows []schema.SliceSums) []slo.Sums {
+	out := make([]slo.Sums, len(rows))
+	for i, r := range rows {
+		out[i] = slo.Sums(r)
+	}
+	return out
 }
 
 func pureSlices(rows []schema.Slice) []slo.Slice {
@@ -86,22 +150,4 @@ func pureSlices(rows []schema.Slice) []slo.Slice {
 		out[i] = slo.Slice{Start: r.Start, Good: r.Good, Total: r.Total, State: slo.State(r.State)}
 	}
 	return out
-}
-
-// watermark is the time up to which measurement is complete: the end of the last slice that follows on measured ones without a
-// break, but never earlier than maxLag ago, so that a dead probe cannot freeze a green status.
-func watermark(ctx context.Context, store sliceStore, ind indicator, grid slo.Grid, now time.Time, maxLag time.Duration) (time.Time, error) {
-	mark := grid.Floor(now.Add(-maxLag))
-	rows, err := store.Slices(ctx, schema.SliceQuery{Indicator: ind.Name, Revision: ind.Revision, Group: ind.Group, From: mark, To: now})
-	if err != nil {
-		return time.Time{}, fmt.Errorf("watermark of %s: %w", ind.Name, err)
-	}
-	for _, r := range rows {
-		end := r.Start.Add(grid.Step)
-		if r.State != schema.SliceMeasured || !r.Start.Equal(mark) || end.After(now) {
-			break
-		}
-		mark = end
-	}
-	return mark, nil
 }

@@ -120,10 +120,11 @@ func (s *objectiveSet) serviceValue(ctx context.Context, o configuredObjective, 
 // minutes are the measured and bad minutes of an objective in what has been measured of a period.
 func (s *objectiveSet) minutes(ctx context.Context, o configuredObjective, p journey.Period) (measuredMinutes, error) {
 	var out measuredMinutes
-	req, err := s.requestIn(ctx, o, p)
+	qs, err := s.questionsIn(ctx, []configuredObjective{o}, p)
 	if err != nil {
 		return out, err
 	}
+	req := qs[0].req
 	period := slo.Interval{From: p.From, To: o.Grid.Floor(req.At)}
 	if !period.From.Before(period.To) {
 		return out, nil
@@ -146,10 +147,7 @@ func (s *objectiveSet) minutes(ctx context.Context, o configuredObjective, p jou
 		out.minutes, err = req.Minutes(period, combined)
 		return out, err
 	}
-	ind := o.Of[o.Definition.Name]
-	rows, err := s.store.SliceSums(ctx, schema.SumsQuery{
-		Indicator: ind.Name, Revision: ind.Revision, Group: ind.Group, SliceTarget: req.Objective.SliceTarget(), Segments: segments,
-	})
+	rows, err := s.store.SliceSums(ctx, o.Of[o.Definition.Name].sums(req.Objective, segments))
 	if err != nil {
 		return out, fmt.Errorf("minutes of %s: %w", o.Definition.Name, err)
 	}
@@ -158,7 +156,7 @@ func (s *objectiveSet) minutes(ctx context.Context, o configuredObjective, p jou
 		if r.Valid == 0 {
 			continue
 		}
-		f := req.Objective.Figures(slo.Tally{Sums: pureSums(r), Slices: r.Measured}, step, 0)
+		f := req.Objective.Figures(slo.Tally{Sums: slo.Sums(r), Slices: r.Measured}, step, 0)
 		out.minutes = append(out.minutes, slo.Minutes{Start: segments[i].From, Measured: float64(r.Valid) * step.Minutes(), Bad: f.BadMinutes})
 	}
 	return out, nil

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/kubevalue/kubevalue/schema"
+	"github.com/kubevalue/kubevalue/slo"
+)
+
+// question is one question to the engine about a configured objective.
+type question struct {
+	o   configuredObjective
+	req slo.Request
+	// members are the groups of an objective per group, in order of name.
+	members []member
+	// err says why it cannot be asked.
+	err error
+}
+
+// member is one group of an objective, such as a cluster, with where its slices are.
+type member struct {
+	group string
+	of    indicator
+}
+
+// answer is what the engine says, or why it says nothing. Groups is nil unless the objective is per group; Status is then that of all
+// groups together.
+type answer struct {
+	status slo.Status
+	groups *slo.GroupStatus
+	err    error
+}
+
+// questions are about objectives as of a moment, but never later than what has been measured.
+func (s *objectiveSet) questions(ctx context.Context, of []configuredObjective, at time.Time) ([]question, error) {
+	out := make([]question, len(of))
+	var series []schema.SliceQuery // the last minutes of all that is measured
+	var owner []int
+	now := s.now()
+	for i, o := range of {
+		out[i] = question{o: o, req: slo.Request{Objective: o.Definition, Grid: o.Grid, At: at}}
+		for _, e := range s.exclusions {
+			if len(e.objectives) == 0 || slices.Contains(e.objectives, o.Definition.Name) {
+				out[i].req.Exclusions = append(out[i].req.Exclusions, e.Exclusion)
+			}
+		}
+		var err error
+		if out[i].members, err = s.members(ctx, o, at); err != nil {
+			return nil, err
+		}
+		for _, ind := range out[i].indicators() {
+			series = append(series, ind.query(o.Grid.Floor(now.Add(-s.maxLag)), now))
+			owner = append(owner, i)
+		}
+	}
+	first, err := s.store.FirstSlices(ctx, series)
+	if err != nil {
+		return nil, fmt.Errorf("when measuring began: %w", err)
+	}
+	for k, i := range owner {
+		if req := &out[i].req; !first[k].IsZero() && (req.Since.IsZero() || first[k].Before(req.Since)) {
+			req.Since = first[k]
+		}
+	}
+	for i := range out {
+		if out[i].req.Since.IsZero() {
+			out[i].req.Since = s.started // nothing was measured yet: measuring begins with this process
+		}
+	}
+	return out, s.watermarks(ctx, out, series, owner, now)
+}
+
+// watermarks moves questions about times that measurement has not reached back to where it is complete in all of their series.
+func (s *objectiveSet) watermarks(ctx context.Context, qs []question, series []schema.SliceQuery, owner []int, now time.Time) error {
+	var recent []schema.SliceQuery
+	var of []int
+	for k, i := range owner {
+		if series[k].From.Before(qs[i].req.At) {
+			recent, of = append(recent, series[k]), append(of, i)
+		}
+	}
+	if len(recent) == 0 {
+		return nil
+	}
+	all, err := s.store.SlicesOf(ctx, recent)
+	if err != nil {
+		return fmt.Errorf("how far measurement has come: %w", err)
+	}
+	for k, i := range of {
+		q := &qs[i]
+		measured, err := slo.NewSeries(q.req.Grid, pureSlices(all[k]))
+		if err != nil {
+			q.err = fmt.Errorf("slices of %s: %w", recent[k].Indicator, err)
+			continue
+		}
+		mark := slo.Watermark(q.req.Grid, measured.ContiguousEnd(recent[k].From), now, s.maxLag)
+		if mark.Before(q.req.At) {
+			q.req.At = mark
+		}
+	}
+	return nil
+}
+
+// members are the groups that an objective has at a time: those it names, or those with slices in its window.
+func (s *objectiveSet) members(ctx context.Context, o configuredObjective, at time.Time) ([]member, error) {
+	if !o.PerGroup {
+		return o.Groups, nil
+	}
+	ind := o.Of[o.Definition.Name]
+	names, err := s.store.SliceGroups(ctx, ind.query(o.Definition.Window.Period(at).From, at))
+	if err != nil {
+		return nil, fmt.Errorf("groups of %s: %w", o.Definition.Name, err)
+	}
+	var out []member
+	for _, name := range names {
+		out = append(out, member{name, indicator{Name: ind.Name, Revision: ind.Revision, Group: name}})
+	}
+	return out, nil
+}
+
+// grouped says whether an objective has a status for each group.
+func (o configuredObjective) grouped() bool { return o.PerGroup || len(o.Groups) > 0 }
+
+// indicators are all series that a question is about.
+func (q question) indicators() []indicator {
+	var out []indicator
+	if q.o.grouped() {
+		for _, m := range q.members {
+			out = append(out, m.of)
+		}
+		return out
+	}
+	for _, ind := range q.o.Of {
+		out = append(out, ind)
+	}
+	return out
+}
+
+// inOwnWindows asks about objectives over their own windows as of a moment, with all burn rates and incidents.
+func (s *objectiveSet) inOwnWindows(ctx context.Context, of []configuredObjective, at time.Time) ([]question, error) {
+	qs, err := s.questions(ctx, of, at)
+	if err != nil {
+		return nil, err
+	}
+	for i := range qs {
+		qs[i].req.BurnWindows = s.lookbacks()
+	}
+	return qs, s.addIncidents(ctx, qs)
+}
+
+// addIncidents gives each question the incidents that concern its objective in its window.
+func (s *objectiveSet) addIncidents(ctx context.Context, qs []question) error {
+	var whole slo.Interval
+	for _, q := range qs {
+		p := q.req.Objective.Window.Period(q.req.At)
+		if whole.From.IsZero() || p.From.Before(whole.From) {
+			whole.From = p.From
+		}
+		if p.To.After(whole.To) {
+			whole.To = p.To
+		}
+	}
+	if len(qs) == 0 {
+		return nil
+	}
+	all, err := s.store.Incidents(ctx, whole.From, whole.To)
+	if err != nil {
+		return fmt.Errorf("incidents: %w", err)
+	}
+	for i := range qs {
+		p := qs[i].req.Objective.Window.Period(qs[i].req.At)
+		for _, in := range all {
+			if concerns(in, qs[i].o) && in.Start.Before(p.To) && (in.Resolved.IsZero() || in.Resolved.After(p.From)) {
+				qs[i].req.Incidents = append(qs[i].req.Incidents, pureIncident(in))
+			}
+		}
+	}
+	return nil
+}
+
+func pureIncident(in schema.Incident) slo.Incident {
+	cause := slo.Cause(in.Origin)
+	if in.Origin == schema.OriginUnknown {
+		cause = ""
+	}
+	return slo.Incident{ID: in.ID, From: in.Start, To: in.Resolved, Title: in.Title, Class: in.Class, Cause: cause}
+}
+
+// statusesAt are the standings of objectives over their own windows as of a moment, in their order.
+func (s *objectiveSet) statusesAt(ctx context.Context, of []configuredObjective, at time.Time) ([]answer, error) {
+	qs, err := s.inOwnWindows(ctx, of, at)
+	if err != nil {
+		return nil, err
+	}
+	return evaluateAll(ctx, s.store, qs)
+}
