@@ -13,14 +13,17 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -37,11 +40,12 @@ type plane struct {
 	stdin      io.WriteCloser
 	lines      *bufio.Reader
 	kubeconfig string
+	viewer     string // the kubeconfig of somebody without rights
 	dir        string
 	client     kubernetes.Interface
 }
 
-func startPlane(t *testing.T, arguments ...string) *plane {
+func startPlane(t *testing.T) *plane {
 	t.Helper()
 	build := exec.CommandContext(t.Context(), "go", "run", ".", "build")
 	build.Dir, build.Stderr = "kubetest", os.Stderr
@@ -56,7 +60,11 @@ func startPlane(t *testing.T, arguments ...string) *plane {
 		t.Fatalf("kubetest build printed %q: %v", out, err)
 	}
 	p := &plane{dir: t.TempDir()}
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), built.Kubetest, append([]string{"up", "--dir", p.dir, "--nodes", "3"}, arguments...)...)
+	users := filepath.Join(t.TempDir(), "users.csv")
+	if err := os.WriteFile(users, []byte("viewer-token,viewer,1,viewers\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), built.Kubetest, "up", "--dir", p.dir, "--nodes", "3", "--users", users)
 	cmd.Stderr = os.Stderr
 	if p.stdin, err = cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -78,12 +86,15 @@ func startPlane(t *testing.T, arguments ...string) *plane {
 		Admin struct {
 			Kubeconfig string `json:"kubeconfig"`
 		} `json:"admin"`
+		Users map[string]struct {
+			Kubeconfig string `json:"kubeconfig"`
+		} `json:"users"`
 	}
 	p.answer(t, &ready)
 	if ready.Event != "ready" {
 		t.Fatalf("kubetest said %q, want ready", ready.Event)
 	}
-	p.kubeconfig = ready.Admin.Kubeconfig
+	p.kubeconfig, p.viewer = ready.Admin.Kubeconfig, ready.Users["viewer"].Kubeconfig
 	config, err := clientcmd.BuildConfigFromFlags("", p.kubeconfig)
 	if err != nil {
 		t.Fatal(err)
@@ -294,4 +305,17 @@ func clusterOf(p *plane) kube.ClusterConfig {
 	return kube.ClusterConfig{Name: "real", Region: "lab", Kubeconfig: p.kubeconfig}
 }
 
-func logsOf(p *plane) string { return filepath.Join(p.dir, "logs") }
+// grant gives somebody a role.
+func grant(t *testing.T, p *plane, role string) {
+	t.Helper()
+	var r rbacv1.ClusterRole
+	if err := yaml.NewYAMLOrJSONDecoder(strings.NewReader(role), len(role)).Decode(&r); err != nil {
+		t.Fatal(err)
+	}
+	must[*rbacv1.ClusterRole](t)(p.client.RbacV1().ClusterRoles().Create(t.Context(), &r, metav1.CreateOptions{}))
+	must[*rbacv1.ClusterRoleBinding](t)(p.client.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: r.Name},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: r.Name},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "viewer"}},
+	}, metav1.CreateOptions{}))
+}

@@ -104,8 +104,7 @@ func (f *feed) superviseUntil(ctx context.Context) {
 		now := f.c.now()
 		hangs := !f.busySince.IsZero() && now.Sub(f.busySince) > f.c.cfg.SyncTimeout
 		if hangs {
-			f.c.cfg.Logger.Warn("cluster does not answer, reading begins anew", "cluster", f.c.cc.Name, "kind", f.name, "waited", now.Sub(f.busySince), "stream", f.streaming)
-			f.fail(fmt.Errorf("no answer within %s", f.c.cfg.SyncTimeout))
+			f.fail(fmt.Errorf("no answer within %s: reading begins anew", f.c.cfg.SyncTimeout))
 			f.listOnly = f.listOnly || f.streaming
 			f.streaming, f.busySince = false, time.Time{}
 			f.watches++ // what the old one still says does not count
