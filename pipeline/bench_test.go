@@ -5,15 +5,17 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/kubevalue/kubevalue/pipeline"
 	"github.com/kubevalue/kubevalue/schema"
 	"github.com/kubevalue/kubevalue/schema/warehouse/warehousetest"
 )
@@ -71,52 +73,57 @@ func resident() (now, peak int64) {
 
 // BenchmarkAppendAndDrain takes batches of 1,000 events from Append to the table, deduplicated.
 func BenchmarkAppendAndDrain(b *testing.B) {
-	const batch, clients = 1000, 4
-	now := time.Now()
+	const batch, clients, kinds = 1000, 4, 8
 	db := warehousetest.Open(b)
 	cfg := config(b, db, b.TempDir())
 	cfg.Interval = time.Second
 	p, _ := start(b, cfg)
-	warm := batches(1, batch, now)
-	if err := p.Append(b.Context(), warm[0]); err != nil {
+	templates := batches(kinds, batch, time.Now())
+	sent := int64(0)
+	for _, t := range templates {
+		sent += payload(t)
+	}
+	if err := p.Append(b.Context(), templates[0]); err != nil {
 		b.Fatal(err)
 	}
 	flush(b, p)
-	list := batches(b.N, batch, now)
-	sent := int64(0)
-	for _, one := range list {
-		sent += payload(one)
-	}
+	runtime.GC()
 	before := p.Stats().Bytes
+	var peakBytes atomic.Int64
 	b.ResetTimer()
 	var wg sync.WaitGroup
-	next := make(chan schema.Batch)
+	next := make(chan int)
 	for range clients {
 		wg.Go(func() {
-			for one := range next {
+			for i := range next {
+				one := schema.Batch{Events: slices.Clone(templates[i%kinds].Events)}
+				for k := range one.Events {
+					one.Events[k].ID = uuid.NewString()
+				}
 				if err := p.Append(b.Context(), one); err != nil {
 					b.Error(err)
 				}
 			}
 		})
 	}
-	for _, one := range list {
-		next <- one
+	for i := range b.N {
+		next <- i
+		if bytes := p.Stats().Bytes; bytes > peakBytes.Load() {
+			peakBytes.Store(bytes)
+		}
 	}
 	close(next)
 	wg.Wait()
 	appended := b.Elapsed()
-	spooled := p.Stats().Bytes - before
 	flush(b, p)
 	b.StopTimer()
 	_, peak := resident()
 	b.ReportMetric(float64(b.N*batch)/b.Elapsed().Seconds(), "events/s")
 	b.ReportMetric(float64(b.N*batch)/appended.Seconds(), "appended/s")
-	b.ReportMetric(float64(spooled)/float64(sent), "spool/payload")
+	b.ReportMetric(float64(peakBytes.Load()-before)*kinds/float64(sent)/float64(b.N), "spool/payload")
 	b.ReportMetric(float64(peak)/(1<<20), "peak_MiB")
-	if got := query(b, db, "SELECT count(), uniqExact(id) FROM events"); text(got) != fmt.Sprintf("[[%d %d]]", (b.N+1)*batch, (b.N+1)*batch) {
-		b.Errorf("%v events are stored", got)
+	want := (b.N + 1) * batch
+	if got := query(b, db, "SELECT count(), uniqExact(id) FROM events"); text(got) != fmt.Sprintf("[[%d %d]]", want, want) {
+		b.Errorf("%v events are stored, want %d", got, want)
 	}
 }
-
-var _ pipeline.Store = nil

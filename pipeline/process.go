@@ -202,7 +202,8 @@ func (in *inserter) ids(ctx context.Context) error {
 		if !known {
 			k = len(tokens)
 			days[day] = k
-			tokens, ids, at = append(tokens, in.token+"/ids/"+day), append(ids, nil), append(at, nil)
+			tokens = append(tokens, in.token+"/ids/"+day)
+			ids, at = append(ids, make([]uuid.UUID, 0, len(r.rows)-i)), append(at, make([]time.Time, 0, len(r.rows)-i))
 		}
 		ids[k], at[k] = append(ids[k], r.rows[i].ID), append(at[k], r.rows[i].Received)
 	}
