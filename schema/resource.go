@@ -17,8 +17,8 @@ type Change string
 const (
 	// ChangeCreated: it began to exist, at the API server's creation time, however late it was noticed.
 	ChangeCreated Change = "created"
-	// ChangeObserved: it was there. Written when it is first seen, and once a day; of a day's rows the last counts. The rows of a
-	// cluster itself are renewed every minute: the newest one tells how far the view of the cluster reaches.
+	// ChangeObserved: it was there. Written when it is first seen, and once a day; of a day's rows the last counts. Clusters
+	// themselves have one for each hour, renewed every minute: the newest one tells how far the view of the cluster reaches.
 	ChangeObserved Change = "observed"
 	// ChangeUpdated: something that the state holds changed and no other change speaks of it (labels, team, version, status).
 	ChangeUpdated Change = "updated"
@@ -254,8 +254,10 @@ func joined(changes []Change) string {
 	return strings.Join(names, ", ")
 }
 
-// The tables of resources: what happened to them, and what state each is in or was in at its end.
+// The tables of resources: what happened to them, what state each is in or was in at its end, and when
+// clusters were watched.
 const (
 	TableResourceChanges = "resource_changes"
 	TableResources       = "resources"
+	TableClusterHours    = "cluster_hours"
 )

@@ -208,7 +208,11 @@ func (c *cluster) finishJob(t *tracked, end *jobEnd) {
 
 // observe records that a resource is there, and its state.
 func (c *cluster) observe(t *tracked, now time.Time) {
-	c.record(t, at(now), schema.ResourceChange{Change: schema.ChangeObserved, Key: now.UTC().Format(time.DateOnly)})
+	key := now.UTC().Format(time.DateOnly)
+	if t.res.Kind == schema.KindCluster {
+		key = now.UTC().Format("2006-01-02T15")
+	}
+	c.record(t, at(now), schema.ResourceChange{Change: schema.ChangeObserved, Key: key})
 }
 
 // applyWorkload records what happened to the pods of a workload.

@@ -84,3 +84,20 @@ SELECT cluster, region, kind, uid, namespace, name, change AS last_change, key A
     generation, desired, available, revision, rollout, rollout_started, k8s_version, team, team_source, labels, attributes,
     state_version AS version
 FROM resource_changes;
+
+-- In which hours each cluster was watched: what the coverage of figures made of resources is computed from. It outlives the retention
+-- of resource_changes.
+CREATE TABLE IF NOT EXISTS cluster_hours
+(
+    cluster LowCardinality(String),
+    hour    DateTime('UTC') CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (cluster, hour)
+SETTINGS non_replicated_deduplication_window = 10000,
+    fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS cluster_hours_mv TO cluster_hours AS
+SELECT DISTINCT cluster, toStartOfHour(toDateTime(seen, 'UTC'), 'UTC') AS hour
+FROM resource_changes
+WHERE kind = 'Cluster' AND change = 'observed';

@@ -81,6 +81,25 @@ func wantRow(t *testing.T, db *warehouse.DB, sql string, want ...any) {
 	}
 }
 
+func TestTheHoursInWhichAClusterWasWatchedAreKept(t *testing.T) {
+	db := warehousetest.Open(t)
+	var rows []schema.ResourceChange
+	for i, minutes := range []int{0, 1, 59, 61, 200} {
+		rows = append(rows, schema.ResourceChange{
+			Resource: schema.Resource{Cluster: "c", Kind: schema.KindCluster, UID: "u", Name: "c"}, Change: schema.ChangeObserved,
+			Key: fmt.Sprint(i), Time: resourceBase.Add(time.Duration(minutes) * time.Minute),
+		})
+	}
+	rows = append(rows, schema.ResourceChange{Resource: schema.Resource{Cluster: "c", Kind: schema.KindNode, UID: "n", Name: "n"},
+		Change: schema.ChangeObserved, Time: resourceBase.Add(10 * time.Hour)})
+	insertChanges(t, db, "a", rows...)
+	insertChanges(t, db, "b", rows...)
+	wantRow(t, db, "SELECT groupArray(toUnixTimestamp(hour)) FROM (SELECT hour FROM cluster_hours FINAL ORDER BY hour)", []uint32{
+		uint32(resourceBase.Truncate(time.Hour).Unix()), uint32(resourceBase.Add(time.Hour).Truncate(time.Hour).Unix()),
+		uint32(resourceBase.Add(2 * time.Hour).Truncate(time.Hour).Unix()), uint32(resourceBase.Add(200 * time.Minute).Truncate(time.Hour).Unix()),
+	})
+}
+
 // A change that is noticed several times is one, the most exact record of it counts, and the newest state is the resource's,
 // in whatever order, blocks and copies the records come.
 func TestRecordsOfChangesMergeWhateverTheirOrder(t *testing.T) {
