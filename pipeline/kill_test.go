@@ -292,10 +292,10 @@ func (s *soak) check() {
 		if len(fields) != 3 {
 			continue
 		}
-		switch object := fields[0]; {
-		case object == "/ids":
+		switch object := fields[0]; object {
+		case "/ids":
 			ids = fields[1] + " " + fields[2]
-		case object == "/quarantine":
+		case "/quarantine":
 			if fields[1] != "0" {
 				fault("%s records are in quarantine", fields[1])
 			}

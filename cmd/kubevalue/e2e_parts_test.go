@@ -220,8 +220,8 @@ func startControlPlane(t *testing.T, dir, users, auditConfig string) *controlPla
 	return cp
 }
 
-// answer is what the control plane says to an order.
-type answer struct {
+// planeAnswer is what the control plane says to an order.
+type planeAnswer struct {
 	Event     string    `json:"event"`
 	Error     string    `json:"error"`
 	UnreadyAt time.Time `json:"unready_at"`
@@ -229,13 +229,13 @@ type answer struct {
 }
 
 // tell gives the control plane an order, such as "stop apiserver", and returns when it is carried out.
-func (cp *controlPlane) tell(t *testing.T, order string) answer {
+func (cp *controlPlane) tell(t *testing.T, order string) planeAnswer {
 	t.Helper()
 	if _, err := io.WriteString(cp.stdin, order+"\n"); err != nil {
 		t.Fatal(err)
 	}
 	line, err := cp.lines.ReadBytes('\n')
-	var a answer
+	var a planeAnswer
 	if err == nil {
 		err = json.Unmarshal(line, &a)
 	}

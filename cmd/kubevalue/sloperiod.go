@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -170,12 +169,3 @@ func (p answerPeriod) String() string {
 
 // clockText is a time as the clocks of a zone show it.
 func clockText(t time.Time, zone *time.Location) string { return t.In(zone).Format("2006-01-02 15:04") }
-
-// printFaults lists the objectives that an answer says nothing about.
-func printFaults(out io.Writer, all []standing) {
-	for _, s := range all {
-		if s.Fault != "" {
-			fmt.Fprintf(out, "%s: %s\n", s.Objective, s.Fault)
-		}
-	}
-}

@@ -28,6 +28,7 @@ type faults struct {
 	waiting  atomic.Int32
 	capacity int64 // of each file in bytes; 0: endless
 	failSync error
+	unsynced int // bytes written since the last sync
 	failCut  error
 }
 
@@ -54,10 +55,12 @@ func (w *faultyFile) WriteAt(b []byte, offset int64) (int, error) {
 		n, err := w.file.WriteAt(b[:fits], offset)
 		return n, errors.Join(err, syscall.ENOSPC)
 	}
+	w.f.unsynced += len(b)
 	return w.file.WriteAt(b, offset)
 }
 
 func (w *faultyFile) Sync() error {
+	w.f.unsynced = 0
 	w.f.syncs++
 	time.Sleep(w.f.slow)
 	if w.f.failSync != nil {
@@ -71,6 +74,17 @@ func (w *faultyFile) Truncate(size int64) error {
 		return w.f.failCut
 	}
 	return w.file.Truncate(size)
+}
+
+func TestAppendReturnsAfterTheSync(t *testing.T) {
+	f := &faults{}
+	s := open(t, Options{Dir: t.TempDir(), SegmentBytes: 300, create: f.create})
+	for range 20 {
+		appendAll(t, s, strings.Repeat("x", 50))
+		if f.unsynced > 0 {
+			t.Fatalf("%d bytes were acknowledged and not synced", f.unsynced)
+		}
+	}
 }
 
 func TestAWriteThatFailsLeavesNoTrace(t *testing.T) {
@@ -87,7 +101,7 @@ func TestAWriteThatFailsLeavesNoTrace(t *testing.T) {
 			used := s.Bytes()
 			set(f)
 			err := s.Append(context.Background(), uuid.New(), make([]byte, 500))
-			if full := f.failSync != syscall.EIO; err == nil || errors.Is(err, collectors.ErrFull) != full {
+			if full := !errors.Is(f.failSync, syscall.EIO); err == nil || errors.Is(err, collectors.ErrFull) != full {
 				t.Errorf("error %v, full should be %v", err, full)
 			}
 			if s.Bytes() != used || s.Records() != 1 {
@@ -130,7 +144,7 @@ func TestFullDisk(t *testing.T) {
 	dir, f := t.TempDir(), &faults{}
 	switch err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); {
 	case err == nil:
-		t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
+		t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
 	case errors.Is(err, syscall.EPERM):
 		f.capacity = 64 << 10
 	default:
@@ -386,7 +400,7 @@ func TestASpoolWithGarbageInItsSegmentGoesOn(t *testing.T) {
 	id := uuid.New()
 	header := appendHeader(nil, id, 1)
 	record := appendRecord(nil, markerOf(id, 1), id, []byte("one"))
-	whole := append(header[:len(header):len(header)], record...)
+	whole := slices.Concat(header, record)
 	for name, b := range map[string][]byte{
 		"nothing": {}, "half a header": header[:10], "a header": header, "a shifted segment": whole[3:], "noise": bytes.Repeat([]byte("noise"), 50),
 	} {

@@ -364,7 +364,9 @@ func TestZerosAtTheEndAreNoRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Write(make([]byte, 5000))
+	if _, err := f.Write(make([]byte, 5000)); err != nil {
+		t.Fatal(err)
+	}
 	f.Close()
 	s = open(t, Options{Dir: dir})
 	if s.Torn() != nil {

@@ -207,7 +207,7 @@ func (db *DB) readBuckets(ctx context.Context, b boundaries, target float64, byS
 	params := map[string]any{"target": target, "series": slices.Sorted(maps.Keys(bySeries))}
 	var statements []string
 	if len(b.hours) > 0 {
-		params["hours"], params["from"], params["to"] = []int64(b.hours), time.Unix(b.hours[0], 0), time.Unix(b.hours[len(b.hours)-1], 0)
+		params["hours"], params["from"], params["to"] = b.hours, time.Unix(b.hours[0], 0), time.Unix(b.hours[len(b.hours)-1], 0)
 		good := "perfect"
 		if target < 1 {
 			good += " + arrayCount(ratio -> ratio >= {target:Float64}, imperfect)"
@@ -220,7 +220,7 @@ func (db *DB) readBuckets(ctx context.Context, b boundaries, target float64, byS
 			GROUP BY series, bound`)
 	}
 	if len(b.parts) > 0 {
-		params["parts"], params["first"], params["cut"] = []int64(b.parts), time.Unix(b.parts[0], 0), b.cut
+		params["parts"], params["first"], params["cut"] = b.parts, time.Unix(b.parts[0], 0), b.cut
 		statements = append(statements, `
 			SELECT false AS whole, series, roundDown(toInt64(toUnixTimestamp(slice_start)), {parts:Array(Int64)}) AS bound,
 				toInt64(count()), toInt64(countIf(total > 0)), toInt64(countIf(total > 0 AND good / total >= {target:Float64})),
