@@ -63,53 +63,78 @@ func RollupKnows(notValue []string) bool {
 	return !slices.ContainsFunc(notValue, func(name string) bool { return !slices.Contains(journey.DefaultNotValue, name) })
 }
 
-// SegmentsSQL is the relation of segments (day, slot, morning, evening), of the parameters seg_days, seg_slots, seg_morning
-// and seg_evening.
-const SegmentsSQL = `SELECT toDate(toUInt16(segment.1)) AS day, segment.2 AS slot, segment.3 AS morning, segment.4 AS evening
-    FROM (SELECT arrayJoin(arrayZip({seg_days:Array(Int64)}, {seg_slots:Array(Int64)}, {seg_morning:Array(UInt64)}, {seg_evening:Array(UInt64)})) AS segment)`
+// whole says whether a segment is a day from its beginning to its end.
+func (s Segments) whole(i int) bool { return s.Morning[i] == wholeHalf && s.Evening[i] == wholeHalf }
 
-// Params are the parameters of SegmentsSQL.
+const wholeHalf = uint64(1)<<quartersOfHalf - 1
+
+// Seen is a SELECT of the columns slot and what (a list of expressions on activity_days) with the rows that fulfil where, a
+// condition. Rows may repeat. Whole days find their slot by their date; only those that a slot's end cuts through are joined.
+// The parameters are Params.
+func (s Segments) Seen(what, where string) string {
+	var branches []string
+	if days := s.days(true); len(days) > 0 {
+		branches = append(branches, fmt.Sprintf(`SELECT roundDown(toInt64(toUInt16(day)) * 86400000, {seg_starts:Array(Int64)}) AS slot, %s
+        FROM activity_days
+        WHERE %s AND %s`, what, where, dayRanges(days)))
+	}
+	if days := s.days(false); len(days) > 0 {
+		branches = append(branches, fmt.Sprintf(`SELECT s.slot AS slot, %s
+        FROM activity_days AS d
+        INNER JOIN (
+            SELECT toDate(toUInt16(segment.1)) AS on, segment.2 AS slot, segment.3 AS early, segment.4 AS late
+            FROM (SELECT arrayJoin(arrayZip({seg_days:Array(Int64)}, {seg_slots:Array(Int64)}, {seg_morning:Array(UInt64)}, {seg_evening:Array(UInt64)})) AS segment)
+        ) AS s ON d.day = s.on
+        WHERE %s AND %s AND (bitAnd(morning, early) != 0 OR bitAnd(evening, late) != 0)`, what, where, dayRanges(days)))
+	}
+	return strings.Join(branches, "\n        UNION ALL\n        ")
+}
+
+// Params are the parameters of Seen.
 func (s Segments) Params() map[string]any {
-	return map[string]any{"seg_days": s.Days, "seg_slots": s.Slots, "seg_morning": s.Morning, "seg_evening": s.Evening}
+	var starts []int64
+	cut := s.pick(func(i int) bool { return !s.whole(i) })
+	for i, slot := range s.Slots {
+		if s.whole(i) {
+			starts = append(starts, slot)
+		}
+	}
+	return map[string]any{
+		"seg_starts": slices.Compact(starts), "seg_days": cut.Days, "seg_slots": cut.Slots, "seg_morning": cut.Morning, "seg_evening": cut.Evening,
+	}
+}
+
+// days are the days of the segments that are whole, or not, each once.
+func (s Segments) days(whole bool) []int64 {
+	return slices.Compact(s.pick(func(i int) bool { return s.whole(i) == whole }).Days)
 }
 
 // Where keeps the segments of some slots.
 func (s Segments) Where(keep func(slot int64) bool) Segments {
+	return s.pick(func(i int) bool { return keep(s.Slots[i]) })
+}
+
+func (s Segments) pick(keep func(i int) bool) Segments {
 	var out Segments
-	for i, slot := range s.Slots {
-		if keep(slot) {
-			out.Days, out.Slots = append(out.Days, s.Days[i]), append(out.Slots, slot)
+	for i := range s.Slots {
+		if keep(i) {
+			out.Days, out.Slots = append(out.Days, s.Days[i]), append(out.Slots, s.Slots[i])
 			out.Morning, out.Evening = append(out.Morning, s.Morning[i]), append(out.Evening, s.Evening[i])
 		}
 	}
 	return out
 }
 
-// Condition restricts the column day of activity_days to the days of the segments, as ranges, so that the engine can skip
-// the rest.
-func (s Segments) Condition() string {
+// dayRanges restricts the column day of activity_days to some days, as ranges, so that the engine can skip the rest.
+func dayRanges(days []int64) string {
 	var ranges []string
-	for i := 0; i < len(s.Days); {
+	for i := 0; i < len(days); {
 		j := i
-		for j+1 < len(s.Days) && s.Days[j+1] <= s.Days[j]+1 {
+		for j+1 < len(days) && days[j+1] == days[j]+1 {
 			j++
 		}
-		ranges = append(ranges, fmt.Sprintf("day >= toDate(%d) AND day <= toDate(%d)", s.Days[i], s.Days[j]))
+		ranges = append(ranges, fmt.Sprintf("day >= toDate(%d) AND day <= toDate(%d)", days[i], days[j]))
 		i = j + 1
 	}
 	return "((" + strings.Join(ranges, ") OR (") + "))"
 }
-
-// daySlotsSQL is slotsSQL on activity_days.
-const daySlotsSQL = `SELECT actor, actor_team, arraySort(groupUniqArray(s.slot)) AS slots
-FROM (
-    SELECT actor, actor_team, day, groupBitOr(morning) AS morning, groupBitOr(evening) AS evening
-    FROM activity_days
-    WHERE %s AND %s
-    GROUP BY actor, actor_team, day
-) AS d
-INNER JOIN (
-    ` + SegmentsSQL + `
-) AS s ON d.day = s.day
-WHERE bitAnd(d.morning, s.morning) != 0 OR bitAnd(d.evening, s.evening) != 0
-GROUP BY actor, actor_team`

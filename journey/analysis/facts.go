@@ -84,6 +84,13 @@ FROM events
 WHERE %s
 GROUP BY actor, actor_team`
 
+// daySlotsSQL is slotsSQL on activity_days.
+const daySlotsSQL = `SELECT actor, actor_team, arraySort(groupUniqArray(slot)) AS slots
+FROM (
+        %s
+)
+GROUP BY actor, actor_team`
+
 // activity finds who was active in which of the periods, which must follow each other without a gap.
 func (s Source) activity(ctx context.Context, a Args, p people, periods []journey.Period) ([]entity, error) {
 	if len(periods) == 0 {
@@ -126,7 +133,7 @@ func (s Source) slotsStatement(a Args, slots []int64, end int64) (string, map[st
 				w.conditions[i] = strings.Replace(condition, "name NOT IN", "look NOT IN", 1)
 			}
 			maps.Copy(w.params, segments.Params())
-			return fmt.Sprintf(daySlotsSQL, w, segments.Condition()), w.params
+			return fmt.Sprintf(daySlotsSQL, segments.Seen("actor, actor_team", w.String())), w.params
 		}
 	}
 	w.during(slots[0], end)

@@ -7,8 +7,8 @@
 //
 //   - acts: all events, with the columns of the table events, in which actor is the one identity of merged ones, and teams,
 //     an array: the team that the event names, or else those in whose roster the actor was at the time.
-//   - activity: the distinct (actor, team, resource) of successful value events by people, as far as the statement mentions
-//     these columns; team is empty for those without one.
+//   - activity: who got value: actor, team and resource of successful value events by people, as far as the statement mentions these
+//     columns; team is empty for those without one. Rows repeat any number of times: count what is distinct.
 //   - eligible: the roster entries that overlap the period: team, actor (0 in the row of the team itself), voluntary, persona.
 //   - spans: one row per period: days, how many days of it have passed at the time of evaluation, a fraction for the current one.
 //

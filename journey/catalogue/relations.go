@@ -221,16 +221,18 @@ func (q question) activity(sql string) string {
 	}
 	_, filtered := q.filter[journey.DimensionTeam]
 	if q.by != journey.DimensionTeam && !filtered && !teamWord.MatchString(sql) {
-		return fmt.Sprintf("SELECT DISTINCT roundDown(slot, {marks:Array(Int64)}) AS period, %s AS dim, actor%s FROM (\n    %s\n)", q.split(), columns, q.seen(columns, ""))
+		return fmt.Sprintf("SELECT roundDown(slot, {marks:Array(Int64)}) AS period, %s AS dim, actor%s FROM (\n    %s\n)", q.split(), columns, q.seen(columns, ""))
 	}
 	condition := ""
 	if filtered {
 		condition = "\nWHERE team = {team:String}"
 	}
-	return fmt.Sprintf(`SELECT DISTINCT roundDown(slot, {marks:Array(Int64)}) AS period, %[1]s AS dim, actor, toString(team) AS team%[3]s
+	return fmt.Sprintf(`SELECT roundDown(slot, {marks:Array(Int64)}) AS period, %[1]s AS dim, actor, toString(team) AS team%[3]s
 FROM (
     SELECT slot, actor, %[2]s AS teams%[3]s FROM (
+        SELECT DISTINCT slot, actor, actor_team%[3]s FROM (
     %[4]s
+        )
     ) AS e LEFT JOIN members AS r ON e.actor = r.member
 ) ARRAY JOIN if(empty(teams), [''], teams) AS team%[5]s`, q.split(), teamsAt("slot"), columns, q.seen(columns, ", actor_team"), condition)
 }
@@ -240,7 +242,10 @@ func (q question) seen(columns, team string) string {
 	where := "actor_kind = 'human' AND actor != 0 AND outcome = 'success'"
 	if columns == "" && q.restricted() == "" && analysis.RollupKnows(q.notValue) {
 		if segments, ok := q.segments(); ok {
-			return q.seenOnDays(segments, where, team)
+			if len(q.notValue) > 0 {
+				where += " AND look NOT IN {not_value:Array(String)}"
+			}
+			return "    " + segments.Seen(q.oneActor()+" AS actor"+team, where)
 		}
 	}
 	if len(q.notValue) > 0 {
@@ -250,24 +255,6 @@ func (q question) seen(columns, team string) string {
         FROM events
         WHERE %[4]s AND %[5]s%[6]s
         GROUP BY slot, actor%[2]s%[3]s`, q.oneActor(), team, columns, where, q.during(), q.restricted())
-}
-
-// seenOnDays is seen, from activity_days.
-func (q question) seenOnDays(segments analysis.Segments, where, team string) string {
-	if len(q.notValue) > 0 {
-		where += " AND look NOT IN {not_value:Array(String)}"
-	}
-	return fmt.Sprintf(`    SELECT DISTINCT s.slot AS slot, d.actor AS actor%[1]s FROM (
-            SELECT %[2]s AS actor%[1]s, day, groupBitOr(morning) AS morning, groupBitOr(evening) AS evening
-            FROM activity_days
-            WHERE %[3]s AND %[4]s
-            GROUP BY actor%[1]s, day
-        ) AS d
-        INNER JOIN (
-            %[5]s
-        ) AS s ON d.day = s.day
-        WHERE bitAnd(d.morning, s.morning) != 0 OR bitAnd(d.evening, s.evening) != 0`,
-		team, q.oneActor(), where, segments.Condition(), analysis.SegmentsSQL)
 }
 
 func (q question) eligible(string) string {
