@@ -59,7 +59,7 @@ func (c *encoder) encode(b *schema.Batch, keep map[string]bool) ([]byte, error) 
 	c.events(b.Events, keep)
 	c.slices(b.Slices)
 	c.aliases(b.Aliases)
-	if err := c.incidents(b.Incidents); err != nil {
+	if err := errors.Join(appendJSON(c, kindIncident, b.Incidents), appendJSON(c, kindChange, b.Changes)); err != nil {
 		return nil, err
 	}
 	if len(c.body) > maxBody {
@@ -188,12 +188,13 @@ func (c *encoder) aliases(list []schema.Alias) {
 }
 
 // incidents are few and grow fields: they go as JSON.
-func (c *encoder) incidents(list []schema.Incident) error {
+// appendJSON writes records of which there are few.
+func appendJSON[T any](c *encoder, kind string, list []T) error {
 	c.body = binary.AppendUvarint(c.body, uint64(len(list)))
 	for i := range list {
 		text, err := json.Marshal(&list[i])
 		if err != nil {
-			return fmt.Errorf("incident %d: %w", i, err)
+			return fmt.Errorf("%s %d: %w", kind, i, err)
 		}
 		c.text(string(text))
 	}
@@ -232,7 +233,8 @@ func decode(payload []byte, events []schema.Event) (schema.Batch, error) {
 	b.Events = d.events(events[:0])
 	b.Slices = d.slices()
 	b.Aliases = d.aliases()
-	b.Incidents = d.incidents()
+	b.Incidents = readJSON[schema.Incident](d, kindIncident)
+	b.Changes = readJSON[schema.ResourceChange](d, kindChange)
 	if d.err == nil && d.rest != "" {
 		d.err = fmt.Errorf("%d bytes follow the batch", len(d.rest))
 	}

@@ -181,21 +181,22 @@ func (d *decoder) aliases() []schema.Alias {
 	return list
 }
 
-func (d *decoder) incidents() []schema.Incident {
+// readJSON reads what appendJSON wrote.
+func readJSON[T any](d *decoder, kind string) []T {
 	n := d.count(1)
-	var list []schema.Incident
+	var list []T
 	for range n {
-		var i schema.Incident
+		var record T
 		text := d.text()
 		if d.err == nil {
-			if err := json.Unmarshal([]byte(text), &i); err != nil {
-				d.fail(fmt.Errorf("incident: %w", err))
+			if err := json.Unmarshal([]byte(text), &record); err != nil {
+				d.fail(fmt.Errorf("%s: %w", kind, err))
 			}
 		}
 		if d.err != nil {
 			return nil
 		}
-		list = append(list, i)
+		list = append(list, record)
 	}
 	return list
 }

@@ -37,7 +37,7 @@ func newMetrics(reg prometheus.Registerer, p *Pipeline) (*metrics, error) {
 	for _, reason := range []string{"invalid", "full", "too_old", "error"} {
 		m.refused.WithLabelValues(reason)
 	}
-	for _, kind := range []string{kindEvent, kindSlice, kindAlias, kindIncident} {
+	for _, kind := range []string{kindEvent, kindSlice, kindAlias, kindIncident, kindChange} {
 		m.received.WithLabelValues(kind)
 		m.stored.WithLabelValues(kind)
 	}
@@ -65,6 +65,7 @@ func (m *metrics) countReceived(b *schema.Batch) {
 	m.received.WithLabelValues(kindSlice).Add(float64(len(b.Slices)))
 	m.received.WithLabelValues(kindAlias).Add(float64(len(b.Aliases)))
 	m.received.WithLabelValues(kindIncident).Add(float64(len(b.Incidents)))
+	m.received.WithLabelValues(kindChange).Add(float64(len(b.Changes)))
 }
 
 func (m *metrics) countStored(out Outcome) {
@@ -72,6 +73,7 @@ func (m *metrics) countStored(out Outcome) {
 	m.stored.WithLabelValues(kindSlice).Add(float64(out.Slices))
 	m.stored.WithLabelValues(kindAlias).Add(float64(out.Aliases))
 	m.stored.WithLabelValues(kindIncident).Add(float64(out.Incidents))
+	m.stored.WithLabelValues(kindChange).Add(float64(out.Changes))
 	m.duplicates.Add(float64(out.Duplicates))
 	m.quarantined.WithLabelValues().Add(float64(out.Quarantined))
 }

@@ -25,7 +25,7 @@ const (
 	DefaultMaxAge   = 5 * 24 * time.Hour
 	DefaultMaxRows  = 40_000
 	DefaultInterval = time.Second
-	DefaultTimeout  = time.Minute
+	DefaultTimeout  = 30 * time.Second
 )
 
 // Config says where the spool lives and how it is drained.

@@ -27,6 +27,7 @@ type Store interface {
 	InsertEventIDs(ctx context.Context, token string, ids []uuid.UUID, received []time.Time) error
 	InsertSlices(ctx context.Context, token string, rows []schema.Slice) error
 	InsertIncidents(ctx context.Context, token string, rows []schema.Incident) error
+	InsertResourceChanges(ctx context.Context, token string, rows []schema.ResourceChange) error
 	InsertQuarantine(ctx context.Context, rows []schema.Quarantined) error
 	// Query reads; replicas find out with it what another one that died has left half done.
 	Query(ctx context.Context, sql string, params map[string]any) (schema.Result, error)
@@ -71,8 +72,8 @@ func NewProcessor(cfg ProcessorConfig) *Processor {
 // Outcome counts what became of a batch.
 type Outcome struct {
 	// Events were stored, Duplicates dropped: they, or a copy, are in the tables already.
-	Events, Duplicates         int
-	Slices, Aliases, Incidents int
+	Events, Duplicates                  int
+	Slices, Aliases, Incidents, Changes int
 	// Quarantined can never be stored.
 	Quarantined int
 }
@@ -94,7 +95,7 @@ func (p *Processor) Process(ctx context.Context, token string, b schema.Batch) (
 // insert makes one attempt to store a run; repeated with the same token and the same run, it goes on where it failed.
 // again finds the event of a row, for the quarantine.
 func (p *Processor) insert(ctx context.Context, token string, r *run, again func(side) (*schema.Event, error)) (Outcome, error) {
-	out := Outcome{Duplicates: r.copies, Slices: len(r.slices), Aliases: len(r.aliases), Incidents: len(r.incidents)}
+	out := Outcome{Duplicates: r.copies, Slices: len(r.slices), Aliases: len(r.aliases), Incidents: len(r.incidents), Changes: len(r.changes)}
 	// Aliases come first, so that nobody sees their events apart.
 	if len(r.aliases) > 0 {
 		if err := p.cfg.Identity.Merge(ctx, r.aliases); err != nil {
@@ -109,6 +110,9 @@ func (p *Processor) insert(ctx context.Context, token string, r *run, again func
 		return out, err
 	}
 	if err := insertAll(ctx, in, kindIncident, whole(token+"/incidents", r.incidents), p.cfg.Store.InsertIncidents); err != nil {
+		return out, err
+	}
+	if err := insertAll(ctx, in, kindChange, whole(token+"/changes", r.changes), p.cfg.Store.InsertResourceChanges); err != nil {
 		return out, err
 	}
 	if len(in.bad) > 0 {

@@ -43,6 +43,7 @@ const (
 	kindSlice    = "slice"
 	kindAlias    = "alias"
 	kindIncident = "incident"
+	kindChange   = "change"
 	kindSegment  = "segment"
 )
 
@@ -234,7 +235,8 @@ func (d door) check(b *schema.Batch) []collectors.RecordError {
 		return nil
 	})
 	bad = appendFaults(bad, kindAlias, b.Aliases, checkAlias)
-	return appendFaults(bad, kindIncident, b.Incidents, checkIncident)
+	bad = appendFaults(bad, kindIncident, b.Incidents, checkIncident)
+	return appendFaults(bad, kindChange, b.Changes, (*schema.ResourceChange).Validate)
 }
 
 // tooMany refuses the records beyond MaxBatch, lists in the order of schema.Batch.
@@ -244,7 +246,7 @@ func tooMany(b *schema.Batch) []collectors.RecordError {
 	for _, l := range []struct {
 		kind string
 		n    int
-	}{{kindEvent, len(b.Events)}, {kindSlice, len(b.Slices)}, {kindAlias, len(b.Aliases)}, {kindIncident, len(b.Incidents)}} {
+	}{{kindEvent, len(b.Events)}, {kindSlice, len(b.Slices)}, {kindAlias, len(b.Aliases)}, {kindIncident, len(b.Incidents)}, {kindChange, len(b.Changes)}} {
 		for i := max(0, MaxBatch-before); i < l.n; i++ {
 			bad = append(bad, collectors.RecordError{Kind: l.kind, Index: i, Err: errTooMany})
 		}

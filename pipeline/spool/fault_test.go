@@ -121,6 +121,22 @@ func TestAWriteThatFailsLeavesNoTrace(t *testing.T) {
 	}
 }
 
+func TestAFullDiskLeavesNoEmptySegments(t *testing.T) {
+	f := &faults{capacity: 100}
+	s := open(t, Options{Dir: t.TempDir(), create: f.create})
+	for range 3 {
+		if err := s.Append(context.Background(), uuid.New(), make([]byte, 500)); !errors.Is(err, collectors.ErrFull) {
+			t.Fatal(err)
+		}
+	}
+	if list, err := listSegments(s.o.Dir); err != nil || len(list) > 0 || s.Bytes() != 0 {
+		t.Errorf("segments %v, %d bytes, %v", list, s.Bytes(), err)
+	}
+	*f = faults{}
+	appendAll(t, s, "one")
+	want(t, s, "one")
+}
+
 func TestWhatCannotBeCutOffIsStillNoRecord(t *testing.T) {
 	dir, f := t.TempDir(), &faults{}
 	s := open(t, Options{Dir: dir, create: f.create})

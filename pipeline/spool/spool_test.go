@@ -444,6 +444,28 @@ func TestATornSlotLeavesTheOther(t *testing.T) {
 	}
 }
 
+func TestAReaderFollowsTheLog(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir(), SegmentBytes: 150})
+	r := s.NewReader(s.Cursor())
+	defer r.Close()
+	for i := range 10 {
+		changed := s.Changed()
+		if _, err := r.Next(); !errors.Is(err, io.EOF) {
+			t.Fatalf("before record %d: %v", i, err)
+		}
+		appendAll(t, s, fmt.Sprint(i))
+		<-changed
+		if rec, err := r.Next(); err != nil || string(rec.Payload) != fmt.Sprint(i) || rec.End != s.End() {
+			t.Fatalf("record %d: %q, %v", i, rec.Payload, err)
+		}
+		if i == 5 {
+			if err := s.Advance(r.Position(), 6); err != nil { // removes what the reader has open
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 func TestOldestIsTheFirstRecordBehindTheCursor(t *testing.T) {
 	s := open(t, Options{Dir: t.TempDir()})
 	if _, ok := s.Oldest(); ok {
