@@ -97,7 +97,7 @@ func (c *cluster) remove(f *feed, id uid, w when) {
 }
 
 // noteTerminating takes the last state of an object that goes, which may be the first to say that it was asked to go.
-func (c *cluster) noteTerminating(f *feed, o *object, w when) {
+func (c *cluster) noteTerminating(f *feed, o *object) {
 	if t := f.tracked[shortUID(o.uid)]; t != nil && t.res.Terminating.IsZero() {
 		c.terminate(t, o.terminating)
 	}

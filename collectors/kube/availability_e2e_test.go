@@ -79,7 +79,7 @@ func TestAvailabilityAgainstARealControlPlane(t *testing.T) {
 	s := &store{db: warehousetest.Open(t)}
 	hanging := hangingCluster(t)
 	c, stop := collect(t, s, hanging, clusterOf(p))
-	awaitSynced(t, c, "real")
+	awaitSynced(t, c)
 	createNamespace(t, p, "shop", nil)
 	deployments := p.client.AppsV1().Deployments("shop")
 	must[*appsv1.Deployment](t)(deployments.Create(t.Context(), deployment("web", 4), metav1.CreateOptions{}))
@@ -104,7 +104,7 @@ func TestAvailabilityAgainstARealControlPlane(t *testing.T) {
 			return away && now[len(now)-1].available
 		})
 	}
-	change(t, p, "shop", "web", func(d *appsv1.Deployment) { d.Spec.Replicas = ptr(int32(0)) })
+	change(t, p, "web", func(d *appsv1.Deployment) { d.Spec.Replicas = ptr(int32(0)) })
 	scaled := time.Now()
 	after := scaled.Add(2 * slice).Truncate(slice)
 	group := kube.Group("real", "shop", schema.KindDeployment, "web")

@@ -87,15 +87,14 @@ func configs(names ...string) []ClusterConfig {
 	return all
 }
 
-func available(name string) *appsv1.Deployment {
+func available() *appsv1.Deployment {
 	d := rolled(web(time.Now().Add(-time.Hour), 1), "1", 1, 1)
-	d.Name, d.UID = name, "uid-"+d.UID
 	return d
 }
 
 func TestACollectorFromItsStartToItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clients := fakeClients(answers, available("web"), namespaceAt("shop", time.Now().Add(-time.Hour), nil))
+		clients := fakeClients(answers, available(), namespaceAt("shop", time.Now().Add(-time.Hour), nil))
 		s := &sink{}
 		registry := prometheus.NewPedanticRegistry()
 		running(t, Config{
@@ -137,7 +136,7 @@ func TestACollectorFromItsStartToItsEnd(t *testing.T) {
 
 func TestABadClusterHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		good := fakeClients(answers, available("web"))
+		good := fakeClients(answers, available())
 		refusing := fakeClients(func() (string, error) { return "", errors.New("refused") })
 		refusing.Typed.(*fake.Clientset).PrependReactor("*", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
 			return true, nil, errors.New("refused")
@@ -201,7 +200,7 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 
 func TestTheStoreMayBeAwayForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clients := fakeClients(answers, available("web"))
+		clients := fakeClients(answers, available())
 		away := true
 		s := &sink{fail: func(b schema.Batch) error {
 			if away {
@@ -247,7 +246,7 @@ type streaming struct{ kubernetes.Interface }
 
 func TestAStreamThatNeverEndsIsReplacedByAList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clients := fakeClients(answers, available("web"))
+		clients := fakeClients(answers, available())
 		played := clients.Typed.(*fake.Clientset)
 		streams := 0
 		played.PrependWatchReactor("deployments", func(action clienttesting.Action) (bool, watch.Interface, error) {
@@ -257,7 +256,7 @@ func TestAStreamThatNeverEndsIsReplacedByAList(t *testing.T) {
 			}
 			streams++
 			w := watch.NewRaceFreeFake()
-			w.Add(available("web")) // and no bookmark
+			w.Add(available()) // and no bookmark
 			return true, w, nil
 		})
 		clients.Typed = streaming{played}

@@ -227,11 +227,11 @@ func collect(t *testing.T, s *store, clusters ...kube.ClusterConfig) (*kube.Coll
 	return c, stop
 }
 
-func awaitSynced(t *testing.T, c *kube.Collector, name string) kube.Status {
+func awaitSynced(t *testing.T, c *kube.Collector) kube.Status {
 	t.Helper()
 	var status kube.Status
-	eventually(t, name+" is synced", func() bool {
-		i := slices.IndexFunc(c.Status(), func(s kube.Status) bool { return s.Name == name })
+	eventually(t, "the real cluster is synced", func() bool {
+		i := slices.IndexFunc(c.Status(), func(s kube.Status) bool { return s.Name == "real" })
 		status = c.Status()[i]
 		return status.Synced && status.Err == nil
 	})
@@ -271,18 +271,18 @@ func deployment(name string, replicas int32) *appsv1.Deployment {
 	}
 }
 
-// change edits a Deployment as often as it takes.
-func change(t *testing.T, p *plane, namespace, name string, edit func(*appsv1.Deployment)) time.Time {
+// change edits a Deployment of the namespace shop, as often as it takes.
+func change(t *testing.T, p *plane, name string, edit func(*appsv1.Deployment)) time.Time {
 	t.Helper()
 	var edited time.Time
 	eventually(t, "edit "+name, func() bool {
-		d, err := p.client.AppsV1().Deployments(namespace).Get(t.Context(), name, metav1.GetOptions{})
+		d, err := p.client.AppsV1().Deployments("shop").Get(t.Context(), name, metav1.GetOptions{})
 		if err != nil {
 			return false
 		}
 		edit(d)
 		edited = time.Now()
-		_, err = p.client.AppsV1().Deployments(namespace).Update(t.Context(), d, metav1.UpdateOptions{})
+		_, err = p.client.AppsV1().Deployments("shop").Update(t.Context(), d, metav1.UpdateOptions{})
 		return err == nil
 	})
 	return edited

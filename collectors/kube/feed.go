@@ -298,7 +298,7 @@ func (f *feed) Delete(obj any) error {
 	f.c.begin()
 	w := f.when(o.version)
 	if o.terminating.After(o.created) && !o.terminating.After(w.at) {
-		f.c.noteTerminating(f, o, w)
+		f.c.noteTerminating(f, o)
 	}
 	f.c.remove(f, shortUID(o.uid), w)
 	return nil

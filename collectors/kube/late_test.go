@@ -207,7 +207,7 @@ func TestEveryDayAndEveryMinuteTheStateIsRenewed(t *testing.T) {
 	r.alive()
 	r.tick()
 	got := r.told()
-	if len(got) != 1 || got[0].Kind != schema.KindCluster || got[0].Key != "2026-11-21T00" || got[0].Resource.Version != "v1.36.3" {
+	if len(got) != 1 || got[0].Kind != schema.KindCluster || got[0].Key != "2026-11-21T00" || got[0].Version != "v1.36.3" {
 		t.Fatalf("after a minute: %+v", got)
 	}
 	if diff := cmp.Diff(map[string]string{
