@@ -52,6 +52,12 @@ func anyBatch(t *rapid.T) schema.Batch {
 	for range rapid.IntRange(0, 3).Draw(t, "aliases") {
 		b.Aliases = append(b.Aliases, schema.Alias{Source: anyText(t, "source"), From: anyText(t, "from"), To: anyText(t, "to"), At: anyTime(t, "at")})
 	}
+	for range rapid.IntRange(0, 2).Draw(t, "changes") {
+		b.Changes = append(b.Changes, schema.ResourceChange{
+			Resource: schema.Resource{Cluster: anyText(t, "cluster"), UID: anyText(t, "uid"), Labels: map[string]string{"k": anyText(t, "label")}},
+			Change:   schema.ChangeReady, Time: anyTime(t, "time"), Value: new(rapid.Float64().Draw(t, "value")),
+		})
+	}
 	for range rapid.IntRange(0, 2).Draw(t, "incidents") {
 		b.Incidents = append(b.Incidents, schema.Incident{
 			ID: anyText(t, "id"), Service: "s", Start: anyTime(t, "start"), Links: []string{anyText(t, "link")}, Version: rapid.Uint64().Draw(t, "version"),

@@ -99,6 +99,9 @@ func TestEveryKindOfRecordReachesItsTable(t *testing.T) {
 		Slices:    []schema.Slice{{Indicator: "api", Revision: "r", Start: minute, Seconds: 60, Good: 1, Total: 2, State: schema.SliceMeasured, Version: 1}},
 		Aliases:   []schema.Alias{{Source: "ci", From: "ann@example.com", To: "ann", At: now}},
 		Incidents: []schema.Incident{{ID: "i", Service: "api", Start: minute, Version: 1}},
+		Changes: []schema.ResourceChange{{
+			Resource: schema.Resource{Cluster: "eu1", Kind: "Namespace", UID: "u", Name: "shop"}, Change: schema.ChangeCreated, Time: minute, Seen: minute,
+		}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -116,6 +119,7 @@ func TestEveryKindOfRecordReachesItsTable(t *testing.T) {
 		"SELECT count() FROM event_ids":                                                                            "[[3]]",
 		"SELECT indicator, good, total FROM sli_slices":                                                            "[[api 1 2]]",
 		"SELECT id, service FROM incidents":                                                                        "[[i api]]",
+		"SELECT cluster, name FROM resource_changes":                                                               "[[eu1 shop]]",
 		"SELECT count() FROM actor_aliases":                                                                        "[[1]]",
 		"SELECT uniqExact(actor) FROM actor_keys":                                                                  "[[3]]",
 		"SELECT count() FROM events WHERE (actor = 0) = (name = 'visit')":                                          "[[3]]",

@@ -23,6 +23,7 @@ type memory struct {
 	ids        map[uuid.UUID]time.Time
 	slices     []schema.Slice
 	incidents  []schema.Incident
+	changes    []schema.ResourceChange
 	quarantine map[string]schema.Quarantined
 	keys       []schema.ActorKey
 	aliases    map[uint64]schema.StoredAlias
@@ -146,6 +147,15 @@ func (c *client) InsertIncidents(ctx context.Context, token string, rows []schem
 	return c.call(ctx, "InsertIncidents", func() error {
 		if c.fresh(token) {
 			c.m.incidents = append(c.m.incidents, rows...)
+		}
+		return nil
+	})
+}
+
+func (c *client) InsertResourceChanges(ctx context.Context, token string, rows []schema.ResourceChange) error {
+	return c.call(ctx, "InsertResourceChanges", func() error {
+		if c.fresh(token) {
+			c.m.changes = append(c.m.changes, rows...)
 		}
 		return nil
 	})

@@ -32,7 +32,7 @@ func TestBadRequests(t *testing.T) {
 		status                    int
 		contains                  string
 	}{
-		"malformed among good ones": {"/v1/events", `[{"id":"1","name":"good"},{"id":"2","name":""},{"id":"3","name":"good"},{"id":"4","name":"good","nmae":1}]`, bearer(token),
+		"malformed among good ones": {"/v1/events", `[{"id":"1","name":"good"},{"id":"2","name":""},{"id":"3","name":"good"},{"id":"4","name":"good","nam":1}]`, bearer(token),
 			http.StatusBadRequest, `{"accepted":2,"rejected":2,"errors":[{"index":1,"reason":"name: missing"},{"index":3,`},
 		"a line that is no JSON":  {"/v1/events", "{\"id\":\"5\",\"name\":\"good\"}\nnonsense\n", bearer(token), http.StatusBadRequest, `"errors":[{"index":1,`},
 		"too late":                {"/v1/events", `{"id":"6","name":"late","time":"2020-01-01T00:00:00Z"}`, bearer(token), http.StatusBadRequest, "more than 30 days ago"},
