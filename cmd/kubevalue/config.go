@@ -107,7 +107,7 @@ type TeamConfig struct {
 	Persona   string `yaml:"persona"`
 }
 
-// ClusterConfig is a cluster whose API server is probed.
+// ClusterConfig is a cluster.
 type ClusterConfig struct {
 	Name string `yaml:"name"`
 	// Region is where it runs.
@@ -115,6 +115,10 @@ type ClusterConfig struct {
 	// Kubeconfig and Context find it; Kubeconfig empty: the cluster is known by its audit events only.
 	Kubeconfig string `yaml:"kubeconfig"`
 	Context    string `yaml:"context"`
+	// InCluster uses the service account of the pod that this runs in, instead of a kubeconfig.
+	InCluster bool `yaml:"in_cluster"`
+	// AllowExec lists the commands of exec plugins that the kubeconfig may run; all others are refused.
+	AllowExec []string `yaml:"allow_exec"`
 }
 
 // ProbeConfig is one probed target.
@@ -143,6 +147,8 @@ type ObjectivesConfig struct {
 	MaxLag Duration `yaml:"max_lag"`
 	// CloseAfter is how long after its end a calendar period takes late data; then its figures are published.
 	CloseAfter Duration `yaml:"close_after"`
+	// Effective says since when definitions are in force that were agreed on earlier than they were written.
+	Effective []EffectiveConfig `yaml:"effective"`
 }
 
 // AlertsConfig is who hears of burnt budgets.

@@ -156,6 +156,9 @@ func (c *Config) checkProbes(f *yamlFile) {
 		if cl.Name == "" {
 			f.At(indexed("clusters", i)+".name", "a cluster needs a name: its audit webhook is /audit/NAME")
 		}
+		if cl.Kubeconfig != "" && cl.InCluster {
+			f.At(indexed("clusters", i)+".in_cluster", "choose one: kubeconfig, or in_cluster")
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"net/mail"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -96,7 +97,7 @@ roster:
   - {team: payments, members: [ann@example.com, bob@example.com], from: 2026-01-01}
   - {team: search, members: [cy@example.com], from: 2026-01-01}
   - {team: legacy, members: [dee@example.com], from: 2026-01-01, voluntary: false}
-clusters: [{name: e2e}]
+clusters: [{name: e2e, region: here, kubeconfig: controlplane/admin.kubeconfig}]
 reports:
   from: kubevalue <kubevalue@example.com>
   smtp: {host: 127.0.0.1, port: %d, tls: none}
@@ -332,6 +333,15 @@ func (e *e2e) checkObjective(t *testing.T, began time.Time, away time.Duration) 
 		t.Errorf("coverage %v of %d slices, want %v of 720", *s.Coverage, s.Expected, want)
 	}
 	t.Logf("away for %s: %v of %v attempts failed, budget consumed %.4f, coverage %.4f", away, bad, *s.Total, *s.Consumed, *s.Coverage)
+	if text := kubevalue(t, "cluster", "check", "-c", e.config); !strings.Contains(text, "answers as v1.") {
+		t.Errorf("kubevalue cluster check said %q", text)
+	}
+	eventually(t, "the watched cluster is in the tables", time.Minute, func() error {
+		if text := kubevalue(t, "cluster", "list", "-c", e.config); !regexp.MustCompile(`e2e +here +yes +[1-9]`).MatchString(text) {
+			return fmt.Errorf("kubevalue cluster list: %s", text)
+		}
+		return nil
+	})
 	if text := kubevalue(t, "slo", "status", "-c", e.config); !strings.Contains(text, "e2e-api") {
 		t.Errorf("kubevalue slo status does not show the objective:\n%s", text)
 	}

@@ -148,7 +148,14 @@ func (s *service) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	watches, err := s.kubeCollector()
+	if err != nil {
+		return err
+	}
 	background("probes", probes.Run)
+	if len(s.cfg.kubeClusters()) > 0 {
+		background("cluster watches", watches.Run)
+	}
 	background("pipeline", s.pipe.Run)
 	background("alerts", s.alerting())
 	scheduler, err := s.scheduler()
