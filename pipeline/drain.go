@@ -237,7 +237,7 @@ func (d *drainer) next(sealed bool) (uuid.UUID, error) {
 
 // staged is how many records the run has taken.
 func (d *drainer) staged() int {
-	return len(d.run.rows) + d.run.copies + len(d.run.slices) + len(d.run.aliases) + len(d.run.incidents) + len(d.run.bad)
+	return len(d.run.rows) + d.run.copies + len(d.run.slices) + len(d.run.aliases) + len(d.run.incidents) + len(d.run.changes) + len(d.run.bad)
 }
 
 // damaged is the quarantine's row for bytes that are no batch; payload is nil when they are still to be rescued.

@@ -3,7 +3,11 @@ package pipeline_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -134,4 +138,103 @@ func TestEveryKindOfRecordReachesItsTable(t *testing.T) {
 	if s.Inserted != 3 || s.Duplicates != 0 || s.Records != 0 || s.Oldest != 0 {
 		t.Errorf("stats %+v", s)
 	}
+}
+
+// TestAReplicaAddsTheIDsThatADeadOneLeftOut has a replica that died after it stored events and before it stored their ids.
+func TestAReplicaAddsTheIDsThatADeadOneLeftOut(t *testing.T) {
+	db := warehousetest.Open(t)
+	lease := filepath.Join(t.TempDir(), "lease")
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	var left []schema.StoredEvent
+	for i := range 3 {
+		left = append(left, schema.StoredEvent{
+			ID: schema.EventID("s", fmt.Sprint(i)), Time: now, Received: now.Add(time.Duration(i) * time.Millisecond), Source: "s", Name: "n",
+			Outcome: schema.OutcomeSuccess, ActorKind: schema.ActorUnknown,
+		})
+	}
+	if err := db.InsertEvents(t.Context(), "dead", left); err != nil {
+		t.Fatal(err)
+	}
+	notes := fmt.Sprintf(`{"dead": {"from": %q, "to": %q, "until": %q}}`, now.Format(time.RFC3339Nano), now.Add(2*time.Millisecond).Format(time.RFC3339Nano),
+		now.Add(300*time.Millisecond).Format(time.RFC3339Nano))
+	if err := os.WriteFile(lease+".notes", []byte(notes), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := config(t, db, t.TempDir())
+	cfg.Lease = lease
+	p, _ := start(t, cfg)
+	appendTo(t, p, events(4)...)
+	flush(t, p)
+	if time.Since(now) < 300*time.Millisecond {
+		t.Error("the dead one's statements may still have been running")
+	}
+	for sql, want := range map[string]string{
+		"SELECT count(), uniqExact(id) FROM events":                 "[[4 4]]",
+		"SELECT count(), uniqExact(id_high, id_low) FROM event_ids": "[[4 4]]",
+	} {
+		if got := text(query(t, db, sql)); got != want {
+			t.Errorf("%s: %s, want %s", sql, got, want)
+		}
+	}
+	if b, err := os.ReadFile(lease + ".notes"); err != nil || string(b) != "{}" {
+		t.Errorf("notes left: %s, %v", b, err)
+	}
+}
+
+// TestTwoReplicasOnOneWarehouse sends the same events to two replicas at once, in other batches.
+func TestTwoReplicasOnOneWarehouse(t *testing.T) {
+	db := warehousetest.Open(t)
+	lease := filepath.Join(t.TempDir(), "lease")
+	var wg sync.WaitGroup
+	var peers []*pipeline.Pipeline
+	for replica := range 2 {
+		cfg := config(t, db, t.TempDir())
+		cfg.Lease, cfg.MaxRows = lease, 2000
+		p, _ := start(t, cfg)
+		peers = append(peers, p)
+		wg.Go(func() {
+			for from := 0; from < 6000; from += 100 * (replica + 1) {
+				var list []schema.Event
+				for i := from; i < min(from+100*(replica+2), 6000); i++ {
+					list = append(list, event(fmt.Sprint(i)))
+				}
+				appendTo(t, p, list...)
+			}
+		})
+	}
+	wg.Wait()
+	for _, p := range peers {
+		flush(t, p)
+	}
+	if got := text(query(t, db, "SELECT count(), uniqExact(id), uniqExact(actor) FROM events")); got != "[[6000 6000 1]]" {
+		t.Errorf("stored: %s", got)
+	}
+}
+
+// TestWhatTheWarehouseItselfRefuses checks that its refusals are told from its faults. Only a row of a kind that Validate does not
+// know gets that far, so the row is spoilt on its way.
+func TestWhatTheWarehouseItselfRefuses(t *testing.T) {
+	db := warehousetest.Open(t)
+	p, _ := start(t, config(t, spoiling{db}, t.TempDir()))
+	appendTo(t, p, events(20)...)
+	flush(t, p)
+	if got := text(query(t, db, "SELECT count(), uniqExact(id) FROM events")); got != "[[19 19]]" {
+		t.Errorf("stored: %s", got)
+	}
+	if got := text(query(t, db, "SELECT kind, source, position(payload, 'ann@example.com') > 0 FROM quarantine")); got != "[[event s 1]]" {
+		t.Errorf("in quarantine: %s", got)
+	}
+}
+
+// spoiling is a warehouse whose rows of object 7 have a time that no column holds.
+type spoiling struct{ *warehouse.DB }
+
+func (s spoiling) InsertEvents(ctx context.Context, token string, rows []schema.StoredEvent) error {
+	rows = slices.Clone(rows)
+	for i := range rows {
+		if rows[i].Object == "7" {
+			rows[i].Received = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+		}
+	}
+	return s.DB.InsertEvents(ctx, token, rows)
 }
