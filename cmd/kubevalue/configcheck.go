@@ -170,8 +170,11 @@ func (c *Config) checkObjectives(f *yamlFile) {
 		}
 	}
 	if len(f.faults) == 0 {
-		if _, err := c.loadObjectives(); err != nil {
+		objectives, err := c.loadObjectives()
+		if err != nil {
 			f.addAll("objectives.openslo", err)
+		} else {
+			c.checkEffective(f, objectives)
 		}
 	}
 	for i, u := range c.Alerts.Alertmanagers {

@@ -28,6 +28,8 @@ type configuredObjective struct {
 	// Groups are those of an objective that has a status for each; PerGroup says that they are those that have slices.
 	Groups   []member
 	PerGroup bool
+	// InForce is the version that it was taken from, nil for the configured one.
+	InForce *slo.Definition
 }
 
 // agentRevision is the revision of slices that agents send, unless the objective names another one.
@@ -161,6 +163,8 @@ type objectiveSet struct {
 	// closeAfter is how long after its end a period takes late data.
 	closeAfter time.Duration
 	pricing    []pricing
+	// effective says of definitions that are in force since a stated time, by objective.
+	effective map[string]effective
 	// burnWindows are lookbacks that are wanted besides the usual ones.
 	burnWindows []time.Duration
 	now         func() time.Time
@@ -171,6 +175,7 @@ type objectiveSet struct {
 
 type objectiveStore interface {
 	sliceStore
+	publishedStore
 	Incidents(ctx context.Context, from, to time.Time) ([]schema.Incident, error)
 }
 
@@ -250,20 +255,20 @@ var units = map[journey.Grain]slo.Unit{
 	journey.GrainDay: slo.Day, journey.GrainWeek: slo.Week, journey.GrainMonth: slo.Month, journey.GrainQuarter: slo.Quarter,
 }
 
-// figures are all objectives in a calendar period: the budget is that of the period.
+// figures are all objectives in a calendar period, those of a closed one as they were published: the budget is that of the period.
 func (s *objectiveSet) figures(ctx context.Context, p journey.Period, _ time.Time) ([]journey.ObjectiveFigure, error) {
-	all, err := s.standings(ctx, s.all, p)
+	all, err := s.standings(ctx, "", p, asPublished)
 	if err != nil {
 		return nil, err
 	}
 	var out []journey.ObjectiveFigure
-	for i, o := range s.all {
-		figure := journey.ObjectiveFigure{Objective: o.Definition.Name, Service: o.Service, Labels: flat(o.Labels), Target: o.Definition.Target}
-		if status := all[i].Status; status != nil {
+	for _, o := range all {
+		figure := journey.ObjectiveFigure{Objective: o.Objective, Service: o.Service, Labels: flat(o.defined.Labels), Target: o.defined.Definition.Target}
+		if status := o.Status; status != nil {
 			figure.SLI, figure.Good, figure.Total, figure.Coverage = status.SLI, status.Good, status.Total, status.Coverage
 			figure.BudgetConsumed, figure.BudgetRemaining, figure.Measured = status.Consumed, status.Remaining, int(status.MeasuredSlices)
 			if status.ErrorRatio != nil {
-				figure.BurnRate = new(*status.ErrorRatio / o.Definition.Budget())
+				figure.BurnRate = new(*status.ErrorRatio / o.defined.Definition.Budget())
 			}
 		}
 		out = append(out, figure)

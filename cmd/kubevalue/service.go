@@ -158,6 +158,7 @@ func (s *service) run(ctx context.Context) error {
 	}
 	background("pipeline", s.pipe.Run)
 	background("alerts", s.alerting())
+	background("closed periods", s.publishing)
 	scheduler, err := s.scheduler()
 	if err != nil {
 		return err

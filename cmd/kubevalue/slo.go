@@ -18,7 +18,8 @@ import (
 func sloCommand() *cobra.Command {
 	return group("slo", "Show error budgets, what used them and what that was worth, and test their arithmetic",
 		"Objectives come from the OpenSLO documents of the configuration, their slices from probes and agents.",
-		sloStatusCommand(), sloCompareCommand(), sloAttributeCommand(), sloFollowupsCommand(), sloValueCommand(), sloExplainCommand(), sloTestCommand())
+		sloStatusCommand(), sloCompareCommand(), sloAttributeCommand(), sloFollowupsCommand(), sloValueCommand(), sloExplainCommand(), sloPublishCommand(), sloRevisionsCommand(),
+		sloTestCommand())
 }
 
 func sloStatusCommand() *cobra.Command {

@@ -36,6 +36,11 @@ func answering(cmd *cobra.Command, ask func(cmd *cobra.Command, f *figures, args
 	return cmd
 }
 
+// latestFlag adds --latest.
+func latestFlag(cmd *cobra.Command, newest *bool) {
+	cmd.Flags().BoolVar(newest, "latest", false, "figures of closed periods from what the tables have now, not as they were published")
+}
+
 func noObjectives(out io.Writer) error {
 	_, err := fmt.Fprintln(out, "no objective is configured: list OpenSLO files under objectives.openslo")
 	return err

@@ -120,7 +120,7 @@ func TestCompareMonths(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := s.compare(t.Context(), p, with)
+	answer, err := s.compare(t.Context(), p, with, asPublished)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestPeriodUnderWayIsMarkedPartial(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := s.compare(t.Context(), p, s.calendar.Previous(p))
+	answer, err := s.compare(t.Context(), p, s.calendar.Previous(p), asPublished)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func TestPeriodsThatCannotBeAsked(t *testing.T) {
 func TestAttributionSumsToTheWhole(t *testing.T) {
 	s := twoMonths(t)
 	s.exclusions = []configuredExclusion{{Exclusion: slo.Exclusion{From: hour("2026-10-20 00:00"), To: hour("2026-10-20 03:00"), Reason: "drill", Author: "ops"}}}
-	answer, err := s.attribute(t.Context(), "checkout", "2026-10")
+	answer, err := s.attribute(t.Context(), "checkout", "2026-10", asPublished)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +215,7 @@ func TestAttributionSumsToTheWhole(t *testing.T) {
 		t.Errorf("spared %+v", sp)
 	}
 	golden(t, filepath.Join("testdata", "slo", "attribute.txt"), printed(t, answer))
-	if _, err := s.attribute(t.Context(), "chekout", "2026-10"); err == nil || !strings.Contains(err.Error(), `did you mean "checkout"`) {
+	if _, err := s.attribute(t.Context(), "chekout", "2026-10", asPublished); err == nil || !strings.Contains(err.Error(), `did you mean "checkout"`) {
 		t.Errorf("a mistyped objective: %v", err)
 	}
 }

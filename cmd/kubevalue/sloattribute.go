@@ -17,7 +17,6 @@ type attributionAnswer struct {
 	// Period is nil when each objective is asked about in its own window up to now.
 	Period     *answerPeriod          `json:"period"`
 	Objectives []objectiveAttribution `json:"objectives"`
-	zone       string
 }
 
 // objectiveAttribution is what used an objective's budget. Causes sums the parts by whose fault they were.
@@ -35,22 +34,19 @@ type causeShares struct {
 }
 
 // attribute divides the budgets used among incidents. An empty name asks about all objectives, rolling about their own windows.
-func (s *objectiveSet) attribute(ctx context.Context, name, period string) (attributionAnswer, error) {
-	answer := attributionAnswer{zone: s.calendar.Zone.String()}
-	of, err := s.named(name)
-	if err != nil {
-		return answer, err
-	}
+func (s *objectiveSet) attribute(ctx context.Context, name, period string, v view) (attributionAnswer, error) {
+	var answer attributionAnswer
 	var all []standing
+	var err error
 	if period == "rolling" {
-		all, err = s.ownWindows(ctx, of)
+		all, err = s.ownWindows(ctx, name)
 	} else {
 		p, wrong := s.period(period)
 		if wrong != nil {
 			return answer, wrong
 		}
 		answer.Period = new(s.answerPeriod(p))
-		all, err = s.standings(ctx, of, p)
+		all, err = s.standings(ctx, name, p, v)
 	}
 	for _, one := range all {
 		answer.Objectives = append(answer.Objectives, objectiveAttribution{one, causesOf(one.Status)})
@@ -59,11 +55,16 @@ func (s *objectiveSet) attribute(ctx context.Context, name, period string) (attr
 }
 
 // ownWindows are the standings of objectives in their own windows up to now.
-func (s *objectiveSet) ownWindows(ctx context.Context, of []configuredObjective) ([]standing, error) {
+func (s *objectiveSet) ownWindows(ctx context.Context, name string) ([]standing, error) {
+	of, err := s.named(name)
+	if err != nil {
+		return nil, err
+	}
 	answers, err := s.statusesAt(ctx, of, s.now())
 	out := make([]standing, len(answers))
 	for i, a := range answers {
-		out[i] = standingOf(of[i], a)
+		out[i] = standing{Objective: of[i].Definition.Name, Service: of[i].Service, defined: of[i]}
+		out[i].set(a)
 	}
 	return out, err
 }
@@ -90,6 +91,7 @@ func causesOf(s *slo.Status) *causeShares {
 
 func sloAttributeCommand() *cobra.Command {
 	var period string
+	var newest bool
 	cmd := &cobra.Command{
 		Use:   "attribute [NAME]",
 		Short: "Divide the budget used among incidents and what no incident accounts for",
@@ -104,8 +106,9 @@ the month under way, or rolling for each objective's own window up to now.`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	cmd.Flags().StringVar(&period, "period", "rolling", "a label, month, week, quarter, current, or rolling")
+	latestFlag(cmd, &newest)
 	return answering(cmd, func(cmd *cobra.Command, f *figures, args []string) (printable, error) {
-		return f.objectives.attribute(cmd.Context(), first(args), period)
+		return f.objectives.attribute(cmd.Context(), first(args), period, view(newest))
 	})
 }
 
@@ -162,6 +165,9 @@ func (o objectiveAttribution) print(out io.Writer) error {
 	}
 	for _, p := range s.Spared.Parts {
 		fmt.Fprintf(out, "  not counted: %s bad minutes in %s slices, excluded as %q by %s\n", reports.Number(p.BadMinutes), reports.Number(p.Slices), p.Reason, orDash(p.Author))
+	}
+	for _, remark := range o.remarks() {
+		fmt.Fprintln(out, " ", remark)
 	}
 	if c := s.Spared.Consumed; c != nil && len(s.Spared.Parts) > 0 {
 		fmt.Fprintf(out, "  without the exclusions the budget used would differ by %s\n", reports.Change(*c, "ratio"))

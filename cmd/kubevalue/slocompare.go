@@ -71,42 +71,61 @@ func (w *serviceWorst) add(s standing) {
 	}
 }
 
-// compare sets a period beside another one.
-func (s *objectiveSet) compare(ctx context.Context, p, with journey.Period) (comparisonAnswer, error) {
-	answer := comparisonAnswer{Period: s.answerPeriod(p), With: s.answerPeriod(with)}
-	after, err := s.standings(ctx, s.all, p)
+// compare sets a period beside another one. Objectives are those of either.
+func (s *objectiveSet) compare(ctx context.Context, p, with journey.Period, v view) (comparisonAnswer, error) {
+	answer := comparisonAnswer{Period: s.answerPeriod(p), With: s.answerPeriod(with), Objectives: []objectiveComparison{}, Services: []serviceComparison{}}
+	after, err := s.standings(ctx, "", p, v)
 	if err != nil {
 		return answer, err
 	}
-	before, err := s.standings(ctx, s.all, with)
+	before, err := s.standings(ctx, "", with, v)
 	if err != nil {
 		return answer, err
 	}
-	services := map[string]*serviceComparison{}
-	var order []string
-	for i, now := range after {
-		was := before[i]
+	for i, j := 0, 0; i < len(after) || j < len(before); { // both are in order of name
+		var now, was standing
+		switch {
+		case j == len(before) || i < len(after) && after[i].Objective < before[j].Objective:
+			now, was = after[i], absent(after[i], with)
+			i++
+		case i == len(after) || before[j].Objective < after[i].Objective:
+			now, was = absent(before[j], p), before[j]
+			j++
+		default:
+			now, was = after[i], before[j]
+			i, j = i+1, j+1
+		}
 		one := objectiveComparison{Objective: now.Objective, Service: now.Service, Before: was, After: now}
 		if was.Status != nil && now.Status != nil {
 			one.Comparison = new(slo.Compare(*was.Status, *now.Status))
 		}
 		answer.Objectives = append(answer.Objectives, one)
-		if services[now.Service] == nil {
-			services[now.Service] = &serviceComparison{Service: now.Service}
-			order = append(order, now.Service)
-		}
-		services[now.Service].Before.add(was)
-		services[now.Service].After.add(now)
 	}
-	slices.Sort(order)
-	for _, name := range order {
-		answer.Services = append(answer.Services, *services[name])
-	}
+	answer.sumUp()
 	return answer, nil
+}
+
+// absent is an objective in a period in which there was none of that name.
+func absent(o standing, p journey.Period) standing {
+	return standing{Objective: o.Objective, Service: o.Service, Fault: "it was not defined in " + p.Label}
+}
+
+// sumUp fills in the services.
+func (a *comparisonAnswer) sumUp() {
+	for _, o := range a.Objectives {
+		i := slices.IndexFunc(a.Services, func(s serviceComparison) bool { return s.Service == o.Service })
+		if i < 0 {
+			i, a.Services = len(a.Services), append(a.Services, serviceComparison{Service: o.Service})
+		}
+		a.Services[i].Before.add(o.Before)
+		a.Services[i].After.add(o.After)
+	}
+	slices.SortFunc(a.Services, func(x, y serviceComparison) int { return strings.Compare(x.Service, y.Service) })
 }
 
 func sloCompareCommand() *cobra.Command {
 	var period, with string
+	var newest bool
 	cmd := &cobra.Command{
 		Use:   "compare",
 		Short: "Compare a month, week or quarter with the one before: budget, uptime, and what changed why",
@@ -115,13 +134,15 @@ attributes the difference to incidents, to changed targets, and to what no incid
 calendar period, whatever the objective's own window. Parts of a change sum to it exactly.
 
 --period is month, week or quarter for the last one that has ended, a label such as 2026-10, 2026-W46 or 2026-Q4, or current
-for the month under way, which is marked partial. --with is previous, year-ago, or a label.`,
+for the month under way, which is marked partial. --with is previous, year-ago, or a label. Figures of closed periods are those that
+were published, by the definitions in force at their end; --latest computes them from what is known now.`,
 		Example: `  kubevalue slo compare --period month --with previous
   kubevalue slo compare --period 2026-Q3 --with year-ago --json`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVar(&period, "period", "month", "the period: month, week, quarter (the last that has ended), a label, or current")
 	cmd.Flags().StringVar(&with, "with", "previous", "what to compare with: previous, year-ago, or a label")
+	latestFlag(cmd, &newest)
 	return answering(cmd, func(cmd *cobra.Command, f *figures, _ []string) (printable, error) {
 		p, err := f.objectives.period(period)
 		if err != nil {
@@ -131,7 +152,7 @@ for the month under way, which is marked partial. --with is previous, year-ago, 
 		if err != nil {
 			return nil, err
 		}
-		return f.objectives.compare(cmd.Context(), p, other)
+		return f.objectives.compare(cmd.Context(), p, other, view(newest))
 	})
 }
 
@@ -186,8 +207,8 @@ func (a comparisonAnswer) printChanges(out io.Writer) error {
 	var notes []string
 	for _, o := range a.Objectives {
 		for _, s := range []standing{o.Before, o.After} {
-			if s.Fault != "" {
-				notes = append(notes, o.Objective+": "+s.Fault)
+			for _, remark := range s.remarks() {
+				notes = append(notes, o.Objective+": "+remark)
 			}
 		}
 		if o.Comparison != nil {

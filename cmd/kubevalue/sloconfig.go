@@ -55,6 +55,43 @@ type PriceHoursConfig struct {
 	PerMinute *float64 `yaml:"per_minute"`
 }
 
+// EffectiveConfig says since when an objective has been what it is now, when that was agreed on before it was written down.
+type EffectiveConfig struct {
+	Objective string `yaml:"objective"`
+	From      string `yaml:"from"`
+	Reason    string `yaml:"reason"`
+}
+
+// checkEffective refuses statements about objectives that there are none of, and those without a reason.
+func (c *Config) checkEffective(f *yamlFile, objectives []configuredObjective) {
+	seen := map[string]bool{}
+	for i, e := range c.Objectives.Effective {
+		path := indexed("objectives.effective", i)
+		if _, err := objectiveNamed(objectives, e.Objective); err != nil || e.Objective == "" {
+			f.At(path+".objective", "%s", orText(err, "name the objective"))
+		} else if seen[e.Objective] {
+			f.At(path+".objective", "%q stands here twice", e.Objective)
+		}
+		seen[e.Objective] = true
+		if from := c.checkInstant(f, path+".from", e.From); from.IsZero() && e.From == "" {
+			f.At(path+".from", "since when? write a date or a time")
+		}
+		if e.Reason == "" {
+			f.At(path+".reason", "a changed definition needs a reason: it revises what was published")
+		}
+	}
+}
+
+// effective are the statements about definitions, by objective.
+func (c *Config) effective() map[string]effective {
+	out := map[string]effective{}
+	for _, e := range c.Objectives.Effective {
+		from, _ := c.instant(e.From)
+		out[e.Objective] = effective{from, e.Reason}
+	}
+	return out
+}
+
 // checkExclusions refuses exclusions that exclude nothing, or that nobody stands for.
 func (c *Config) checkExclusions(f *yamlFile) {
 	for i, e := range c.Exclusions {

@@ -18,12 +18,21 @@ import (
 type explanationAnswer struct {
 	Objective string `json:"objective"`
 	Service   string `json:"service"`
+	// InForce is the version of the definition; nil when it was never recorded.
+	InForce *inForce `json:"in_force"`
 	// Source names the slices that were read, by the child's name for a composite.
 	Source map[string]sliceSource `json:"source"`
 	Slice  string                 `json:"slice"`
 	slo.Explanation
 	// all prints every run of slices, however many there are.
 	all bool
+}
+
+// inForce is a version of a definition, since when it is in force (the Unix epoch: since ever) and why it changed.
+type inForce struct {
+	Version string    `json:"version"`
+	Since   time.Time `json:"since"`
+	Reason  string    `json:"reason"`
 }
 
 // sliceSource is where slices came from.
@@ -33,20 +42,26 @@ type sliceSource struct {
 	Group     string `json:"group,omitempty"`
 }
 
-// explain answers from raw slices, by the definition in force at a time.
-// A group names one of an objective per group.
+// explain answers from raw slices, by the definition in force at a time. A group names one of an objective per group.
 func (s *objectiveSet) explain(ctx context.Context, name, group string, at time.Time) (explanationAnswer, error) {
-	of, err := s.named(name)
+	if at.After(s.now()) {
+		return explanationAnswer{}, dashboards.BadRequestError{Why: fmt.Sprintf("%s is still to come", timeText(at))}
+	}
+	all, err := s.inForce(ctx, at)
 	if err != nil {
 		return explanationAnswer{}, err
 	}
-	if at.After(s.now()) {
-		return explanationAnswer{}, dashboards.BadRequestError{Why: fmt.Sprintf("%s is still to come", timeText(at))}
+	of, err := objectiveNamed(all, name)
+	if err != nil {
+		return explanationAnswer{}, err
 	}
 	o := of[0]
 	answer := explanationAnswer{Objective: o.Definition.Name, Service: o.Service, Source: map[string]sliceSource{}, Slice: slo.FormatDuration(o.Grid.Step)}
 	if o, err = s.ofGroup(ctx, o, group, at); err != nil {
 		return answer, err
+	}
+	if d := o.InForce; d != nil {
+		answer.InForce = &inForce{d.Version, d.From, d.Reason}
 	}
 	for child, ind := range o.Of {
 		answer.Source[child] = sliceSource{Indicator: ind.Name, Revision: ind.Revision, Group: ind.Group}
@@ -132,6 +147,13 @@ func (a explanationAnswer) print(out io.Writer) error {
 	fmt.Fprintf(out, "%s (%s) from %s to %s (UTC)\n\ndefinition\n", a.Objective, a.Service, timeText(a.Status.Period.From), timeText(a.Status.At))
 	for _, line := range a.Definition {
 		fmt.Fprintln(out, " ", line)
+	}
+	if d := a.InForce; d != nil {
+		since := "ever"
+		if d.Since.Unix() > 0 {
+			since = timeText(d.Since) + " (UTC)"
+		}
+		fmt.Fprintf(out, "  version %s, in force since %s: %s\n", d.Version, since, d.Reason)
 	}
 	for _, child := range slices.Sorted(maps.Keys(a.Source)) {
 		s := a.Source[child]

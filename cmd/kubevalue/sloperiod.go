@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/kubevalue/kubevalue/dashboards"
 	"github.com/kubevalue/kubevalue/journey"
+	"github.com/kubevalue/kubevalue/schema"
 	"github.com/kubevalue/kubevalue/slo"
 )
 
@@ -34,7 +36,7 @@ type answerPeriod struct {
 func (s *objectiveSet) answerPeriod(p journey.Period) answerPeriod {
 	out := answerPeriod{Period: p, State: periodOpen}
 	switch now := s.now(); {
-	case !now.Before(p.To.Add(s.closeAfter)):
+	case !now.Before(p.To.Add(max(s.closeAfter, s.maxLag))):
 		out.State = periodClosed
 	case p.Complete(now):
 		out.State = periodClosing
@@ -96,25 +98,76 @@ type standing struct {
 	Status    *slo.Status `json:"status"`
 	// Fault says why there is no status.
 	Fault string `json:"fault,omitempty"`
+	// Published is set when the figures are those of a closed period, as they were published.
+	Published *publishedAs `json:"published,omitempty"`
+
+	defined configuredObjective
 }
 
-// named lists the objectives that a question is about: the one of that name, or all.
+// publishedAs says which of the revisions of a figure is shown.
+type publishedAs struct {
+	Revision uint32 `json:"revision"`
+	// Revisions is how many there are; Reason is the shown one's, Newest the last one's.
+	Revisions  uint32    `json:"revisions"`
+	Reason     string    `json:"reason"`
+	Newest     string    `json:"newest_reason"`
+	Definition string    `json:"definition"`
+	ComputedAt time.Time `json:"computed_at"`
+}
+
+// view says which figures of a closed period are wanted: as they were published first, or as they would be computed now.
+type view bool
+
+const (
+	asPublished view = false
+	latest      view = true
+)
+
+// named lists the configured objectives that a question is about: the one of that name, or all when it is empty.
 func (s *objectiveSet) named(name string) ([]configuredObjective, error) {
-	if name == "" {
-		return s.all, nil
-	}
-	var names []string
-	for _, o := range s.all {
-		if o.Definition.Name == name {
-			return []configuredObjective{o}, nil
-		}
-		names = append(names, o.Definition.Name)
-	}
-	return nil, fmt.Errorf("%w%s", dashboards.NotFoundError{What: fmt.Sprintf("the objective %q", name)}, suggestion(name, names))
+	return objectiveNamed(s.all, name)
 }
 
-// standings are the statuses of objectives in a calendar period, in their order, against the budget of that period.
-func (s *objectiveSet) standings(ctx context.Context, of []configuredObjective, p journey.Period) ([]standing, error) {
+// standings are the statuses of objectives in a calendar period, in order of name, against the budget of that period. An empty name
+// stands for all of them. Figures of a closed period that were not published are computed.
+func (s *objectiveSet) standings(ctx context.Context, name string, p journey.Period, v view) ([]standing, error) {
+	of, err := s.defined(ctx, p, name)
+	if err != nil {
+		return nil, err
+	}
+	published := map[string][]schema.Published{}
+	if v == asPublished && s.answerPeriod(p).State == periodClosed {
+		if published, err = s.revisions(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	out := make([]standing, len(of))
+	var compute []configuredObjective
+	var at []int
+	for i, o := range of {
+		out[i] = standing{Objective: o.Definition.Name, Service: o.Service, defined: o}
+		revisions := published[o.Definition.Name]
+		if len(revisions) == 0 {
+			compute, at = append(compute, o), append(at, i)
+			continue
+		}
+		first, last := revisions[0], revisions[len(revisions)-1]
+		status, err := publishedStatus(first)
+		if err != nil {
+			return nil, err
+		}
+		out[i].Status = &status
+		out[i].Published = &publishedAs{first.Revision, last.Revision, first.Reason, last.Reason, first.Version, first.ComputedAt}
+	}
+	answers, err := s.computed(ctx, compute, p)
+	for k, a := range answers {
+		out[at[k]].set(a)
+	}
+	return out, err
+}
+
+// computed are the statuses of objectives in a calendar period from what the tables have now.
+func (s *objectiveSet) computed(ctx context.Context, of []configuredObjective, p journey.Period) ([]answer, error) {
 	qs, err := s.questionsIn(ctx, of, p)
 	if err != nil {
 		return nil, err
@@ -122,23 +175,26 @@ func (s *objectiveSet) standings(ctx context.Context, of []configuredObjective, 
 	if err := s.addIncidents(ctx, qs); err != nil {
 		return nil, err
 	}
-	answers, err := evaluateAll(ctx, s.store, qs)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]standing, len(of))
-	for i, o := range of {
-		out[i] = standingOf(o, answers[i])
-	}
-	return out, nil
+	return evaluateAll(ctx, s.store, qs)
 }
 
-func standingOf(o configuredObjective, a answer) standing {
-	out := standing{Objective: o.Definition.Name, Service: o.Service}
+// set fills in what the engine said.
+func (s *standing) set(a answer) {
 	if a.err != nil {
-		out.Fault = a.err.Error()
+		s.Fault = a.err.Error()
 	} else {
-		out.Status = &a.status
+		s.Status = &a.status
+	}
+}
+
+// remarks are what a reader has to know about where the figures come from.
+func (s standing) remarks() []string {
+	var out []string
+	if s.Fault != "" {
+		out = append(out, s.Fault)
+	}
+	if p := s.Published; p != nil && p.Revisions > p.Revision {
+		out = append(out, fmt.Sprintf("as published on %s (UTC); revised since then, last for %s: --latest shows it", timeText(p.ComputedAt), p.Newest))
 	}
 	return out
 }
@@ -147,9 +203,13 @@ var errNothingYet = errors.New("nothing has been measured of the period yet")
 
 // questionsIn are about objectives in a calendar period, up to what has been measured of it.
 func (s *objectiveSet) questionsIn(ctx context.Context, of []configuredObjective, p journey.Period) ([]question, error) {
-	qs, err := s.questions(ctx, of, p.To)
+	over := slices.Clone(of)
+	for i := range over {
+		over[i].Definition = over[i].Definition.Over(s.window(p))
+	}
+	qs, err := s.questions(ctx, over, p.To)
 	for i := range qs {
-		qs[i].req.Objective = qs[i].req.Objective.Over(s.window(p))
+		qs[i].o = of[i]
 		if !p.From.Before(qs[i].req.At) {
 			qs[i].err = errNothingYet
 		}

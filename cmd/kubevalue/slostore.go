@@ -22,6 +22,16 @@ type sliceStore interface {
 	SliceGroups(ctx context.Context, q schema.SliceQuery) ([]string, error)
 }
 
+// publishedStore is where closed periods and the versions of definitions are.
+type publishedStore interface {
+	// SliceVersions are texts that change with the slices of a series' period.
+	SliceVersions(ctx context.Context, qs []schema.SliceQuery) ([]string, error)
+	InsertPublished(ctx context.Context, token string, rows []schema.Published) error
+	Published(ctx context.Context, kind string, p schema.PublishedPeriod) ([]schema.Published, error)
+	InsertObjectives(ctx context.Context, rows []schema.ObjectiveVersion) error
+	Objectives(ctx context.Context) ([]schema.ObjectiveVersion, error)
+}
+
 // indicator names the slices that an objective, or a child of a composite, is computed from.
 type indicator struct{ Name, Revision, Group string }
 

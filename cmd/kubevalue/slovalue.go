@@ -57,21 +57,34 @@ func (m measuredMinutes) coverage() *float64 {
 	return new(float64(m.measured) / float64(m.expected))
 }
 
-// value computes what the minutes gained and lost were worth.
+// value computes what the minutes gained and lost were worth, by the definitions in force.
 func (s *objectiveSet) value(ctx context.Context, p, with journey.Period) (valueAnswer, error) {
 	answer := valueAnswer{Period: s.answerPeriod(p), With: s.answerPeriod(with), Services: []serviceValue{}, Totals: []slo.Amount{}, Unpriced: []string{}}
-	for _, o := range s.all {
+	defined, err := s.defined(ctx, p, "")
+	if err != nil {
+		return answer, err
+	}
+	before, err := s.defined(ctx, with, "")
+	if err != nil {
+		return answer, err
+	}
+	for _, o := range defined {
 		if !slices.Contains(answer.Unpriced, o.Service) && !slices.ContainsFunc(s.pricing, func(l pricing) bool { return l.service == o.Service }) {
 			answer.Unpriced = append(answer.Unpriced, o.Service)
 		}
 	}
 	slices.Sort(answer.Unpriced)
 	for _, list := range s.pricing {
-		of, err := s.named(list.objective)
-		if err != nil {
-			return answer, fmt.Errorf("the prices of %s: %w", list.service, err)
+		now, err := objectiveNamed(defined, list.objective)
+		if err != nil { // it is priced since later
+			answer.Unpriced = append(answer.Unpriced, list.service)
+			continue
 		}
-		one, err := s.serviceValue(ctx, of[0], list, p, with)
+		was, err := objectiveNamed(before, list.objective)
+		if err != nil {
+			was = nil
+		}
+		one, err := s.serviceValue(ctx, list, periodMinutes{now, p}, periodMinutes{was, with})
 		if err != nil {
 			return answer, err
 		}
@@ -81,6 +94,12 @@ func (s *objectiveSet) value(ctx context.Context, p, with journey.Period) (value
 		}
 	}
 	return answer, nil
+}
+
+// periodMinutes asks for the minutes of an objective, as it was defined, in a period; none when it was not defined.
+type periodMinutes struct {
+	of     []configuredObjective
+	period journey.Period
 }
 
 func (a *valueAnswer) add(amount slo.Amount) {
@@ -97,13 +116,14 @@ func (a *valueAnswer) add(amount slo.Amount) {
 	t.BadMinutes += amount.BadMinutes
 }
 
-func (s *objectiveSet) serviceValue(ctx context.Context, o configuredObjective, list pricing, p, with journey.Period) (serviceValue, error) {
+func (s *objectiveSet) serviceValue(ctx context.Context, list pricing, now, was periodMinutes) (serviceValue, error) {
+	o := now.of[0]
 	out := serviceValue{Objective: o.Definition.Name, Target: o.Definition.Target}
-	after, err := s.minutes(ctx, o, p)
+	after, err := s.minutes(ctx, now)
 	if err != nil {
 		return out, err
 	}
-	before, err := s.minutes(ctx, o, with)
+	before, err := s.minutes(ctx, was)
 	if err != nil {
 		return out, err
 	}
@@ -118,14 +138,18 @@ func (s *objectiveSet) serviceValue(ctx context.Context, o configuredObjective, 
 }
 
 // minutes are the measured and bad minutes of an objective in what has been measured of a period.
-func (s *objectiveSet) minutes(ctx context.Context, o configuredObjective, p journey.Period) (measuredMinutes, error) {
+func (s *objectiveSet) minutes(ctx context.Context, asked periodMinutes) (measuredMinutes, error) {
 	var out measuredMinutes
-	qs, err := s.questionsIn(ctx, []configuredObjective{o}, p)
+	if len(asked.of) == 0 {
+		return out, nil
+	}
+	o := asked.of[0]
+	qs, err := s.questionsIn(ctx, asked.of, asked.period)
 	if err != nil {
 		return out, err
 	}
 	req := qs[0].req
-	period := slo.Interval{From: p.From, To: o.Grid.Floor(req.At)}
+	period := slo.Interval{From: asked.period.From, To: o.Grid.Floor(req.At)}
 	if !period.From.Before(period.To) {
 		return out, nil
 	}
