@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"sort"
 	"time"
@@ -150,13 +149,19 @@ type Identities struct {
 	RosterCuts []int64
 }
 
+const rosterCutsSQL = `SELECT arraySort(groupUniqArrayArray([toUnixTimestamp64Milli(valid_from), toUnixTimestamp64Milli(valid_to)])) AS cuts
+FROM roster_current WHERE actor != 0`
+
 // Identities reads merged identities and the roster's changes.
 func (s Source) Identities(ctx context.Context) (Identities, error) {
-	p, err := s.people(ctx, true)
+	p, err := s.people(ctx, false)
 	if err != nil {
 		return Identities{}, err
 	}
-	out := Identities{RosterCuts: p.cuts(math.MinInt64, math.MaxInt64)}
+	var out Identities
+	if err := s.rows(ctx, rosterCutsSQL, nil, func(r row) { out.RosterCuts = r.int64s(0) }); err != nil {
+		return Identities{}, fmt.Errorf("read the roster: %w", err)
+	}
 	for _, actor := range slices.Sorted(maps.Keys(p.canonical)) {
 		if one := p.canonical[actor]; one != actor {
 			out.Merged, out.Canonical = append(out.Merged, actor), append(out.Canonical, one)

@@ -3,6 +3,7 @@ package catalogue
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/kubevalue/kubevalue/journey"
@@ -32,9 +33,7 @@ func (e Evaluator) fromAnalysis(ctx context.Context, m journey.Metric, r journey
 		if err != nil {
 			return nil, err
 		}
-		for p, c := range cells {
-			all[p] = c
-		}
+		maps.Copy(all, cells)
 	}
 	return all, nil
 }
@@ -56,7 +55,25 @@ func (e Evaluator) dimensionValues(ctx context.Context, column string, periods [
 	return out, nil
 }
 
+// analysed asks for each run of neighbouring periods, so that a comparison with a year ago does not read the year between.
 func (e Evaluator) analysed(ctx context.Context, m journey.Metric, args analysis.Args, dim string, periods []journey.Period, now time.Time) (map[place]*cell, error) {
+	all := map[place]*cell{}
+	for i := 0; i < len(periods); {
+		j := i + 1
+		for j < len(periods) && periods[j].From.Equal(periods[j-1].To) {
+			j++
+		}
+		cells, err := e.neighbours(ctx, m, args, dim, periods[i:j], now)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(all, cells)
+		i = j
+	}
+	return all, nil
+}
+
+func (e Evaluator) neighbours(ctx context.Context, m journey.Metric, args analysis.Args, dim string, periods []journey.Period, now time.Time) (map[place]*cell, error) {
 	cells := map[place]*cell{}
 	for _, p := range periods {
 		cells[place{p.From.UnixMilli(), dim}] = &cell{}

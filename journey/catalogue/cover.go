@@ -138,9 +138,13 @@ func overlap(a, b, from, to time.Time) time.Duration {
 	return max(0, b.Sub(a))
 }
 
-const peopleSQL = `SELECT period, dim, uniqExact(actor) AS value FROM (
+// The people of a group: those in the roster, and only where these are too few, also those who acted.
+const (
+	rosterPeopleSQL = `SELECT period, dim, uniqExact(actor) AS value FROM eligible WHERE actor != 0 GROUP BY period, dim`
+	allPeopleSQL    = `SELECT period, dim, uniqExact(actor) AS value FROM (
     SELECT period, dim, actor FROM activity UNION ALL SELECT period, dim, actor FROM eligible WHERE actor != 0
 ) GROUP BY period, dim`
+)
 
 // withhold marks figures about groups of people, or samples, that are too small, as far as the settings ask for it. The
 // group are all who acted or were in the roster, so that "none of two" stays hidden as well as "one of two".
@@ -159,19 +163,31 @@ func (e Evaluator) withhold(ctx context.Context, m journey.Metric, r journey.Req
 	if err != nil {
 		return err
 	}
+	small := cells
+	for _, sql := range []string{rosterPeopleSQL, allPeopleSQL} {
+		if small, err = e.smallGroups(ctx, sql, q, small); err != nil || len(small) == 0 {
+			return err
+		}
+	}
+	for _, c := range small {
+		c.withheld = "small group"
+	}
+	return nil
+}
+
+// smallGroups are the cells whose people, as the statement counts them, are too few.
+func (e Evaluator) smallGroups(ctx context.Context, sql string, q question, cells map[place]*cell) (map[place]*cell, error) {
 	people := map[place]float64{}
-	err = e.rows(ctx, peopleSQL, q, func(p place, l line) error {
+	err := e.rows(ctx, sql, q, func(p place, l line) error {
 		v, err := l.number("value")
 		people[p] = orZero(v)
 		return err
 	})
-	if err != nil {
-		return err
-	}
+	small := map[place]*cell{}
 	for p, c := range cells {
 		if people[p] < float64(e.Settings.SmallGroup) {
-			c.withheld = "small group"
+			small[p] = c
 		}
 	}
-	return nil
+	return small, err
 }

@@ -147,7 +147,7 @@ func (r Runner) Case(ctx context.Context, environment Environment, c Case) ([]Fa
 	if err := environment.Ingest(ctx, c); err != nil {
 		return nil, fmt.Errorf("%s: ingest: %w", c.Name, err)
 	}
-	query := remember(environment.Query)
+	query := journey.Remember(environment.Query)
 	var failures []Failure
 	for _, e := range c.Expect {
 		if f, ok := r.ask(ctx, c, e, query); !ok {
