@@ -52,6 +52,9 @@ func location(name string) *time.Location {
 func instant(rt *rapid.T, zone *time.Location, label string) time.Time {
 	d := rapid.IntRange(0, 30).Draw(rt, label+" day")
 	midnight := time.Date(2026, 3, 10+d, 0, 0, 0, 0, zone)
+	if rapid.Bool().Draw(rt, label+" on the quarter") {
+		return midnight.Add(time.Duration(rapid.SampledFrom([]int{0, 1, 9, 40, 95}).Draw(rt, label+" quarter")) * 15 * time.Minute).UTC()
+	}
 	offsets := []time.Duration{0, -time.Millisecond, 90 * time.Minute, 150 * time.Minute, 10 * time.Hour, 23*time.Hour + 30*time.Minute}
 	return midnight.Add(rapid.SampledFrom(offsets).Draw(rt, label+" clock")).UTC()
 }
@@ -216,8 +219,61 @@ func timed(key string, t time.Time) string {
 	return fmt.Sprintf(", %s: %s", key, t.UTC().Format(stamp))
 }
 
+// figure draws a metric that is made of sets, and answers it by the oracle: the same sets, in SQL.
+func (o oracle) figure(rt *rapid.T) metrictest.Expectation {
+	grain := rapid.SampledFrom([]string{"day", "week", "month"}).Draw(rt, "grain")
+	from := o.begin(grain, instant(rt, o.zone, "period"), 0)
+	e := metrictest.Expectation{
+		Metric: rapid.SampledFrom([]string{"A1", "A2", "C15", "C16", "D1"}).Draw(rt, "metric"),
+		Args:   map[string]any{"period": day(from, o.zone), "grain": grain},
+	}
+	people, teams := ask{entity: "actor", grain: grain, kind: "human"}, ask{entity: "team", grain: grain, kind: "human"}
+	active := o.active(teams, from)
+	end := o.begin(grain, from, 1)
+	eligible := func(voluntary bool) set {
+		out := set{}
+		for _, m := range o.roster {
+			if (m.voluntary || !voluntary) && (m.from.IsZero() || m.from.Before(end)) && (m.to.IsZero() || m.to.After(from)) {
+				out[m.team] = true
+			}
+		}
+		return out
+	}
+	both := func(a, b set) float64 {
+		n := 0.0
+		for x := range a {
+			if b[x] {
+				n++
+			}
+		}
+		return n
+	}
+	switch e.Metric {
+	case "A1":
+		e.Value = map[string]any{"value": float64(len(o.active(people, from)))}
+	case "A2":
+		e.Value = map[string]any{"value": float64(len(active))}
+	case "C15":
+		e.Value = map[string]any{"numerator": both(active, eligible(false)), "denominator": float64(len(eligible(false)))}
+	case "C16":
+		e.Value = map[string]any{"numerator": both(active, eligible(true)), "denominator": both(active, eligible(false))}
+	case "D1":
+		homeless := set{}
+		for _, f := range o.events {
+			if o.selected(people, f) && !f.at.Before(from) && f.at.Before(end) && len(o.acted(teams, f)) == 0 {
+				homeless[f.who] = true
+			}
+		}
+		e.Value = map[string]any{"numerator": float64(len(homeless)), "denominator": float64(len(o.active(people, from)))}
+	}
+	return e
+}
+
 // question draws a question and answers it by the oracle.
 func (o oracle) question(rt *rapid.T) metrictest.Expectation {
+	if rapid.IntRange(0, 4).Draw(rt, "ask a metric") == 0 {
+		return o.figure(rt)
+	}
 	a := ask{
 		entity: rapid.SampledFrom([]string{"actor", "team"}).Draw(rt, "entity"),
 		grain:  rapid.SampledFrom([]string{"day", "day", "week", "month", "quarter"}).Draw(rt, "grain"),
