@@ -21,7 +21,7 @@ func wantEqual[T any](t *testing.T, what string, got, want T) {
 // checkOutage waits for a slice after an outage, and looks at those that overlap it and those before.
 func (s *store) checkOutage(t *testing.T, group string, down, up time.Time) {
 	t.Helper()
-	after := up.Add(2 * slice).Truncate(slice)
+	after := time.Now().Add(slice).Truncate(slice) // the first slice that begins when all is being watched again
 	slices := func() map[int64]schema.Slice {
 		s.mu.Lock()
 		defer s.mu.Unlock()

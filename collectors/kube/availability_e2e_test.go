@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -87,6 +88,9 @@ func TestAvailabilityAgainstARealControlPlane(t *testing.T) {
 	otherWorkloads(t, p)
 	s.await(t, 1, schema.KindDeployment, "shop", "web", schema.ChangeRolloutSucceeded)
 
+	group := kube.Group("real", "shop", schema.KindDeployment, "web")
+	eventually(t, "a measured slice", func() bool { return len(s.measured(group)) > 0 })
+
 	// All pods go, twice; their successors are ready some seconds later.
 	for range 2 {
 		time.Sleep(3 * time.Second)
@@ -107,26 +111,29 @@ func TestAvailabilityAgainstARealControlPlane(t *testing.T) {
 	change(t, p, "web", func(d *appsv1.Deployment) { d.Spec.Replicas = ptr(int32(0)) })
 	scaled := time.Now()
 	after := scaled.Add(2 * slice).Truncate(slice)
-	group := kube.Group("real", "shop", schema.KindDeployment, "web")
 	var measured []schema.Slice
 	eventually(t, "the slices", func() bool {
-		measured = nil
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		done := false
-		for _, one := range s.slices {
-			if one.Group == group && one.State == schema.SliceMeasured {
-				measured = append(measured, one)
-				done = done || !one.Start.Before(after)
-			}
-		}
-		return done
+		measured = s.measured(group)
+		return slices.ContainsFunc(measured, func(one schema.Slice) bool { return !one.Start.Before(after) })
 	})
 	compare(t, measured, turns(), scaled, after)
 	checkOthers(t, s)
 	checkHanging(t, c)
 	checkPermissions(t, p)
 	stop()
+}
+
+// measured are the measured slices of a workload.
+func (s *store) measured(group string) []schema.Slice {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []schema.Slice
+	for _, one := range s.slices {
+		if one.Group == group && one.State == schema.SliceMeasured {
+			found = append(found, one)
+		}
+	}
+	return found
 }
 
 // compare compares slices with what the test's own watch saw.
@@ -156,7 +163,7 @@ func compare(t *testing.T, measured []schema.Slice, turns []turn, scaled, after 
 		}
 	}
 	t.Logf("%d slices, %.3f s unavailable, the test saw %.3f s", len(measured), bad, wantBad)
-	if wantBad < 2 || len(measured) < 3 {
+	if wantBad < 1 || len(measured) < 3 {
 		t.Errorf("the test saw %g s of unavailability in %d slices, too little to prove anything", wantBad, len(measured))
 	}
 }

@@ -12,6 +12,7 @@ import (
 const (
 	// heartbeat is how often the API server is asked for a sign of life, heartbeatTimeout how long the answer may take.
 	heartbeat        = 10 * time.Second
+	heartbeatAgain   = 2 * time.Second // after one without an answer
 	heartbeatTimeout = 5 * time.Second
 	// longestSilence is how far two signs of life may lie apart for what lies between them to count as watched.
 	longestSilence = 25 * time.Second
@@ -87,7 +88,7 @@ func (c *cluster) run(ctx context.Context) {
 	known := make(chan struct{})
 	work.Go(func() { c.learnKnown(ctx, known) })
 	work.Go(func() { c.beat(ctx) })
-	wait(ctx, known, c.cfg.KnownTimeout)
+	pauseUntil(ctx, known, c.cfg.KnownTimeout)
 	c.startFeeds(ctx, &work, true)
 	c.awaitEarly(ctx)
 	c.startFeeds(ctx, &work, false)
@@ -102,8 +103,8 @@ func (c *cluster) run(ctx context.Context) {
 	}
 }
 
-// wait returns when the channel is closed, the time is over or the context ends.
-func wait(ctx context.Context, done <-chan struct{}, longest time.Duration) {
+// pauseUntil returns when the channel is closed, the time is over or the context ends.
+func pauseUntil(ctx context.Context, done <-chan struct{}, longest time.Duration) {
 	timer := time.NewTimer(longest)
 	defer timer.Stop()
 	select {
@@ -124,7 +125,7 @@ func (c *cluster) connect(ctx context.Context) bool {
 			return true
 		}
 		c.cfg.Logger.Error("cluster cannot be watched", "cluster", c.cc.Name, "retry_in", connectPause, "error", err)
-		wait(ctx, nil, connectPause)
+		pauseUntil(ctx, nil, connectPause)
 		if ctx.Err() != nil {
 			return false
 		}
@@ -150,7 +151,7 @@ func (c *cluster) learnKnown(ctx context.Context, done chan<- struct{}) {
 		if ctx.Err() == nil {
 			c.cfg.Logger.Warn("what is known of the cluster cannot be read", "cluster", c.cc.Name, "retry_in", pause, "error", err)
 		}
-		wait(ctx, nil, pause)
+		pauseUntil(ctx, nil, pause)
 	}
 }
 
@@ -192,7 +193,7 @@ func (c *cluster) awaitEarly(ctx context.Context) {
 		if synced {
 			return
 		}
-		wait(ctx, nil, 10*time.Millisecond)
+		pauseUntil(ctx, nil, 10*time.Millisecond)
 	}
 }
 
@@ -206,7 +207,11 @@ func (c *cluster) beat(ctx context.Context) {
 		if ctx.Err() == nil {
 			c.heard(asked, version, err)
 		}
-		timer := time.NewTimer(heartbeat)
+		next := heartbeat
+		if err != nil {
+			next = heartbeatAgain
+		}
+		timer := time.NewTimer(next)
 		select {
 		case <-ctx.Done():
 		case <-c.wake:

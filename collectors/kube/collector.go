@@ -64,9 +64,9 @@ type Status struct {
 	// Err is what is wrong with it, nil when nothing is.
 	Err   error
 	Kinds []KindStatus
-	// Coverage is the share of workload slices since the start that were measured, 0..1; NaN is never used: without slices Slices is 0.
-	Coverage float64
+	// Slices counts the workload slices since the start; Coverage is the measured share of them, 0..1, and 0 while there are none.
 	Slices   int64
+	Coverage float64
 }
 
 // KindStatus is how the view of one kind stands.

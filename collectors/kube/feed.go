@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/watchlist"
@@ -78,7 +79,7 @@ func (f *feed) run(ctx context.Context) {
 		f.c.mu.Lock()
 		lw := listWatch{&cache.ListWatch{ListWithContextFunc: f.list, WatchFuncWithContext: f.watch}, f.noStream || f.listOnly}
 		f.c.mu.Unlock()
-		reflector := cache.NewReflectorWithOptions(lw, nil, f, cache.ReflectorOptions{Name: f.c.cc.Name + "/" + f.name, Logger: &logger})
+		reflector := cache.NewReflectorWithOptions(lw, nil, f, cache.ReflectorOptions{Name: f.c.cc.Name + "/" + f.name, Logger: &logger, Backoff: retries()})
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -88,6 +89,11 @@ func (f *feed) run(ctx context.Context) {
 		cancel()
 		<-done
 	}
+}
+
+// retries are the waits after failures: short enough for a cluster that is back not to be out of sight for long.
+func retries() *wait.Backoff {
+	return &wait.Backoff{Duration: 500 * time.Millisecond, Cap: 10 * time.Second, Steps: 20, Factor: 2, Jitter: 0.5}
 }
 
 // superviseUntil returns when the context ends or a request has hung for too long.

@@ -125,6 +125,9 @@ func (r *run) seesAnOutage(t *testing.T) {
 	time.Sleep(4 * time.Second)
 	up := r.p.command(t, "start apiserver")
 	awaitSynced(t, r.c)
+	if late := time.Since(up); late > 30*time.Second {
+		t.Errorf("the cluster was back for %s before it was watched again", late)
+	}
 	r.checkOutage(t, kube.Group("real", "shop", schema.KindDeployment, "web"), down, up)
 }
 

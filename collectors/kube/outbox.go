@@ -99,7 +99,7 @@ func (o *outbox) run(ctx context.Context) {
 			return
 		case <-o.wake:
 		}
-		wait(ctx, nil, gather)
+		pauseUntil(ctx, nil, gather)
 		for ctx.Err() == nil {
 			more, err := o.send(ctx)
 			if err == nil {
@@ -113,7 +113,7 @@ func (o *outbox) run(ctx context.Context) {
 				return
 			}
 			o.logger.Warn("cluster records wait for the sink", "retry_in", pause, "error", err)
-			wait(ctx, nil, pause)
+			pauseUntil(ctx, nil, pause)
 			pause = min(2*pause, longestPause)
 		}
 	}
