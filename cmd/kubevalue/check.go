@@ -33,7 +33,7 @@ right. Nothing is started and nothing is written. Exit code 1 when there is a fa
 			var faults Faults
 			if asError(err, &faults) {
 				fmt.Fprintln(cmd.OutOrStdout(), faults.Error())
-				fmt.Fprintf(cmd.OutOrStdout(), "%d faults in %s\n", len(faults), args[0])
+				fmt.Fprintf(cmd.OutOrStdout(), "faults in %s: %d\n", args[0], len(faults))
 				return exitError{1}
 			}
 			if err != nil {

@@ -131,10 +131,15 @@ func printObjective(out io.Writer, o dashboards.Objective) error {
 	return w.Flush()
 }
 
+// farAway is when a forecast says no more than that nothing is about to happen.
+const farAway = 365 * 24 * time.Hour
+
 func forecastText(f slo.Forecast) string {
 	switch {
 	case f.Exhausted:
 		return "the budget is used up"
+	case f.At != nil && f.At.Sub(time.Now()) > farAway:
+		return fmt.Sprintf("not within a year at the burn rate of the last %s", slo.FormatDuration(f.Window))
 	case f.At != nil:
 		return fmt.Sprintf("used up on %s at the burn rate of the last %s", f.At.UTC().Format(time.RFC3339), slo.FormatDuration(f.Window))
 	}

@@ -47,15 +47,10 @@ func (s *objectiveSet) explain(ctx context.Context, name, group string, at time.
 	if at.After(s.now()) {
 		return explanationAnswer{}, dashboards.BadRequestError{Why: fmt.Sprintf("%s is still to come", timeText(at))}
 	}
-	all, err := s.inForce(ctx, at)
+	o, err := s.definedAt(ctx, name, at)
 	if err != nil {
 		return explanationAnswer{}, err
 	}
-	of, err := objectiveNamed(all, name)
-	if err != nil {
-		return explanationAnswer{}, err
-	}
-	o := of[0]
 	answer := explanationAnswer{Objective: o.Definition.Name, Service: o.Service, Source: map[string]sliceSource{}, Slice: slo.FormatDuration(o.Grid.Step)}
 	if o, err = s.ofGroup(ctx, o, group, at); err != nil {
 		return answer, err
