@@ -138,7 +138,7 @@ func forecastText(f slo.Forecast) string {
 	switch {
 	case f.Exhausted:
 		return "the budget is used up"
-	case f.At != nil && f.At.Sub(time.Now()) > farAway:
+	case f.At != nil && time.Until(*f.At) > farAway:
 		return fmt.Sprintf("not within a year at the burn rate of the last %s", slo.FormatDuration(f.Window))
 	case f.At != nil:
 		return fmt.Sprintf("used up on %s at the burn rate of the last %s", f.At.UTC().Format(time.RFC3339), slo.FormatDuration(f.Window))
