@@ -125,7 +125,7 @@ func TestKindIsDecidedByNameGroupsAndSender(t *testing.T) {
 		{"oidc:ci-deployer", nil, "", schema.ActorMachine},
 		{"ci-deployer", nil, schema.ActorHuman, schema.ActorHuman},
 		{"bob", nil, schema.ActorMachine, schema.ActorMachine},
-		{"bob", nil, schema.ActorUnknown, schema.ActorHuman},
+		{"bob", nil, schema.ActorUnknown, schema.ActorUnknown},
 		{"kubernetes-admin", []string{"system:masters"}, "", schema.ActorUnknown},
 		{"kubernetes-admin", nil, schema.ActorHuman, schema.ActorUnknown},
 		{"bob", []string{"system:masters"}, "", schema.ActorUnknown},

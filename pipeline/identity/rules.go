@@ -41,13 +41,13 @@ func (r Rules) Name(raw string) string {
 	return name
 }
 
-// Kind says whether a name, as Name returns it, is a person's or a machine's. What the sender says wins, except that shared accounts and
+// Kind says whether a name, as Name returns it, is a person's or a machine's. What the sender says wins, "unknown" included, except that shared accounts and
 // missing names are nobody's. Members of system:masters are unknown too: their certificates are handed around.
 func (r Rules) Kind(name string, groups []string, said schema.ActorKind) schema.ActorKind {
 	switch {
 	case name == "", name == "system:anonymous", matches(r.Shared, name):
 		return schema.ActorUnknown
-	case said == schema.ActorHuman, said == schema.ActorMachine:
+	case said != "":
 		return said
 	case strings.HasPrefix(name, "system:"), matches(r.Machines, name),
 		slices.Contains(groups, "system:serviceaccounts"), slices.Contains(groups, "system:nodes"):

@@ -94,8 +94,7 @@ CREATE TABLE IF NOT EXISTS cluster_hours
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (cluster, hour)
-SETTINGS non_replicated_deduplication_window = 10000,
-    fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS cluster_hours_mv TO cluster_hours AS
 SELECT DISTINCT cluster, toStartOfHour(toDateTime(seen, 'UTC'), 'UTC') AS hour

@@ -19,7 +19,8 @@ CREATE TABLE IF NOT EXISTS activity_days
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(day)
-ORDER BY (actor_kind, outcome, look, day, actor, actor_team);
+ORDER BY (actor_kind, outcome, look, day, actor, actor_team)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS activity_days_mv TO activity_days AS
 WITH toUInt8(intDiv(toUnixTimestamp64Milli(time) % 86400000, 900000)) AS quarter

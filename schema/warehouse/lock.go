@@ -68,14 +68,20 @@ type lease struct {
 // lease takes the lease. Its number is above that of every lease whose time is over, so that of several migrators that find a
 // dead one's lease, one creates the next.
 func (db *DB) lease(ctx context.Context) (unlock func(), err error) {
-	owner := leaseOwner()
+	owner, holder := leaseOwner(), ""
+	waited := func() error {
+		return fmt.Errorf("wait for another migrator of the database %s, %s: %w", db.dsn.database, cmp.Or(holder, "just gone"), ctx.Err())
+	}
 	for {
 		all, err := db.leases(ctx)
+		if err != nil && ctx.Err() != nil && holder != "" {
+			return nil, waited() // the time ran out while it looked again
+		}
 		if err != nil {
 			return nil, err
 		}
 		next := int64(1)
-		holder := ""
+		holder = ""
 		for _, l := range all {
 			next = max(next, l.number+1)
 			if l.valid {
@@ -90,7 +96,7 @@ func (db *DB) lease(ctx context.Context) (unlock func(), err error) {
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for another migrator of the database %s, %s: %w", db.dsn.database, cmp.Or(holder, "just gone"), ctx.Err())
+			return nil, waited()
 		case <-time.After(lockPause + mathrand.N(lockPause)):
 		}
 	}
