@@ -20,6 +20,8 @@
 // therefore written as numerator and denominator, or as a sample. Beside these relations, statements may read the tables.
 package catalogue
 
+//go:generate go test -count=1 -run TestThePageOfMetricsIsFresh . -args -update
+
 import (
 	"embed"
 	"errors"
