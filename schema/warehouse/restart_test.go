@@ -96,15 +96,24 @@ func TestEngineDiesAmidInserts(t *testing.T) {
 	const blocks, rowsOfBlock = 6, 20_000
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	failures := 0
+	failures, insert := 0, time.Duration(0)
 	for i := range blocks {
 		rows := events(rowsOfBlock)
 		for j := range rows {
 			rows[j].ID, rows[j].Name = uuid.New(), fmt.Sprint("block ", i)
 		}
-		if i%2 == 1 { // the pause before a restart doubles with each death
-			pid, after := db.EnginePID(), time.Duration(i)*20*time.Millisecond
-			time.AfterFunc(after, func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+		dead, start := make(chan struct{}), time.Now()
+		if i%2 == 1 { // after 1/6, 3/6 and 5/6 of the time that the last undisturbed insert took
+			pid := db.EnginePID()
+			time.AfterFunc(insert*time.Duration(i)/blocks, func() {
+				defer close(dead)
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+				for db.EnginePID() == pid { // until it is known to be dead
+					time.Sleep(time.Millisecond)
+				}
+			})
+		} else {
+			close(dead)
 		}
 		for {
 			err := db.InsertEvents(ctx, fmt.Sprint("block ", i), rows)
@@ -117,8 +126,12 @@ func TestEngineDiesAmidInserts(t *testing.T) {
 			failures++
 			time.Sleep(20 * time.Millisecond)
 		}
+		if i%2 == 0 {
+			insert = time.Since(start)
+		}
+		<-dead // a block may have been faster than its kill
+		waitFor(ctx, db)
 	}
-	waitFor(ctx, db) // the last block may have been faster than its kill
 	result, err := db.Query(ctx, "SELECT name, count(), uniqExact(id) FROM events GROUP BY name", nil)
 	if err != nil {
 		t.Fatal(err)
