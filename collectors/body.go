@@ -269,17 +269,24 @@ func Refuse(w http.ResponseWriter, err error) {
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
+	Problem(w, status, code, text)
+}
+
+// Problem answers with an error: a code for machines and a message for people, in the form that all of kubevalue's doors and its REST API
+// have.
+func Problem(w http.ResponseWriter, status int, code, message string) {
 	Answer(w, status, struct {
-		Error string `json:"error"`
-		Code  string `json:"code"`
-	}{text, code})
+		Status  string `json:"status"`
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}{"error", code, message})
 }
 
 // Answer writes a status and a value as JSON.
 func Answer(w http.ResponseWriter, status int, value any) {
 	body, err := json.Marshal(value)
 	if err != nil {
-		status, body = http.StatusInternalServerError, []byte(`{"error":"the answer cannot be written"}`)
+		status, body = http.StatusInternalServerError, []byte(`{"status":"error","code":"internal","message":"the answer cannot be written"}`)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")

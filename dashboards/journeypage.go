@@ -50,8 +50,8 @@ type summary struct {
 	Misses []figureView
 }
 
-// sparkPeriods is how many periods the small lines go back.
-const sparkPeriods = 12
+// LookbackPeriods is how many periods the small lines of the map and the page of a metric go back, the shown one included.
+const LookbackPeriods = 12
 
 func (s *server) journeyPage(c *gin.Context) {
 	shown, err := s.cfg.Sources.Journey(c, c.Query("period"))
@@ -100,7 +100,7 @@ func (s *server) series(c *gin.Context, shown journey.Shown) map[string][]journe
 			}
 		}
 	}
-	series, err := s.cfg.Sources.Series(c, ids, Span{Period: shown.Period.Label, Periods: sparkPeriods})
+	series, err := s.cfg.Sources.Series(c, ids, Span{Period: shown.Period.Label, Periods: LookbackPeriods})
 	if err != nil {
 		s.cfg.Logger.ErrorContext(c, "series of the journey map failed", "error", err)
 	}

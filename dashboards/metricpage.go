@@ -29,7 +29,7 @@ type metricView struct {
 
 func (s *server) metricPage(c *gin.Context) {
 	id := c.Param("id")
-	metric, values, err := s.cfg.Sources.Metric(c, id, c.Query("period"), sparkPeriods)
+	metric, values, err := s.cfg.Sources.Metric(c, id, c.Query("period"), LookbackPeriods)
 	if err != nil {
 		s.fail(c, err)
 		return

@@ -52,7 +52,8 @@ func (s *server) renderStatus(c *gin.Context, status int, name string, f frame) 
 	var out bytes.Buffer
 	if err := templates.ExecuteTemplate(&out, name, f); err != nil {
 		s.cfg.Logger.ErrorContext(c, "page could not be rendered", "template", name, "error", err)
-		c.AbortWithStatusJSON(http.StatusInternalServerError, gin.H{"status": "error", "code": "internal", "message": "the page could not be made; the service's log says why"})
+		c.Abort()
+		c.String(http.StatusInternalServerError, "The page could not be made; the service's log says why.\n")
 		return false
 	}
 	c.Data(status, "text/html; charset=utf-8", out.Bytes())

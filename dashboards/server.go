@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -111,17 +113,29 @@ func (s *server) ready(c *gin.Context) {
 		c.String(http.StatusOK, "ok\n")
 		return
 	}
-	c.JSON(http.StatusServiceUnavailable, gin.H{"status": "error", "faults": faults})
+	parts := slices.Sorted(maps.Keys(faults))
+	c.JSON(http.StatusServiceUnavailable, gin.H{"status": "error", "code": "not_ready", "message": "not ready: " + strings.Join(parts, ", "), "faults": faults})
 }
 
-// problem ends a request with an error for machines (code) and people (message): a page for browsers, JSON for all others.
+// problem ends a request with an error for machines (code) and people (message): a page where a browser asks, or for a page that is asked
+// for without a wish for JSON, and JSON for all others.
 func (s *server) problem(c *gin.Context, status int, code, message string) {
-	if strings.Contains(c.GetHeader("Accept"), "text/html") {
+	accept := c.GetHeader("Accept")
+	if strings.Contains(accept, "text/html") || isPage(c.FullPath()) && !strings.Contains(accept, "json") {
 		c.Abort()
 		s.renderStatus(c, status, "problem.html", frame{Title: http.StatusText(status), Content: message})
 		return
 	}
 	c.AbortWithStatusJSON(status, gin.H{"status": "error", "code": code, "message": message})
+}
+
+// isPage says whether a route is one of those that answer with a page.
+func isPage(route string) bool {
+	switch route {
+	case "/", "/metric/:id", "/objectives", "/objectives/:name", "/adoption", "/fleet":
+		return true
+	}
+	return false
 }
 
 // fail turns an error of a source into an answer.

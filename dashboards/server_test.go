@@ -112,7 +112,6 @@ func TestTheAPIAnswersWithOneEnvelope(t *testing.T) {
 		"/api/v1/objectives/api":          {http.StatusOK, `"name":"api"`},
 		"/api/v1/objectives/none":         {http.StatusNotFound, "the objective none does not exist"},
 		"/api/v1/nothing":                 {http.StatusNotFound, `"code":"not_found"`},
-		"/metric/C99":                     {http.StatusNotFound, "the metric C99 does not exist"},
 		"/readyz":                         {http.StatusServiceUnavailable, `"warehouse":"away"`},
 	} {
 		w := get(h, http.MethodGet, path, nil)
@@ -120,8 +119,41 @@ func TestTheAPIAnswersWithOneEnvelope(t *testing.T) {
 			t.Errorf("%s answered %d %s, want %d with %s", path, w.Code, w.Body, tc.code, tc.want)
 		}
 	}
+	for _, path := range []string{"/api/v1/nothing", "/api/v1/journey?period=nonsense", "/readyz"} {
+		var problem struct{ Status, Code, Message string }
+		w := get(h, http.MethodGet, path, nil)
+		if err := json.Unmarshal(w.Body.Bytes(), &problem); err != nil || problem.Status != "error" || problem.Code == "" || problem.Message == "" {
+			t.Errorf("%s answered %s, want status, code and message", path, w.Body)
+		}
+	}
 	if w := get(h, http.MethodDelete, "/api/v1/journey", nil); w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("DELETE answered %d", w.Code)
+	}
+}
+
+// Who asks for a page gets one when something is wrong, too; who asks for JSON gets that.
+func TestFaultsComeInTheFormThatWasAskedFor(t *testing.T) {
+	h := server(t, nil)
+	accept := func(value string) func(*http.Request) { return func(r *http.Request) { r.Header.Set("Accept", value) } }
+	const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+	for _, tc := range []struct {
+		path, accept, form string
+		code               int
+	}{
+		{"/metric/C99", browser, "text/html; charset=utf-8", http.StatusNotFound},
+		{"/metric/C99", "*/*", "text/html; charset=utf-8", http.StatusNotFound},
+		{"/metric/C99", "", "text/html; charset=utf-8", http.StatusNotFound},
+		{"/metric/C99", "application/json", "application/json; charset=utf-8", http.StatusNotFound},
+		{"/?period=nonsense", browser, "text/html; charset=utf-8", http.StatusBadRequest},
+		{"/nowhere", browser, "text/html; charset=utf-8", http.StatusNotFound},
+		{"/api/v1/objectives/none", browser, "text/html; charset=utf-8", http.StatusNotFound},
+		{"/api/v1/objectives/none", "*/*", "application/json; charset=utf-8", http.StatusNotFound},
+		{"/v1/events", browser, "text/html; charset=utf-8", http.StatusMethodNotAllowed},
+	} {
+		w := get(h, http.MethodGet, tc.path, accept(tc.accept))
+		if w.Code != tc.code || w.Header().Get("Content-Type") != tc.form {
+			t.Errorf("%s for %q answered %d as %s, want %d as %s", tc.path, tc.accept, w.Code, w.Header().Get("Content-Type"), tc.code, tc.form)
+		}
 	}
 }
 

@@ -177,10 +177,19 @@ func (c Calendar) parse(label string, g Grain) (Period, error) {
 		return Period{}, unknown
 	}
 	switch {
-	case tail[0] == 'W' && len(tail) == 3 && number >= 1 && number <= c.weeksIn(year):
+	case tail[0] == 'W' && len(tail) == 3:
+		if last := c.weeksIn(year); number < 1 || number > last {
+			return Period{}, fmt.Errorf("period %q: the year %d has the weeks %[2]d-W01 to %[2]d-W%02d", label, year, last)
+		}
 		return c.period(GrainWeek, c.weekStart(year, number)), nil
-	case tail[0] == 'Q' && len(tail) == 2 && number >= 1 && number <= 4:
+	case tail[0] == 'Q' && len(tail) == 2:
+		if number < 1 || number > 4 {
+			return Period{}, fmt.Errorf("period %q: a year has the quarters %[2]d-Q1 to %[2]d-Q4", label, year)
+		}
 		return c.period(GrainQuarter, newDate(year, time.Month(3*number-2), 1)), nil
+	}
+	if _, err := strconv.ParseUint(tail, 10, 8); err == nil && len(tail) == 2 {
+		return Period{}, fmt.Errorf("period %q: a year has the months %[2]d-01 to %[2]d-12", label, year)
 	}
 	return Period{}, unknown
 }

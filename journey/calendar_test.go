@@ -97,6 +97,22 @@ func TestRefusedPeriods(t *testing.T) {
 	}
 }
 
+func TestRefusedPeriodsSayWhichThereAre(t *testing.T) {
+	cal := Calendar{Zone: time.UTC, WeekStart: time.Monday}
+	for label, want := range map[string]string{
+		"2026-W99": `period "2026-W99": the year 2026 has the weeks 2026-W01 to 2026-W53`,
+		"2025-W53": `period "2025-W53": the year 2025 has the weeks 2025-W01 to 2025-W52`,
+		"2026-W00": `period "2026-W00": the year 2026 has the weeks 2026-W01 to 2026-W53`,
+		"2026-Q7":  `period "2026-Q7": a year has the quarters 2026-Q1 to 2026-Q4`,
+		"2026-13":  `period "2026-13": a year has the months 2026-01 to 2026-12`,
+		"week 3":   `period "week 3": want a week 2026-W02, a month 2026-01, a quarter 2026-Q1 or a day 2026-01-05`,
+	} {
+		if _, err := cal.Parse(label, ""); err == nil || err.Error() != want {
+			t.Errorf("%q is refused with %v, want %s", label, err, want)
+		}
+	}
+}
+
 func TestYearAgo(t *testing.T) {
 	cal := Calendar{Zone: time.UTC, WeekStart: time.Monday}
 	for label, want := range map[string]string{

@@ -104,3 +104,22 @@ type ShownFigure struct {
 	// Error is set when the value could not be computed; the rest of the map is shown all the same.
 	Error string `json:"error,omitempty"`
 }
+
+// MetricIDs are the metrics of all cells, each once, in the map's order.
+func (m Map) MetricIDs() []string {
+	var out []string
+	seen := map[string]bool{}
+	for _, phase := range m.Phases {
+		for _, activity := range phase.Activities {
+			for _, c := range activity.Cells {
+				for _, place := range c.Metrics {
+					if !seen[place.Metric] {
+						seen[place.Metric] = true
+						out = append(out, place.Metric)
+					}
+				}
+			}
+		}
+	}
+	return out
+}

@@ -145,7 +145,7 @@ func (o Objective) pair(a AlertWindow, long, short Tally) PairStatus {
 	case *p.LongCoverage < o.MinCoverage:
 		p.State, p.Reason = Frozen, fmt.Sprintf("coverage %.4g of the long window is below %v", *p.LongCoverage, o.MinCoverage)
 	case short.Measured == 0:
-		p.State, p.Reason = Frozen, "nothing was measured in the short window"
+		p.State, p.Reason = Frozen, "no measurement in the last "+FormatDuration(a.Short)+" before the watermark, the short window"
 	case p.LongBurn == nil || p.ShortBurn == nil || !above(*p.LongBurn, a.Factor) || !above(*p.ShortBurn, a.Factor):
 	case long.Total < o.MinEvents:
 		p.Reason = fmt.Sprintf("%v valid events in the long window, %v are needed", long.Total, o.MinEvents)

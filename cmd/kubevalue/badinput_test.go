@@ -33,7 +33,7 @@ func TestBadRequests(t *testing.T) {
 		contains                  string
 	}{
 		"malformed among good ones": {"/v1/events", `[{"id":"1","name":"good"},{"id":"2","name":""},{"id":"3","name":"good"},{"id":"4","name":"good","nam":1}]`, bearer(token),
-			http.StatusBadRequest, `{"accepted":2,"rejected":2,"errors":[{"index":1,"reason":"name: missing"},{"index":3,`},
+			http.StatusBadRequest, `"accepted":2,"rejected":2,"errors":[{"index":1,"reason":"name: missing"},{"index":3,`},
 		"a line that is no JSON":  {"/v1/events", "{\"id\":\"5\",\"name\":\"good\"}\nnonsense\n", bearer(token), http.StatusBadRequest, `"errors":[{"index":1,`},
 		"too late":                {"/v1/events", `{"id":"6","name":"late","time":"2020-01-01T00:00:00Z"}`, bearer(token), http.StatusBadRequest, "more than 30 days ago"},
 		"no JSON at all":          {"/v1/events", "nonsense", bearer(token), http.StatusBadRequest, `"code":"bad_request"`},
@@ -111,6 +111,16 @@ func TestWrongUsage(t *testing.T) {
 		code, stdout, stderr := program(t, strings.Fields(line)...)
 		if code != 2 || !strings.Contains(stderr, want) || !strings.Contains(stderr, "Usage:") || stdout != "" {
 			t.Errorf("kubevalue %s: exit code %d\n%s%s\nwant %q, the usage, and exit code 2", line, code, stdout, stderr, want)
+		}
+	}
+}
+
+// A suggestion that is no more than a guess is worse than none.
+func TestFarWordsAreNoSuggestions(t *testing.T) {
+	for _, word := range []string{"foo", "x", "dashboard", "ls"} {
+		code, _, stderr := program(t, word)
+		if code != 2 || strings.Contains(stderr, "did you mean") {
+			t.Errorf("kubevalue %s: exit code %d, %s", word, code, stderr)
 		}
 	}
 }

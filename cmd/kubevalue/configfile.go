@@ -79,7 +79,7 @@ func (f *yamlFile) syntax(err error) {
 	fault := Fault{File: f.name, Message: err.Error()}
 	var se *yaml.SyntaxError
 	if asError(err, &se) && se.Token != nil && se.Token.Position != nil {
-		fault.Line, fault.Column, fault.Message = se.Token.Position.Line, se.Token.Position.Column, se.Message
+		fault.Line, fault.Column, fault.Message = se.Token.Position.Line, se.Token.Position.Column, se.Message+": "+remedy(se.Message)
 	}
 	f.faults = append(f.faults, fault)
 }

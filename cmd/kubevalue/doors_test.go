@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log"
@@ -68,6 +69,11 @@ func TestDoors(t *testing.T) {
 	if got.status != http.StatusOK || got.header.Get("WebHook-Allowed-Origin") != "shop.example.com" {
 		t.Errorf("handshake: %d %v", got.status, got.header)
 	}
+	doors := []string{"/v1/agent", "/api/v1/nothing"}
+	for _, c := range accepted {
+		doors = append(doors, c.path)
+	}
+	b.refuseInOneForm(append(doors, usage.PostHogPaths()...))
 	b.flush()
 	want := `a 2
 actor.group 1
@@ -85,6 +91,26 @@ segment.client 2
 	}
 	if got := b.query("SELECT count() FROM quarantine"); got != "0\n" {
 		t.Errorf("in quarantine: %s", got)
+	}
+}
+
+// refuseInOneForm looks at what each door says to a stranger, and to a body that it cannot read.
+func (b *booted) refuseInOneForm(paths []string) {
+	b.t.Helper()
+	for _, path := range paths {
+		for _, header := range [][]string{nil, {"Authorization", "Bearer nobody"}, {"Content-Encoding", "nonsense"}} {
+			got := b.post(path, "{", header...)
+			var problem map[string]any
+			if err := json.Unmarshal([]byte(got.body), &problem); err != nil || got.status < 400 {
+				b.t.Errorf("POST %s with %q: %d %s", path, header, got.status, got.body)
+				continue
+			}
+			code, _ := problem["code"].(string)
+			message, _ := problem["message"].(string)
+			if len(problem) != 3 || problem["status"] != "error" || code == "" || message == "" {
+				b.t.Errorf("POST %s with %q: %s, want status, code and message", path, header, got.body)
+			}
+		}
 	}
 }
 

@@ -23,8 +23,8 @@ type figures struct {
 	now       func() time.Time
 	calendar  journey.Calendar
 	evaluator catalogue.Evaluator
-	// evaluate is the evaluator's, from memory where it was asked before.
-	evaluate   journey.EvaluateFunc
+	// values are those that were asked for before.
+	values     *memo[[]journey.Value]
 	objectives *objectiveSet
 	journeyMap journey.Map
 }
@@ -48,8 +48,16 @@ func newFigures(cfg *Config, db *warehouse.DB, now func() time.Time) (*figures, 
 		return nil, err
 	}
 	f.evaluator = catalogue.Evaluator{Query: db.Query, Settings: cfg.settings(), Metrics: metrics, Objectives: rememberingObjectives(now, f.objectives.figures), Now: now}
-	f.evaluate = remembering(now, f.evaluator.Evaluate)
+	f.values = newMemo[[]journey.Value](now)
 	return f, nil
+}
+
+// answering evaluates for one page, report or answer: all of its figures are of the same instant, and share what they ask the
+// tables. What was computed a short while ago comes from memory.
+func (f *figures) answering() journey.EvaluateFunc {
+	e, now := f.evaluator.Remembering(), f.now()
+	e.Now = func() time.Time { return now }
+	return remembering(f.values, e.Evaluate)
 }
 
 func (c *Config) calendar() journey.Calendar {
@@ -76,15 +84,6 @@ func (f *figures) period(label string) (journey.Period, error) {
 	return p, nil
 }
 
-// journey fills the map with the values of a period.
-func (f *figures) journey(ctx context.Context, label string) (journey.Shown, error) {
-	p, err := f.period(label)
-	if err != nil {
-		return journey.Shown{}, err
-	}
-	return journey.Show(ctx, f.journeyMap, f.evaluator.Metrics, f.evaluate, p)
-}
-
 // metric is one metric with its values over the periods up to a period, the last first.
 func (f *figures) metric(ctx context.Context, id, label string, periods int) (journey.Metric, []journey.Value, error) {
 	m, err := f.evaluator.Metric(id)
@@ -95,12 +94,7 @@ func (f *figures) metric(ctx context.Context, id, label string, periods int) (jo
 	if err != nil {
 		return m, nil, err
 	}
-	asked := []journey.Period{p}
-	for len(asked) < periods {
-		asked = append(asked, f.calendar.Previous(asked[len(asked)-1]))
-	}
-	slices.Reverse(asked)
-	values, err := f.evaluate(ctx, journey.Request{Metric: id, Periods: asked})
+	values, err := f.answering()(ctx, journey.Request{Metric: id, Periods: f.back(p, periods)})
 	slices.Reverse(values)
 	return m, values, err
 }
@@ -119,7 +113,7 @@ func (f *figures) report(ctx context.Context, audience reports.Audience, label s
 			m, err := f.evaluator.Metric(id)
 			return m, err == nil
 		},
-		Evaluate:   f.evaluate,
+		Evaluate:   f.answering(),
 		Objectives: f.objectives.figures,
 		Status:     f.objectives.forReport,
 		Incidents:  f.db.Incidents,

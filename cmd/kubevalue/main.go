@@ -9,7 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -73,11 +73,10 @@ computes uptime and error budgets, and reports, pages and alerts show them on th
 
 Start with ` + "`kubevalue demo`" + ` for a service with a simulated organisation, or write a configuration
 (` + "`kubevalue check --example > kubevalue.yaml`" + `) and run ` + "`kubevalue serve --config kubevalue.yaml`" + `.`,
-		SilenceErrors:              true,
-		SilenceUsage:               true,
-		SuggestionsMinimumDistance: 3,
-		Args:                       unknownCommand,
-		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          unknownCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{err: flagSuggestion(cmd, err), text: cmd.UsageString()}
@@ -115,17 +114,35 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	message := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		nearest := slices.MinFunc(near, func(a, b string) int { return editDistance(args[0], a) - editDistance(args[0], b) })
-		message += fmt.Sprintf("; did you mean %q?", nearest)
+	if near := nearestCommand(cmd, args[0]); near != "" {
+		message += fmt.Sprintf("; did you mean %q?", near)
 	}
 	return usageError{err: errors.New(message), text: cmd.UsageString()}
+}
+
+// nearestCommand is the subcommand that a word is most likely meant to be: one that it begins, or that differs by a letter in
+// three at most. Empty: none is near enough to be more than a guess.
+func nearestCommand(cmd *cobra.Command, word string) string {
+	best, distance := "", len(word)/3+1
+	for _, sub := range cmd.Commands() {
+		if sub.Hidden {
+			continue
+		}
+		d := editDistance(word, sub.Name())
+		if len(word) > 1 && strings.HasPrefix(sub.Name(), word) {
+			d = 0
+		}
+		if d < distance {
+			best, distance = sub.Name(), d
+		}
+	}
+	return best
 }
 
 // group is a command that only has subcommands.
 func group(use, short, long string, subs ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: use, Short: short, Long: long, Args: unknownCommand, SuggestionsMinimumDistance: 3,
+		Use: use, Short: short, Long: long, Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(subs...)

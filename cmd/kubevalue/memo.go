@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,14 +66,14 @@ func keepFor(p journey.Period, now time.Time) time.Duration {
 }
 
 // remembering answers a request for values from memory where it can.
-func remembering(now func() time.Time, evaluate journey.EvaluateFunc) journey.EvaluateFunc {
-	m := newMemo[[]journey.Value](now)
+func remembering(m *memo[[]journey.Value], evaluate journey.EvaluateFunc) journey.EvaluateFunc {
 	return func(ctx context.Context, r journey.Request) ([]journey.Value, error) {
 		key, err := json.Marshal(r)
 		if err != nil || len(r.Periods) == 0 {
 			return evaluate(ctx, r)
 		}
-		return m.get(string(key), keepFor(r.Periods[len(r.Periods)-1], now()), func() ([]journey.Value, error) { return evaluate(ctx, r) })
+		values, err := m.get(string(key), keepFor(r.Periods[len(r.Periods)-1], m.now()), func() ([]journey.Value, error) { return evaluate(ctx, r) })
+		return slices.Clone(values), err // whoever asks may change their order
 	}
 }
 

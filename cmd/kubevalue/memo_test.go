@@ -14,7 +14,7 @@ func TestFiguresAreRememberedForAWhileAndNoLonger(t *testing.T) {
 	calendar := journey.Calendar{Zone: time.UTC, WeekStart: time.Monday}
 	asked := 0
 	var fault error
-	evaluate := remembering(func() time.Time { return now }, func(context.Context, journey.Request) ([]journey.Value, error) {
+	evaluate := remembering(newMemo[[]journey.Value](func() time.Time { return now }), func(context.Context, journey.Request) ([]journey.Value, error) {
 		asked++
 		return []journey.Value{{N: asked}}, fault
 	})
@@ -46,6 +46,11 @@ func TestFiguresAreRememberedForAWhileAndNoLonger(t *testing.T) {
 		if got := ask(s.period, s.filter); got != s.want {
 			t.Errorf("%s: answer %d, want %d", s.name, got, s.want)
 		}
+	}
+	values, _ := evaluate(t.Context(), journey.Request{Metric: "A1", Periods: []journey.Period{last}})
+	values[0].N = 99
+	if got := ask(last, nil); got != 5 {
+		t.Errorf("what one reader changed reached the next one: answer %d, want 5", got)
 	}
 	now, fault = now.Add(time.Hour), errors.New("away")
 	if got := ask(last, nil); got != -1 {

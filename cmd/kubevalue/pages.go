@@ -42,11 +42,7 @@ func (f *figures) span(s dashboards.Span, entity analysis.Entity) ([]journey.Per
 	if err != nil {
 		return nil, analysis.Args{}, err
 	}
-	periods := []journey.Period{last}
-	for len(periods) < s.Periods {
-		periods = append(periods, f.calendar.Previous(periods[len(periods)-1]))
-	}
-	slices.Reverse(periods)
+	periods := f.back(last, s.Periods)
 	return periods, analysis.Args{Entity: entity, Grain: last.Grain, From: periods[0].From, To: last.To}, nil
 }
 
@@ -85,25 +81,6 @@ func (f *figures) retention(ctx context.Context, entity analysis.Entity, span da
 		return nil, err
 	}
 	return f.analyses().Retention(ctx, analysis.RetentionArgs{Args: args})
-}
-
-// series are the values of several metrics; one that cannot be computed is left out.
-func (f *figures) series(ctx context.Context, metrics []string, span dashboards.Span) (map[string][]journey.Value, error) {
-	periods, _, err := f.span(span, analysis.Actors)
-	if err != nil {
-		return nil, err
-	}
-	out := map[string][]journey.Value{}
-	for _, id := range metrics {
-		values, err := f.evaluate(ctx, journey.Request{Metric: id, Periods: periods})
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if err == nil {
-			out[id] = values
-		}
-	}
-	return out, nil
 }
 
 // teamLists says which teams joined, returned, stalled and left in a period.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -65,7 +67,7 @@ func printObjectives(out io.Writer, all []groupedObjective) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "OBJECTIVE\tTARGET\tWINDOW\tSLI\tBUDGET USED\tLEFT\tLEFT (MIN)\tCOVERAGE\tALERTS\tWATERMARK (UTC)")
+	fmt.Fprintln(w, "OBJECTIVE\tTARGET\tWINDOW\tSLI\tBUDGET USED\tLEFT\tLEFT (MIN)\tCOVERAGE\tWATERMARK (UTC)\tALERTS")
 	for _, o := range all {
 		if o.Status == nil {
 			fmt.Fprintf(w, "%s\t%s\n", o.Name, o.Error)
@@ -73,7 +75,7 @@ func printObjectives(out io.Writer, all []groupedObjective) error {
 		}
 		s := o.Status
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", o.Name, reports.Ratio(s.Target), o.Window, optionalText(s.SLI, reports.Ratio), optionalText(s.Consumed, reports.Ratio),
-			optionalText(s.Remaining, reports.Ratio), optionalText(s.RemainingMinutes, reports.Number), coverageText(s), alertText(s.Alerts), timeText(s.At))
+			optionalText(s.Remaining, reports.Ratio), optionalText(s.RemainingMinutes, reports.Number), coverageText(s), timeText(s.At), alertText(s))
 	}
 	return w.Flush()
 }
@@ -86,17 +88,23 @@ func coverageText(s *slo.Status) string {
 	return text
 }
 
-func alertText(alerts []slo.SeverityStatus) string {
-	text := ""
-	for _, a := range alerts {
-		if a.State != slo.Inactive {
-			text += fmt.Sprintf("%s %s ", a.Severity, a.State)
+// alertText are the alerts that are not inactive, with why a frozen one cannot tell.
+func alertText(s *slo.Status) string {
+	var out []string
+	for _, a := range s.Alerts {
+		if a.State == slo.Inactive {
+			continue
 		}
+		text := a.Severity + " " + string(a.State)
+		if i := slices.IndexFunc(s.Pairs, func(p slo.PairStatus) bool { return p.Severity == a.Severity && p.State == a.State }); i >= 0 && s.Pairs[i].Reason != "" {
+			text += " (" + s.Pairs[i].Reason + ")"
+		}
+		out = append(out, text)
 	}
-	if text == "" {
+	if len(out) == 0 {
 		return "none"
 	}
-	return text[:len(text)-1]
+	return strings.Join(out, ", ")
 }
 
 func printObjective(out io.Writer, o dashboards.Objective) error {
@@ -119,7 +127,7 @@ func printObjective(out io.Writer, o dashboards.Objective) error {
 	for _, b := range s.BurnRates {
 		line("burn rate", "%s over the last %s (coverage %s)", optionalText(b.Rate, reports.Number), slo.FormatDuration(b.Window), optionalText(b.Coverage, reports.Ratio))
 	}
-	line("alerts", "%s", alertText(s.Alerts))
+	line("alerts", "%s", alertText(s))
 	if s.Attribution != nil {
 		for _, part := range s.Attribution.Parts {
 			line("budget used by", "%s: %s", part.ID, reports.Ratio(part.Share))

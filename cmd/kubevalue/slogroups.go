@@ -142,7 +142,7 @@ func (o groupedObjective) printGroups(out io.Writer) error {
 	for _, g := range o.Groups {
 		s := g.Status
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", orDash(g.Group), optionalText(s.SLI, reports.Ratio), optionalText(s.Consumed, reports.Ratio), optionalText(s.Remaining, reports.Ratio),
-			optionalText(s.RemainingMinutes, reports.Number), coverageText(&s), alertText(s.Alerts))
+			optionalText(s.RemainingMinutes, reports.Number), coverageText(&s), alertText(&s))
 	}
 	return w.Flush()
 }

@@ -60,7 +60,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n, err := h.take(w, r)
 	switch {
 	case errors.Is(err, ErrForm):
-		collectors.Answer(w, http.StatusBadRequest, map[string]string{"code": "bad_request", "error": err.Error()})
+		collectors.Problem(w, http.StatusBadRequest, "bad_request", err.Error())
 	case err != nil:
 		collectors.Refuse(w, err)
 	default:

@@ -95,7 +95,7 @@ func New(cfg Config) (*Handler, error) {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		collectors.Answer(w, http.StatusMethodNotAllowed, problem{"send EventLists by POST", "method_not_allowed"})
+		collectors.Problem(w, http.StatusMethodNotAllowed, "method_not_allowed", "send EventLists by POST")
 		return
 	}
 	tally, err := h.receive(w, r)
@@ -108,11 +108,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h.bodies.WithLabelValues("ok").Inc()
 	collectors.Answer(w, http.StatusOK, answer(tally))
-}
-
-type problem struct {
-	Error string `json:"error"`
-	Code  string `json:"code"`
 }
 
 // answer says what became of the events.
@@ -187,7 +182,7 @@ func (h *Handler) refuse(w http.ResponseWriter, err error) {
 	var syntax *collectors.SyntaxError
 	if errors.Is(err, errBadRequest) || errors.Is(err, errNotEventList) || errors.As(err, &syntax) {
 		h.bodies.WithLabelValues("bad_request").Inc()
-		collectors.Answer(w, http.StatusBadRequest, problem{err.Error(), "bad_request"})
+		collectors.Problem(w, http.StatusBadRequest, "bad_request", err.Error())
 		return
 	}
 	status, code := collectors.HTTPStatus(err)

@@ -56,7 +56,7 @@ func (r *Receiver) CloudEvents() http.Handler {
 			status, code = http.StatusBadRequest, "invalid_record"
 		}
 		r.bodies.WithLabelValues(protocolCloudEvents, code).Inc()
-		collectors.Answer(w, status, result)
+		answerResult(w, status, result)
 	})
 }
 

@@ -18,6 +18,20 @@ type nativeResult struct {
 	Errors   []eventFault `json:"errors,omitempty"`
 }
 
+// answerResult says what became of the events of a body; when some were refused, that is an error like any other, with them.
+func answerResult(w http.ResponseWriter, status int, result nativeResult) {
+	if result.Rejected == 0 {
+		collectors.Answer(w, status, result)
+		return
+	}
+	collectors.Answer(w, status, struct {
+		Status  string `json:"status"`
+		Code    string `json:"code"`
+		Message string `json:"message"`
+		nativeResult
+	}{"error", "invalid_record", fmt.Sprintf("%d of %d events are malformed, see errors; the others are stored", result.Rejected, result.Rejected+result.Accepted), result})
+}
+
 const protocolNative = "native"
 
 // Native is POST /v1/events. The body is one event, an array of them, {"events": [...]}, or one a line (NDJSON), as it is or
@@ -42,7 +56,7 @@ func (r *Receiver) Native() http.Handler {
 			status, code = http.StatusBadRequest, "invalid_record"
 		}
 		r.bodies.WithLabelValues(protocolNative, code).Inc()
-		collectors.Answer(w, status, result)
+		answerResult(w, status, result)
 	})
 }
 

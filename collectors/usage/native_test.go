@@ -183,7 +183,7 @@ kubevalue_usage_events_total{protocol="native",result="late"} 1
 func TestAMalformedEventOfAnArrayIsNamedToo(t *testing.T) {
 	sink := &memorySink{}
 	w := send(newReceiver(t, sink, nil).Native(), "/v1/events", "good", []byte(`[{"name":"a"},{"name":[]},{"name":"b"}]`))
-	if got, want := strings.TrimSpace(w.Body.String()), `{"accepted":2,"rejected":1,"errors":[{"index":1,"reason":"name: want a string"}]}`; w.Code != 400 || got != want {
+	if got, want := strings.TrimSpace(w.Body.String()), `{"status":"error","code":"invalid_record","message":"1 of 3 events are malformed, see errors; the others are stored","accepted":2,"rejected":1,"errors":[{"index":1,"reason":"name: want a string"}]}`; w.Code != 400 || got != want {
 		t.Errorf("status %d: %s, want 400: %s", w.Code, got, want)
 	}
 	if names(sink.events()) != "a,b" {

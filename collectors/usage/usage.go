@@ -211,7 +211,7 @@ func (r *Receiver) refuse(w http.ResponseWriter, protocol string, err error) {
 	var syntax *collectors.SyntaxError
 	if errors.Is(err, errBadRequest) || errors.As(err, &syntax) {
 		r.bodies.WithLabelValues(protocol, "bad_request").Inc()
-		collectors.Answer(w, http.StatusBadRequest, problem{err.Error(), "bad_request"})
+		collectors.Problem(w, http.StatusBadRequest, "bad_request", err.Error())
 		return
 	}
 	status, code := collectors.HTTPStatus(err)
@@ -228,13 +228,8 @@ func only(w http.ResponseWriter, hr *http.Request, method string) bool {
 		return true
 	}
 	w.Header().Set("Allow", method)
-	collectors.Answer(w, http.StatusMethodNotAllowed, problem{"use " + method, "method_not_allowed"})
+	collectors.Problem(w, http.StatusMethodNotAllowed, "method_not_allowed", "use "+method)
 	return false
-}
-
-type problem struct {
-	Error string `json:"error"`
-	Code  string `json:"code"`
 }
 
 // tally counts what became of events.

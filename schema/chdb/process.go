@@ -323,7 +323,7 @@ func (t *tail) Write(data []byte) (int, error) {
 			continue
 		}
 		if len(t.line) > 0 {
-			t.logger.Info("engine printed", "line", string(t.line))
+			relay(t.logger, string(t.line))
 		}
 		t.line = t.line[:0]
 	}
