@@ -85,6 +85,19 @@ type Value struct {
 	// Previous is the value of the period before and YearAgo that of the same period a year before; nil unless asked for.
 	Previous *Value `json:"previous,omitempty"`
 	YearAgo  *Value `json:"year_ago,omitempty"`
+	// Published says which published revision of a closed period's figure this is; nil: it was computed for this answer.
+	Published *Publication `json:"published,omitempty"`
+}
+
+// Publication says how the figure of a closed period was published. Published figures never change; what would be computed later
+// follows as further revisions, each with its reason.
+type Publication struct {
+	// Revision is the one that is shown, Revisions how many there are.
+	Revision  uint32 `json:"revision"`
+	Revisions uint32 `json:"revisions"`
+	// Reason is that of the shown revision, Newest that of the last one.
+	Reason string `json:"reason"`
+	Newest string `json:"newest_reason"`
 }
 
 // Request asks for values of one metric.

@@ -2,8 +2,20 @@ package schema
 
 import "time"
 
-// KindObjective is the kind of published figures that are statuses of objectives.
-const KindObjective = "objective"
+// The kinds of published figures: statuses of objectives, and values of catalogue metrics.
+const (
+	KindObjective = "objective"
+	KindMetric    = "metric"
+)
+
+// PublishedQuery asks for all revisions of a kind's figures of the periods of a grain that begin in [From, To).
+type PublishedQuery struct {
+	Kind string
+	// Subject is what the figures are of; empty: everything.
+	Subject  string
+	Grain    string
+	From, To time.Time
+}
 
 // Published is the figure of a closed period as it was published. Rows are never changed: a later revision says why it differs.
 type Published struct {

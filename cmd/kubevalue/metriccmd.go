@@ -22,12 +22,28 @@ import (
 func metricCommand() *cobra.Command {
 	return group("metric", "List, evaluate, explain and test metrics",
 		"A metric is one definition in YAML with the question that it answers, its SQL, its unit and its interval method. journey/METRICS.md lists them.",
-		metricListCommand(), metricShowCommand(), metricEvalCommand(), metricTestCommand())
+		metricListCommand(), metricShowCommand(), metricEvalCommand(), metricExplainCommand(), metricTestCommand(), metricPublishCommand(), metricRevisionsCommand())
+}
+
+// configuredMetrics are the built-in metrics and, with a configuration, the user's own.
+func configuredMetrics(path string) ([]journey.Metric, error) {
+	if path == "" {
+		return catalogue.Load()
+	}
+	cfg, err := loadConfig(path)
+	if err != nil {
+		return nil, err
+	}
+	return cfg.loadMetrics()
 }
 
 func metricListCommand() *cobra.Command {
-	return &cobra.Command{Use: "list", Short: "List the built-in metrics", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		metrics, err := catalogue.Load()
+	var path string
+	cmd := &cobra.Command{Use: "list", Short: "List the metrics", Args: cobra.NoArgs,
+		Long: "Lists the built-in metrics and, with --config, those of journey.metrics in that configuration."}
+	cmd.Flags().StringVar(&path, "config", "", "configuration file whose metrics are listed, too")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		metrics, err := configuredMetrics(path)
 		if err != nil {
 			return err
 		}
@@ -37,12 +53,16 @@ func metricListCommand() *cobra.Command {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.ID, m.Title, m.Unit, m.Direction, m.Phase, strings.Join(m.Perspectives, ","), strings.Join(m.Dimensions, ","))
 		}
 		return w.Flush()
-	}}
+	}
+	return cmd
 }
 
 func metricShowCommand() *cobra.Command {
-	return &cobra.Command{Use: "show ID", Short: "Print the definition of a metric, with its SQL", Args: one("the ID of a metric"), RunE: func(cmd *cobra.Command, args []string) error {
-		metrics, err := catalogue.Load()
+	var path string
+	cmd := &cobra.Command{Use: "show ID", Short: "Print the definition of a metric, with its SQL", Args: one("the ID of a metric")}
+	cmd.Flags().StringVar(&path, "config", "", "configuration file whose metrics are known, too")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		metrics, err := configuredMetrics(path)
 		if err != nil {
 			return err
 		}
@@ -50,17 +70,10 @@ func metricShowCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		out := cmd.OutOrStdout()
-		fmt.Fprintf(out, "%s %s (version %d, %s)\n%s\n\n%s\n\nunit: %s, good is %s\nsources: %s\ninterval: %s\n", m.ID, m.Title, m.Version, m.Stability, m.Question, m.Definition, m.Unit, m.Direction, strings.Join(m.Sources, ", "), m.Interval)
-		if m.SQL != nil {
-			for _, part := range []struct{ name, sql string }{{"numerator", m.SQL.Numerator}, {"denominator", m.SQL.Denominator}, {"value", m.SQL.Value}, {"sample", m.SQL.Sample}} {
-				if part.sql != "" {
-					fmt.Fprintf(out, "\n%s:\n%s\n", part.name, part.sql)
-				}
-			}
-		}
+		printMetric(cmd.OutOrStdout(), m)
 		return nil
-	}}
+	}
+	return cmd
 }
 
 // evalFlags are those of `kubevalue metric eval`.
@@ -68,7 +81,7 @@ type evalFlags struct {
 	period, grain, by, format string
 	periods                   int
 	filter                    map[string]string
-	compare                   bool
+	compare, latest           bool
 }
 
 func metricEvalCommand() *cobra.Command {
@@ -76,6 +89,8 @@ func metricEvalCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "eval ID",
 		Short: "Compute a metric over periods, as a table, CSV or JSON",
+		Long: `Prints the values of a metric with n, 95% interval and coverage. Of periods that have closed it prints what was published, and says so when
+there are later revisions (` + "`kubevalue metric revisions`" + `); with --latest, what is computed from the tables now.`,
 		Example: `  kubevalue metric eval C15 --periods 12
   kubevalue metric eval A1 --period 2026-10 --by team --format csv`,
 		Args: one("the ID of a metric"),
@@ -89,13 +104,18 @@ func metricEvalCommand() *cobra.Command {
 	f.StringToStringVar(&flags.filter, "filter", nil, "restrict a dimension, e.g. team=payments")
 	f.BoolVar(&flags.compare, "compare", false, "add the period before and the same period a year before")
 	f.StringVar(&flags.format, "format", "table", "table, csv or json")
+	f.BoolVar(&flags.latest, "latest", false, "compute closed periods anew instead of printing what was published")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return withFigures(cmd, *path, func(fig *figures) error {
 			r, err := flags.request(fig, args[0])
 			if err != nil {
 				return usageError{err: err, text: cmd.UsageString()}
 			}
-			values, err := fig.evaluator.Evaluate(cmd.Context(), r)
+			evaluate := fig.asPublished(fig.evaluator.Evaluate)
+			if flags.latest {
+				evaluate = fig.evaluator.Evaluate
+			}
+			values, err := evaluate(cmd.Context(), r)
 			if err != nil {
 				return err
 			}
@@ -152,11 +172,7 @@ func printValues(w io.Writer, format string, values []journey.Value) error {
 		if v.Partial {
 			label += " (not over)"
 		}
-		interval := "-"
-		if v.Low != nil && v.High != nil {
-			interval = reports.Value(*v.Low, v.Unit) + " to " + reports.Value(*v.High, v.Unit)
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", label, dimensionText(v.Dimensions), valueText(v, ""), interval, v.N, optionalText(v.Coverage, reports.Ratio), comparedText(v.Previous), comparedText(v.YearAgo))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", label, dimensionText(v.Dimensions), valueText(v, ""), intervalText(v), v.N, optionalText(v.Coverage, reports.Ratio), comparedText(v.Previous), comparedText(v.YearAgo))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -164,7 +180,19 @@ func printValues(w io.Writer, format string, values []journey.Value) error {
 	if line := sparkline(values); line != "" {
 		fmt.Fprintln(w, line)
 	}
+	for _, v := range values {
+		if p := v.Published; p != nil && p.Revisions > p.Revision {
+			fmt.Fprintf(w, "%s is as published; %d later revisions, the last one for: %s\n", v.Period.Label, p.Revisions-p.Revision, p.Newest)
+		}
+	}
 	return nil
+}
+
+func intervalText(v journey.Value) string {
+	if v.Low == nil || v.High == nil {
+		return "-"
+	}
+	return reports.Value(*v.Low, v.Unit) + " to " + reports.Value(*v.High, v.Unit)
 }
 
 func comparedText(v *journey.Value) string {
@@ -212,7 +240,7 @@ func sparkline(values []journey.Value) string {
 
 func printCSV(w io.Writer, values []journey.Value) error {
 	out := csv.NewWriter(w)
-	rows := [][]string{{"metric", "version", "period", "from", "to", "timezone", "dimensions", "value", "unit", "numerator", "denominator", "n", "low", "high", "interval", "coverage", "partial", "withheld", "computed_at"}}
+	rows := [][]string{{"metric", "version", "period", "from", "to", "timezone", "dimensions", "value", "unit", "numerator", "denominator", "n", "low", "high", "interval", "coverage", "partial", "withheld", "computed_at", "revision"}}
 	number := func(v *float64) string {
 		if v == nil {
 			return ""
@@ -224,8 +252,16 @@ func printCSV(w io.Writer, values []journey.Value) error {
 		rows = append(rows, []string{
 			v.Metric, strconv.Itoa(v.Version), v.Period.Label, v.Period.From.Format(layout), v.Period.To.Format(layout), v.Period.Zone, dimensionText(v.Dimensions),
 			number(v.Value), v.Unit, number(v.Numerator), number(v.Denominator), strconv.Itoa(v.N), number(v.Low), number(v.High), string(v.Interval),
-			number(v.Coverage), strconv.FormatBool(v.Partial), v.Withheld, v.ComputedAt.UTC().Format(layout),
+			number(v.Coverage), strconv.FormatBool(v.Partial), v.Withheld, v.ComputedAt.UTC().Format(layout), revisionText(v),
 		})
 	}
 	return errors.Join(out.WriteAll(rows), out.Error())
+}
+
+// revisionText is the number of the published revision, empty when the value was computed for this answer.
+func revisionText(v journey.Value) string {
+	if v.Published == nil {
+		return ""
+	}
+	return strconv.FormatUint(uint64(v.Published.Revision), 10)
 }

@@ -159,6 +159,7 @@ func (s *service) run(ctx context.Context) error {
 	background("pipeline", s.pipe.Run)
 	background("alerts", s.alerting())
 	background("closed periods", s.publishing)
+	background("published metrics", s.publishingMetrics)
 	scheduler, err := s.scheduler()
 	if err != nil {
 		return err

@@ -55,18 +55,20 @@ var benchStart = time.Date(2025, 1, 6, 0, 0, 0, 0, time.UTC)
 
 const benchDays = 364
 
-// fill writes n events in order of time, a fifth of them by machines, and a roster of 400 teams.
+// fill writes n events in order of time, a fifth of them by machines, and a roster of 400 teams. At 50 million, that is 137,000 events a
+// day: 34% patches of workloads, 6% creations, 3% deployment events, 0.5% new namespaces (690 a day), one in 23 refused or failed.
 func fill(t *testing.T, db *warehouse.DB, n int) {
 	const chunk = 2_000_000
 	for from := 0; from < n; from += chunk {
 		write(t, db, fmt.Sprintf(`INSERT INTO events
 SELECT generateUUIDv4() AS id, fromUnixTimestamp64Milli(toInt64(%[1]d + number * %[2]d / %[3]d), 'UTC') AS time, time AS received,
     if(h %% 10 = 0, 'portal', concat('audit/c', toString(h2 %% 12))) AS source,
-    ['deployments.patch', 'deployments.create', 'services.patch', 'configmaps.update', 'pods/exec.create', 'pods.delete', 'secrets.update', 'namespaces.create', 'deployment', 'report.visit'][1 + toUInt32(sqrt(h3 %% 100))] AS name,
+    transform(roundDown(h3 %% 1000, [0, 340, 400, 520, 720, 800, 880, 940, 945, 975]), [0, 340, 400, 520, 720, 800, 880, 940, 945, 975],
+        ['deployments.patch', 'deployments.create', 'services.patch', 'configmaps.update', 'pods/exec.create', 'pods.delete', 'secrets.update', 'namespaces.create', 'deployment', 'report.visit'], '') AS name,
     1 + toUInt64(20000 * pow((h %% 1000003) / 1000003, 2)) AS actor, if(actor %% 5 = 0, 'machine', 'human') AS actor_kind,
     '' AS actor_team, '' AS team_source, '' AS owner_team, '' AS persona, concat('c', toString(h2 %% 12)) AS cluster,
-    concat('ns', toString(actor %% 400)) AS namespace, splitByChar('.', name)[1] AS resource, concat('o', toString(h3 %% 50)) AS object,
-    if(h2 %% 20 = 0, if(h3 %% 2 = 0, 'denied', 'failure'), 'success') AS outcome, if(outcome = 'denied', if(h %% 3 = 0, 'quota', 'rbac'), '') AS reason,
+    if(name = 'namespaces.create', concat('ns', toString(number)), concat('ns', toString(actor %% 400))) AS namespace, splitByChar('.', name)[1] AS resource, concat('o', toString(h2 %% 50)) AS object,
+    if(h2 %% 23 = 0, if(h3 %% 2 = 0, 'denied', 'failure'), 'success') AS outcome, if(outcome = 'denied', if(h %% 3 = 0, 'quota', 'rbac'), '') AS reason,
     if(startsWith(source, 'audit/'), toFloat64(h3 %% 200), NULL) AS duration_ms, NULL AS value, false AS clamped,
     if(name = 'deployment', map('commit_time', toString(time - toIntervalSecond(h %% 90000))), map()) AS attributes
 FROM (SELECT number, cityHash64(number) AS h, cityHash64(number, 1) AS h2, cityHash64(number, 2) AS h3 FROM numbers(%[4]d, %[5]d))

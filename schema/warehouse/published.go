@@ -52,17 +52,32 @@ func (db *DB) InsertPublished(ctx context.Context, token string, rows []schema.P
 
 // Published returns all revisions of a kind's figures of one period, in order of subject, dimensions and revision.
 func (db *DB) Published(ctx context.Context, kind string, p schema.PublishedPeriod) ([]schema.Published, error) {
+	return db.published(ctx, "period_from = {from:DateTime64(3, 'UTC')} AND period_to = {to:DateTime64(3, 'UTC')}",
+		map[string]any{"kind": kind, "grain": p.Grain, "from": p.From, "to": p.To})
+}
+
+// PublishedOf returns all revisions of the figures that a query selects, in order of subject, dimensions, period and revision.
+func (db *DB) PublishedOf(ctx context.Context, q schema.PublishedQuery) ([]schema.Published, error) {
+	where := "period_from >= {from:DateTime64(3, 'UTC')} AND period_from < {to:DateTime64(3, 'UTC')}"
+	params := map[string]any{"kind": q.Kind, "grain": q.Grain, "from": q.From, "to": q.To}
+	if q.Subject != "" {
+		where += " AND subject = {subject:String}"
+		params["subject"] = q.Subject
+	}
+	return db.published(ctx, where, params)
+}
+
+func (db *DB) published(ctx context.Context, where string, params map[string]any) ([]schema.Published, error) {
 	type row struct {
 		schema.Published
 		value string
 	}
 	rows, err := ask(ctx, db, question{
-		op: "read published figures", table: tablePublished,
-		params: map[string]any{"kind": kind, "grain": p.Grain, "from": p.From, "to": p.To},
+		op: "read published figures", table: tablePublished, params: params,
 		sql: `SELECT toString(kind), subject, dimensions, toString(grain), period_from, period_to, toString(label), toString(zone), revision, reason, version, inputs, value, computed_at
 			FROM published
-			WHERE kind = {kind:String} AND grain = {grain:String} AND period_from = {from:DateTime64(3, 'UTC')} AND period_to = {to:DateTime64(3, 'UTC')}
-			ORDER BY subject, dimensions, revision, computed_at LIMIT 1 BY subject, dimensions, revision`,
+			WHERE kind = {kind:String} AND grain = {grain:String} AND ` + where + `
+			ORDER BY subject, dimensions, period_from, period_to, revision, computed_at LIMIT 1 BY subject, dimensions, period_from, period_to, revision`,
 	}, func(r *row) []any {
 		return []any{&r.Kind, &r.Subject, &r.Dimensions, &r.Period.Grain, &r.Period.From, &r.Period.To, &r.Period.Label, &r.Period.Zone, &r.Revision, &r.Reason,
 			&r.Version, &r.Inputs, &r.value, &r.ComputedAt}
