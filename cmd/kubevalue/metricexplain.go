@@ -66,7 +66,7 @@ func printExplanation(w io.Writer, e catalogue.Explanation) error {
 	for i, s := range e.Statements {
 		fmt.Fprintf(w, "\nstatement %d of %d, %s:\n%s\n", i+1, len(e.Statements), s.Took.Round(time.Millisecond), s.SQL)
 		for _, name := range slices.Sorted(maps.Keys(s.Params)) {
-			fmt.Fprintf(w, "  %s = %s\n", name, plainText(s.Params[name]))
+			fmt.Fprintf(w, "  %s = %s\n", name, cellText(s.Params[name]))
 		}
 		fmt.Fprintf(w, "returned %d rows: %s\n", len(s.Rows), strings.Join(s.Columns, ", "))
 		for k, row := range s.Rows {
@@ -76,7 +76,7 @@ func printExplanation(w io.Writer, e catalogue.Explanation) error {
 			}
 			cells := make([]string, len(row))
 			for c, v := range row {
-				cells[c] = plainText(v)
+				cells[c] = cellText(v)
 			}
 			fmt.Fprintf(w, "  %s\n", strings.Join(cells, ", "))
 		}
@@ -87,7 +87,7 @@ func printExplanation(w io.Writer, e catalogue.Explanation) error {
 	for _, v := range e.Values {
 		fmt.Fprintf(w, "\n%s, %s, version %d, computed %s\n", v.Period.Label, dimensionText(v.Dimensions), v.Version, timeText(v.ComputedAt))
 		if v.Numerator != nil && v.Denominator != nil {
-			fmt.Fprintf(w, "  numerator / denominator: %s / %s\n", plainText(v.Numerator), plainText(v.Denominator))
+			fmt.Fprintf(w, "  numerator / denominator: %s / %s\n", cellText(v.Numerator), cellText(v.Denominator))
 		}
 	}
 	fmt.Fprintln(w)
@@ -115,8 +115,8 @@ func printMetric(out io.Writer, m journey.Metric) {
 // longText is how much of a parameter or a cell is printed, in bytes.
 const longText = 400
 
-// plainText prints a parameter or a cell, cut where it is long.
-func plainText(v any) string {
+// cellText prints a parameter or a cell, cut where it is long.
+func cellText(v any) string {
 	if r := reflect.ValueOf(v); r.Kind() == reflect.Pointer {
 		if r.IsNil() {
 			return "NULL"
