@@ -44,7 +44,7 @@ func TestUsersOwnMetrics(t *testing.T) {
 	for name, c := range map[string]struct{ sql, refusal string }{
 		"a good one":                {sql: "SELECT period, dim, count() AS value FROM acts WHERE name = 'deploy' GROUP BY period, dim"},
 		"a syntax error":            {"SELECT period, dim, count( AS value FROM acts", "Syntax error"},
-		"an unknown column":         {"SELECT period, dim, nmae AS value FROM acts", "nmae"},
+		"an unknown column":         {"SELECT period, dim, colour AS value FROM acts", "colour"},
 		"a statement that drops":    {"DROP TABLE events", "Syntax error"},
 		"a way out of the brackets": {"SELECT 1 AS period, '' AS dim, 1 AS value); DROP TABLE events; SELECT (1", "Multi-statements"},
 		"files":                     {"SELECT toInt64(1) AS period, '' AS dim, 1 AS value FROM file('/etc/passwd', 'LineAsString')", "run a query"},
