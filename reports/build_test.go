@@ -407,6 +407,49 @@ func TestAWeekUnderWayIsMarkedAndNotJudged(t *testing.T) {
 	}
 }
 
+// A platform that is measured since the middle of a week has not missed a target in it, nor does that week begin a trend.
+func TestAWeekThatWasMeasuredInPartIsNoMissedWeek(t *testing.T) {
+	src := sample.Sources()
+	next, objectives := src.Evaluate, src.Objectives
+	src.Evaluate = func(ctx context.Context, r journey.Request) ([]journey.Value, error) {
+		values, err := next(ctx, r)
+		for i := range values {
+			if values[i].Period.Label == "2026-W43" || values[i].Period.Label == "2026-01" {
+				values[i].Coverage = new(0.4)
+			}
+			if values[i].Period.To.Before(time.Date(2026, 10, 20, 0, 0, 0, 0, time.UTC)) && values[i].Period.Grain == journey.GrainWeek {
+				values[i].Value = nil
+			}
+		}
+		return values, err
+	}
+	src.Objectives = func(ctx context.Context, p journey.Period, now time.Time) ([]journey.ObjectiveFigure, error) {
+		all, err := objectives(ctx, p, now)
+		for i := range all {
+			if p.Label == "2026-W45" {
+				all[i].Coverage = new(0.4)
+			}
+		}
+		return all, err
+	}
+	r := build(t, src, sample.Options(reports.Managers))
+	for _, f := range r.Adoption.Figures {
+		if f.Metric == "C15" && f.Missed != 3 {
+			t.Errorf("adoption missed its target for %d weeks, want the 3 that were measured", f.Missed)
+		}
+	}
+	var got []string
+	for _, c := range r.Charts {
+		got = append(got, c.Point)
+	}
+	equal(t, "charts", got, []string{
+		"Adoption of eligible teams, 4 weeks: 57.5% in W46, 52.6% in W44; below the target of 60% in 3 of 3 (1 not counted, measured only in part).",
+		"Error budget used, worst objective, 6 weeks: 180% in W46, 70% in W41; above the limit of 100% in 2 of 5 (1 not counted, measured only in part).",
+		"Adoption of eligible teams, 10 months: 50% in Oct, 16% in Feb; below the target of 60% in 9 of 9 (1 not counted, measured only in part).",
+		"Error budget used, worst objective, 12 months: 35.4% in Oct, 40% in Nov; above the limit of 100% in 1 of 12.",
+	})
+}
+
 func TestBuildRefuses(t *testing.T) {
 	cases := map[string]struct {
 		change func(o *reports.Options, src *reports.Sources)
@@ -416,7 +459,7 @@ func TestBuildRefuses(t *testing.T) {
 		"no zone":             {func(o *reports.Options, _ *reports.Sources) { o.Calendar.Zone = nil }, "no time zone"},
 		"no evaluator":        {func(_ *reports.Options, s *reports.Sources) { s.Evaluate = nil }, "metric catalogue and its evaluator"},
 		"a month":             {func(o *reports.Options, _ *reports.Sources) { o.Period = "2026-11" }, `week: period "2026-11" is a month, but the grain is week`},
-		"nonsense":            {func(o *reports.Options, _ *reports.Sources) { o.Period = "2026-W54" }, `period "2026-W54": want a week 2026-W02`},
+		"nonsense":            {func(o *reports.Options, _ *reports.Sources) { o.Period = "2026-W54" }, `week: period "2026-W54": the year 2026 has the weeks 2026-W01 to 2026-W53`},
 		"the future":          {func(o *reports.Options, _ *reports.Sources) { o.Period = "2026-W48" }, "week 2026-W48 begins on 23 November 2026, after now"},
 	}
 	for name, c := range cases {
@@ -453,7 +496,7 @@ func TestChartsComeInTheSameOrderAndSayTheirPoint(t *testing.T) {
 	equal(t, "charts", got, []string{
 		"adoption-weeks: Adoption of eligible teams, 6 weeks: 57.5% in W46, 44.4% in W41; below the target of 60% in 6 of 6.",
 		"budget-weeks: Error budget used, worst objective, 6 weeks: 180% in W46, 70% in W41; above the limit of 100% in 2 of 6.",
-		"adoption-months: Adoption of eligible teams, 12 months: 50% in Oct, 10% in Jan; below the target of 60% in 10 of 10.",
+		"adoption-months: Adoption of eligible teams, 10 months: 50% in Oct, 10% in Jan; below the target of 60% in 10 of 10.",
 		"budget-months: Error budget used, worst objective, 12 months: 35.4% in Oct, 40% in Nov; above the limit of 100% in 1 of 12.",
 	})
 }

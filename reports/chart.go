@@ -16,11 +16,26 @@ func (b *builder) charts() {
 	}
 }
 
+// span names the periods of a chart.
 func span(periods []journey.Period) (id, words string) {
 	if periods[0].Grain == journey.GrainMonth {
-		return "months", fmt.Sprintf("%d months", len(periods))
+		return "months", "month"
 	}
-	return "weeks", fmt.Sprintf("%d weeks", len(periods))
+	return "weeks", "week"
+}
+
+// over adds points to a chart, from the first one with a value on, and how many they are to its title.
+func (c Chart) over(points []ChartPoint, noun string) Chart {
+	for len(points) > 0 && points[0].Value == nil {
+		points = points[1:]
+	}
+	if len(points) != 1 {
+		noun += "s"
+	}
+	c.Title += fmt.Sprintf(", %d %s", len(points), noun)
+	c.Points = points
+	c.Point = c.point()
+	return c
 }
 
 func (b *builder) label(p journey.Period) string {
@@ -35,8 +50,8 @@ func (b *builder) adoptionChart(periods []journey.Period) Chart {
 		return Chart{}
 	}
 	f := b.Adoption.Figures[0]
-	id, words := span(periods)
-	c := Chart{ID: "adoption-" + id, Title: f.Title + ", " + words, Unit: f.Unit, Limit: f.Target, LimitName: "target"}
+	id, noun := span(periods)
+	c := Chart{ID: "adoption-" + id, Title: f.Title, Unit: f.Unit, Limit: f.Target, LimitName: "target"}
 	values := b.adoptionWeeks
 	if periods[0].Grain == journey.GrainMonth {
 		m, ok := b.src.Metrics(f.Metric)
@@ -52,11 +67,11 @@ func (b *builder) adoptionChart(periods []journey.Period) Chart {
 			values[i] = b.suppress(m, values[i])
 		}
 	}
+	var points []ChartPoint
 	for _, v := range values {
-		c.Points = append(c.Points, ChartPoint{Label: b.label(v.Period), Value: v.Value})
+		points = append(points, ChartPoint{Label: b.label(v.Period), Value: v.Value, Partly: !wholly(v)})
 	}
-	c.Point = c.point()
-	return c
+	return c.over(points, noun)
 }
 
 // stabilityChart shows the most that any objective used of its error budget in each period: objectives with different targets
@@ -65,52 +80,53 @@ func (b *builder) stabilityChart(periods []journey.Period) Chart {
 	if b.src.Objectives == nil {
 		return Chart{}
 	}
-	id, words := span(periods)
-	c := Chart{ID: "budget-" + id, Title: "Error budget used, worst objective, " + words, Unit: "ratio", Bars: true, Limit: new(1.0), LimitName: "limit", Over: true}
+	id, noun := span(periods)
+	c := Chart{ID: "budget-" + id, Title: "Error budget used, worst objective", Unit: "ratio", Bars: true, Limit: new(1.0), LimitName: "limit", Over: true}
+	var points []ChartPoint
 	for _, p := range periods {
 		pt := ChartPoint{Label: b.label(p)}
 		if w := worst(b.objectiveFigures(p)); w != nil {
-			pt.Value = w.BurnRate
+			pt.Value, pt.Partly = w.BurnRate, !p.Complete(b.now) || !measuredEnough(w)
 		}
-		c.Points = append(c.Points, pt)
+		points = append(points, pt)
 	}
-	c.Point = c.point()
-	return c
+	return c.over(points, noun)
 }
 
-// point is the chart in words: where it stands, where it came from, and how it lies to the limit.
+// point is the chart in words: where it stands, where it came from, and how it lies to the limit. Periods that were measured in part do not
+// count; empty when fewer than two are left.
 func (c Chart) point() string {
-	first, last := -1, -1
-	for i, p := range c.Points {
-		if p.Value == nil {
-			continue
+	var known []ChartPoint
+	partly := 0
+	for _, p := range c.Points {
+		switch {
+		case p.Value == nil:
+		case p.Partly:
+			partly++
+		default:
+			known = append(known, p)
 		}
-		if first < 0 {
-			first = i
-		}
-		last = i
 	}
-	if last <= first {
+	if len(known) < 2 {
 		return ""
 	}
-	a, z := c.Points[first], c.Points[last]
+	a, z := known[0], known[len(known)-1]
 	text := fmt.Sprintf("%s: %s in %s, %s in %s", c.Title, Value(*z.Value, c.Unit), z.Label, Value(*a.Value, c.Unit), a.Label)
-	if c.Limit == nil {
-		return text + "."
-	}
-	beyond, with := 0, 0
-	for _, p := range c.Points {
-		if p.Value == nil {
-			continue
+	if c.Limit != nil {
+		beyond := 0
+		for _, p := range known {
+			if c.Over == (*p.Value > *c.Limit) && *p.Value != *c.Limit {
+				beyond++
+			}
 		}
-		with++
-		if c.Over == (*p.Value > *c.Limit) && *p.Value != *c.Limit {
-			beyond++
+		word := "below"
+		if c.Over {
+			word = "above"
 		}
+		text += fmt.Sprintf("; %s the %s of %s in %d of %d", word, c.LimitName, Value(*c.Limit, c.Unit), beyond, len(known))
 	}
-	word := "below"
-	if c.Over {
-		word = "above"
+	if partly > 0 {
+		text += fmt.Sprintf(" (%d not counted, measured only in part)", partly)
 	}
-	return fmt.Sprintf("%s; %s the %s of %s in %d of %d.", text, word, c.LimitName, Value(*c.Limit, c.Unit), beyond, with)
+	return text + "."
 }

@@ -159,6 +159,9 @@ func (f Figure) missedTarget(phase string) *Exception {
 	if f.Prior != nil {
 		e.Detail += ", " + Value(*f.Prior, f.Unit) + " the week before"
 	}
+	if f.Coverage != nil && *f.Coverage < MinCoverage {
+		e.Detail += "; only " + Ratio(*f.Coverage) + " of the week was measured"
+	}
 	e.Detail += "."
 	// One bad week is watched; two in a row want an answer.
 	if f.Missed > 1 {

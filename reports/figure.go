@@ -68,7 +68,7 @@ func (f *Figure) fill(values []journey.Value, minSample int) {
 	f.Numerator, f.Denominator, f.PriorDenominator, f.Prior = v.Numerator, v.Denominator, prior.Denominator, prior.Value
 	f.Missing = missing(v)
 	f.State = state(f.Value, f.Target, f.Expect)
-	for i := len(values) - 1; i >= 0 && state(values[i].Value, f.Target, f.Expect) == journey.StateMissed; i-- {
+	for i := len(values) - 1; i >= 0 && wholly(values[i]) && state(values[i].Value, f.Target, f.Expect) == journey.StateMissed; i-- {
 		f.Missed++
 	}
 	if f.Value == nil || f.Prior == nil {
@@ -80,6 +80,11 @@ func (f *Figure) fill(values []journey.Value, minSample int) {
 	}
 	f.Notable = f.moved()
 	f.Trend = trend(*f.Change, *f.Prior, f.Expect)
+}
+
+// wholly says that a value speaks for its whole period: that is over, and its sources reported in nearly all of it.
+func wholly(v journey.Value) bool {
+	return !v.Partial && (v.Coverage == nil || *v.Coverage >= MinCoverage)
 }
 
 func missing(v journey.Value) string {

@@ -94,7 +94,8 @@ type Figure struct {
 	// Notable marks a change beyond the margin: the prior value is outside of the interval, or, without an interval, the change
 	// is a tenth of the prior value or more.
 	Notable bool `json:"notable"`
-	// State compares with the target; Missed is for how many weeks in a row, this one included, it was missed.
+	// State compares with the target; Missed is for how many weeks in a row, this one included, it was missed. A week that is not over, or
+	// of which less than MinCoverage was measured, is no missed one.
 	State  journey.State `json:"state"`
 	Missed int           `json:"missed_weeks"`
 	// Parts split the figure by cluster; consumers only.
@@ -249,13 +250,15 @@ type ChartPoint struct {
 	// Label is short: W46, or Nov.
 	Label string   `json:"label"`
 	Value *float64 `json:"value"`
+	// Partly marks a period that is not over, or of which less than MinCoverage was measured.
+	Partly bool `json:"partly,omitempty"`
 }
 
-// drawable says whether at least two points have values: one is not a trend.
+// drawable says whether at least two points have values that speak for their periods: one is not a trend.
 func (c Chart) drawable() bool {
 	n := 0
 	for _, p := range c.Points {
-		if p.Value != nil {
+		if p.Value != nil && !p.Partly {
 			n++
 		}
 	}

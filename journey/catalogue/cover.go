@@ -9,11 +9,12 @@ import (
 	"github.com/kubevalue/kubevalue/journey"
 )
 
-// Coverage of figures made of events says in which part of a period their sources were reporting at all. A source is expected
-// from its first event ever on. The time between two of its events counts as covered as long as it is no longer than
-// maxSilence (a weekend is no outage), and so does the time since its last one; a longer silence counts as not
-// covered, from its beginning to its end. A source that has been silent for all of the period and forgottenAfter before it
-// is no longer expected. The coverage is the covered share of the expected time that has passed, over all sources.
+// Coverage of figures made of events says in which part of a period their sources were reporting, counted from the period's
+// beginning, as that of objectives is: the period in which a source begins is a partly measured one. The time between two of
+// its events counts as covered as long as it is no longer than maxSilence (a weekend is no outage), and so does the time since
+// its last one; a longer silence counts as not covered, from its beginning to its end, and so does all time before its first
+// event ever. A source is expected in a period that ends after its first event, unless it was silent for all of the period and
+// forgottenAfter before it. The coverage is the covered share of the expected time that has passed, over all sources.
 const (
 	maxSilence     = 72 * time.Hour
 	forgottenAfter = 28 * 24 * time.Hour
@@ -102,19 +103,13 @@ func (s reports) covered(from, end time.Time) (covered, expected time.Duration) 
 	if !known {
 		return 0, 0
 	}
-	if s.first.After(from) {
-		from = s.first
-	}
-	if !from.Before(end) {
-		return 0, 0
-	}
 	expected = end.Sub(from)
-	// The time before the first hour that was read belongs to a silence that began long ago, unless the source began then.
-	last := from.Add(-maxSilence - time.Hour)
-	if s.first.Equal(from) {
-		last = from
-	}
 	silent := time.Duration(0)
+	// The time before the first hour that was read belongs to a silence that began long ago, and that before the first event to none.
+	last := from.Add(-maxSilence - time.Hour)
+	if s.first.After(from) {
+		silent, last = s.first.Sub(from), s.first
+	}
 	for _, h := range append(slices.Clone(s.hours), end) {
 		if gap := h.Sub(last); gap > maxSilence {
 			silent += overlap(last, h, from, end)

@@ -116,8 +116,8 @@ func TestPeriodsApart(t *testing.T) {
 func TestCoverage(t *testing.T) {
 	_, e := story(t)
 	for label, want := range map[string]float64{
-		// Known since Monday, 10:00; silent from 11:00 until the 12th: of all the time since the beginning one hour is covered.
-		"2026-W02": 1.0 / (6*24 + 14),
+		// First heard of on Monday, 10:00; silent from 11:00 until the 12th: of the week one hour is covered.
+		"2026-W02": 1.0 / (7 * 24),
 		// Silent until Monday 10:00, then never longer than a day.
 		"2026-W03": (3*24 - 10) / (3 * 24.0),
 	} {

@@ -133,7 +133,7 @@ func (l limit) Plot(c draw.Canvas, p *plot.Plot) {
 	c.FillText(sty, vg.Point{X: c.Min.X, Y: at + 1.5}, l.LimitName+" "+reports.Value(*l.Limit, l.Unit))
 }
 
-// bars are amounts from zero; the last one is strong, those beyond the limit are red.
+// bars are amounts from zero; the last one is strong, those beyond the limit are red, those measured in part hollow.
 type bars struct{ reports.Chart }
 
 func (b bars) Plot(c draw.Canvas, p *plot.Plot) {
@@ -153,11 +153,16 @@ func (b bars) Plot(c draw.Canvas, p *plot.Plot) {
 			ink = inkBlue
 		}
 		at, top := x(float64(i)), max(y(*pt.Value), y(0)+1)
-		c.FillPolygon(ink, []vg.Point{{X: at - half, Y: y(0)}, {X: at - half, Y: top}, {X: at + half, Y: top}, {X: at + half, Y: y(0)}})
+		outline := []vg.Point{{X: at - half, Y: y(0)}, {X: at - half, Y: top}, {X: at + half, Y: top}, {X: at + half, Y: y(0)}}
+		if pt.Partly {
+			c.StrokeLines(draw.LineStyle{Color: ink, Width: 1.2}, outline)
+			continue
+		}
+		c.FillPolygon(ink, outline)
 	}
 }
 
-// line joins neighbouring points; a missing one is a gap.
+// line joins neighbouring points; a missing one is a gap, and one that was measured in part is hollow.
 type line struct{ reports.Chart }
 
 func (l line) Plot(c draw.Canvas, p *plot.Plot) {
@@ -180,8 +185,11 @@ func (l line) Plot(c draw.Canvas, p *plot.Plot) {
 			pts = append(pts, vg.Point{X: x(xy.X), Y: y(xy.Y)})
 		}
 		c.StrokeLines(draw.LineStyle{Color: inkBlue, Width: 2}, pts)
-		for _, pt := range pts {
+		for i, pt := range pts {
 			c.DrawGlyph(draw.GlyphStyle{Color: inkBlue, Radius: 2.4, Shape: draw.CircleGlyph{}}, pt)
+			if l.Points[int(run[i].X)].Partly {
+				c.DrawGlyph(draw.GlyphStyle{Color: chartBack, Radius: 1.4, Shape: draw.CircleGlyph{}}, pt)
+			}
 		}
 	}
 	if i := last(l.Chart); i >= 0 {
