@@ -27,6 +27,7 @@ type memory struct {
 	quarantine map[string]schema.Quarantined
 	keys       []schema.ActorKey
 	aliases    map[uint64]schema.StoredAlias
+	suppressed []schema.ActorKey
 	inserts    int
 	landing    sync.WaitGroup
 }
@@ -200,6 +201,20 @@ func (c *client) InsertAliases(ctx context.Context, rows []schema.StoredAlias) e
 				c.m.aliases[a.Actor] = a
 			}
 		}
+		return nil
+	})
+}
+
+func (c *client) Suppressed(ctx context.Context) (keys []schema.ActorKey, err error) {
+	return keys, c.call(ctx, "Suppressed", func() error {
+		keys = append(keys, c.m.suppressed...)
+		return nil
+	})
+}
+
+func (c *client) InsertSuppressed(ctx context.Context, keys []schema.ActorKey) error {
+	return c.call(ctx, "InsertSuppressed", func() error {
+		c.m.suppressed = append(c.m.suppressed, keys...)
 		return nil
 	})
 }

@@ -150,8 +150,12 @@ func (in *inserter) events(ctx context.Context) error {
 		return err
 	}
 	for i := range r.rows {
-		if name := r.side[i].name; name >= 0 {
-			r.rows[i].Actor = actors[name]
+		name := r.side[i].name
+		if name < 0 {
+			continue
+		}
+		if r.rows[i].Actor = actors[name]; actors[name] == 0 {
+			anonymise(&r.rows[i])
 		}
 	}
 	for _, s := range stretches(len(r.rows), func(i int) int { return month(r.rows[i].Time) }) {
@@ -164,6 +168,11 @@ func (in *inserter) events(ctx context.Context) error {
 		}
 	}
 	return in.ids(ctx)
+}
+
+// anonymise takes from an event of an erased person what could tell them: it stays for the counts.
+func anonymise(row *schema.StoredEvent) {
+	row.ActorKind, row.Object, row.Attributes = schema.ActorUnknown, "", nil
 }
 
 // forget drops the events that the warehouse knows.

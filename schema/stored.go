@@ -63,9 +63,11 @@ type Quarantined struct {
 	ID      uuid.UUID
 	Time    time.Time
 	Source  string
-	Kind    string // event, slice, alias, segment
+	Kind    string // event, slice, alias, incident, change; message: a foreign client's; segment: bytes of the spool
 	Reason  string
 	Payload string // the record as JSON, or the raw bytes of a damaged segment in base64
+	// State is what was decided about it; it is held when it is inserted.
+	State QuarantineState
 }
 
 // Delivery is one attempt to hand a report to a recipient. Its identity is (Report, Period, Recipient).

@@ -80,12 +80,17 @@ func importing(cmd *cobra.Command, cfg *Config, db *warehouse.DB, hand func(*pip
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(cmd.Context())
+	return runPipeline(cmd.Context(), pipe, func() error { return hand(pipe) })
+}
+
+// runPipeline runs a pipeline while hand hands records to it, and until all of them are in the tables; then it closes it.
+func runPipeline(ctx context.Context, pipe *pipeline.Pipeline, hand func() error) error {
+	running, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
-	go func() { done <- pipe.Run(ctx) }()
-	err = hand(pipe)
+	go func() { done <- pipe.Run(running) }()
+	err := hand()
 	if err == nil {
-		err = pipe.Flush(cmd.Context())
+		err = pipe.Flush(ctx)
 	}
 	stop()
 	if ended := <-done; ended != nil && !errors.Is(ended, context.Canceled) {

@@ -32,17 +32,25 @@ func openPipeline(ctx context.Context, cfg *Config, db *warehouse.DB, parts pipe
 	if err := putRoster(ctx, cfg, db, resolver, parts.now()); err != nil {
 		return nil, err
 	}
+	return newPipeline(cfg, db, resolver, parts)
+}
+
+// newPipeline opens a spool in front of the warehouse.
+func newPipeline(cfg *Config, db *warehouse.DB, resolver *identity.Resolver, parts pipelineParts) (*pipeline.Pipeline, error) {
 	p := pipeline.Config{
 		Processor: pipeline.ProcessorConfig{
 			Store: db, Identity: resolver, Attributes: cfg.Spool.Attributes, Lateness: time.Duration(cfg.Spool.MaxLateness), Now: parts.now,
 		},
-		Dir: parts.dir, MaxBytes: int64(cfg.Spool.MaxBytes), Lease: cfg.path(cfg.Spool.Dir) + ".lease", Logger: parts.log,
+		Dir: parts.dir, MaxBytes: int64(cfg.Spool.MaxBytes), Lease: cfg.leasePath(), Logger: parts.log,
 	}
 	if parts.registry != nil {
 		p.Registerer = parts.registry
 	}
 	return pipeline.New(p)
 }
+
+// leasePath is the file that all pipelines of this configuration share.
+func (c *Config) leasePath() string { return c.path(c.Spool.Dir) + ".lease" }
 
 // resolver decides who acted, as configured.
 func (c *Config) resolver(store identity.Store, now func() time.Time) (*identity.Resolver, error) {

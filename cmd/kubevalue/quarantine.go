@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kubevalue/kubevalue/schema"
 	"github.com/kubevalue/kubevalue/schema/warehouse"
 )
 
@@ -22,7 +23,7 @@ func quarantineListCommand() *cobra.Command {
 	cmd.Flags().IntVar(&limit, "limit", 100, "how many at most")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return withWarehouse(cmd, *path, func(_ *Config, db *warehouse.DB) error {
-			held, err := db.Quarantined(cmd.Context(), limit)
+			held, err := db.Quarantined(cmd.Context(), schema.QuarantineQuery{State: schema.QuarantineHeld, Limit: limit})
 			if err != nil {
 				return err
 			}

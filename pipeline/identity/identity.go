@@ -12,12 +12,14 @@ import (
 	"github.com/kubevalue/kubevalue/schema"
 )
 
-// Store keeps the links between hashes and surrogates.
+// Store keeps the links between hashes and surrogates, and who was erased.
 type Store interface {
 	ActorKeys(ctx context.Context) ([]schema.ActorKey, error)
 	InsertActorKeys(ctx context.Context, keys []schema.ActorKey) error
 	Aliases(ctx context.Context) ([]schema.StoredAlias, error)
 	InsertAliases(ctx context.Context, rows []schema.StoredAlias) error
+	Suppressed(ctx context.Context) ([]schema.ActorKey, error)
+	InsertSuppressed(ctx context.Context, keys []schema.ActorKey) error
 }
 
 // Config is what a Resolver is made of.
@@ -40,6 +42,8 @@ type Resolver struct {
 	drafts map[link]uint64
 	// merged maps an actor to the one that it is part of.
 	merged map[uint64]schema.StoredAlias
+	// suppressed are the names that were erased.
+	suppressed map[link]bool
 }
 
 // link is a hash under the version of the key that made it.
@@ -61,8 +65,8 @@ func (r *Resolver) Kind(raw string, groups []string, said schema.ActorKind) sche
 	return r.cfg.Rules.Kind(r.cfg.Rules.Name(raw), groups, said)
 }
 
-// Resolve returns the surrogate of each raw name, 0 for empty ones, making those that are new. Two names of one actor by Rules.Same or a
-// prefix have one surrogate; merges by alias do not show here, they are resolved when a question is asked.
+// Resolve returns the surrogate of each raw name, 0 for empty ones and for those of erased persons, making those that are new. Two names
+// of one actor by Rules.Same or a prefix have one surrogate; merges by alias do not show here, they are resolved when a question is asked.
 func (r *Resolver) Resolve(ctx context.Context, raw []string) ([]uint64, error) {
 	names := make([]string, len(raw))
 	links := make([]link, len(raw))
@@ -73,6 +77,9 @@ func (r *Resolver) Resolve(ctx context.Context, raw []string) ([]uint64, error) 
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := r.suppress(ctx, names, links); err != nil {
+		return nil, err
+	}
 	if err := r.load(ctx, false); err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ type store struct {
 	mu      sync.Mutex
 	keys    map[link]schema.ActorKey
 	aliases map[uint64]schema.StoredAlias
+	erased  []schema.ActorKey
 	loads   int
 	fail    func() error
 }
@@ -70,6 +71,19 @@ func (s *store) InsertAliases(_ context.Context, rows []schema.StoredAlias) erro
 			s.aliases[a.Actor] = a
 		}
 	}
+	return nil
+}
+
+func (s *store) Suppressed(context.Context) ([]schema.ActorKey, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.erased), nil
+}
+
+func (s *store) InsertSuppressed(_ context.Context, keys []schema.ActorKey) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.erased = append(s.erased, keys...)
 	return nil
 }
 

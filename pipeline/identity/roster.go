@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/kubevalue/kubevalue/schema"
@@ -22,14 +23,16 @@ type Team struct {
 	Persona   string
 }
 
-// Roster turns teams into rows, one for each team itself and one for each member, and a digest of them that changes when they do.
+// Roster turns teams into rows, one for each team itself and one for each member who was not erased, and a digest of them that changes
+// when they do.
 func (r *Resolver) Roster(ctx context.Context, teams []Team) (digest string, rows []schema.RosterEntry, err error) {
 	for _, t := range teams {
 		actors, err := r.Resolve(ctx, t.Members)
 		if err != nil {
 			return "", nil, err
 		}
-		for _, actor := range append([]uint64{0}, actors...) {
+		erased := func(actor uint64) bool { return actor == 0 }
+		for _, actor := range append([]uint64{0}, slices.DeleteFunc(actors, erased)...) {
 			rows = append(rows, schema.RosterEntry{Team: t.Name, Actor: actor, From: t.From, To: t.To, Voluntary: t.Voluntary, Persona: t.Persona})
 		}
 	}

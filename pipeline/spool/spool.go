@@ -87,6 +87,9 @@ type Spool struct {
 	done chan struct{}
 }
 
+// ErrInUse means that another process has the spool.
+var ErrInUse = errors.New("is in use by another kubevalue")
+
 // Open opens or creates the spool. It fails when another process has it. A record that was cut short by a crash is
 // removed; damage elsewhere is left for the reader to report.
 func Open(o Options) (*Spool, error) {
@@ -98,7 +101,7 @@ func Open(o Options) (*Spool, error) {
 	if got, err := lock.TryLock(); err != nil {
 		return nil, fmt.Errorf("spool: lock %s: %w", o.Dir, err)
 	} else if !got {
-		return nil, fmt.Errorf("spool: %s is in use by another kubevalue: stop it or choose another directory", o.Dir)
+		return nil, fmt.Errorf("spool: %s %w: stop it or choose another directory", o.Dir, ErrInUse)
 	}
 	s := &Spool{
 		o: o, lock: lock, log: o.Logger,

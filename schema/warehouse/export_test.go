@@ -22,3 +22,16 @@ func (db *DB) EnginePID() int { return db.engine.PID() }
 
 // Lease takes the migrators' lease as it is taken on a server.
 func (db *DB) Lease(ctx context.Context) (unlock func(), err error) { return db.lease(ctx) }
+
+// ActorTables lists the tables that an erasure rewrites or removes from.
+func ActorTables() []string { return actorTables() }
+
+// CopyPersonal is the first half of an erasure, without its second.
+func CopyPersonal(ctx context.Context, db *DB, replacement, actor uint64) error {
+	for _, p := range keptPersonal {
+		if err := db.copyRows(ctx, p, replacement, []uint64{actor}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -174,15 +174,15 @@ func TestSlices(t *testing.T) {
 
 func TestQuarantine(t *testing.T) {
 	db := warehousetest.Open(t)
-	older := schema.Quarantined{ID: uuid.New(), Time: noon, Source: "audit/prod", Kind: "event", Reason: "no name", Payload: `{"id":"1"}`}
-	newer := schema.Quarantined{ID: uuid.New(), Time: noon.Add(time.Second), Source: "s", Kind: "segment", Reason: "damaged", Payload: strings.Repeat("AAAA", 1<<20)}
+	older := schema.Quarantined{ID: uuid.New(), Time: noon, Source: "audit/prod", Kind: "event", Reason: "no name", Payload: `{"id":"1"}`, State: schema.QuarantineHeld}
+	newer := schema.Quarantined{ID: uuid.New(), Time: noon.Add(time.Second), Source: "s", Kind: "segment", Reason: "damaged", Payload: strings.Repeat("AAAA", 1<<20), State: schema.QuarantineHeld}
 	for range 2 {
 		if err := db.InsertQuarantine(t.Context(), []schema.Quarantined{older, newer}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for limit, want := range map[int][]schema.Quarantined{0: nil, 1: {newer}, 10: {newer, older}} {
-		got, err := db.Quarantined(t.Context(), limit)
+		got, err := db.Quarantined(t.Context(), schema.QuarantineQuery{State: schema.QuarantineHeld, Limit: limit})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,15 +190,34 @@ func TestQuarantine(t *testing.T) {
 			t.Errorf("at most %d (-want +got):\n%.500s", limit, diff)
 		}
 	}
-	if err := db.Exec(t.Context(), "INSERT INTO quarantine (id, time, state, version) VALUES ('"+newer.ID.String()+"', '2026-11-10 12:00:01.000', 'dropped', 2)"); err != nil {
+	if err := db.DecideQuarantine(t.Context(), []schema.Quarantined{newer}, schema.QuarantineDropped); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.InsertQuarantine(t.Context(), []schema.Quarantined{newer}); err != nil { // a late retry
 		t.Fatal(err)
 	}
-	got, err := db.Quarantined(t.Context(), 10)
+	got, err := db.Quarantined(t.Context(), schema.QuarantineQuery{State: schema.QuarantineHeld, Limit: 10})
 	if err != nil || len(got) != 1 || got[0].ID != older.ID {
 		t.Errorf("after one was dropped %d are held, error %v", len(got), err)
+	}
+	behind, err := db.Quarantined(t.Context(), schema.QuarantineQuery{Limit: 10, Before: newer.Time, BeforeID: newer.ID})
+	if err != nil || len(behind) != 1 || behind[0].ID != older.ID {
+		t.Errorf("behind the newest are %d, error %v", len(behind), err)
+	}
+	found, err := db.QuarantinedByID(t.Context(), strings.ToUpper(newer.ID.String()[:13]), 2)
+	if err != nil || len(found) != 1 || found[0].State != schema.QuarantineDropped || found[0].Payload != newer.Payload {
+		t.Errorf("by the beginning of its id: %d found, error %v", len(found), err)
+	}
+	counts, err := db.QuarantineCounts(t.Context())
+	want := []schema.QuarantineCount{{Kind: "event", Source: "audit/prod", Reason: "no name", Records: 1, First: noon, Last: noon}}
+	if diff := cmp.Diff(want, counts); diff != "" || err != nil {
+		t.Errorf("counts (-want +got):\n%s%v", diff, err)
+	}
+	if err := db.RemoveQuarantined(t.Context(), []uuid.UUID{older.ID}); err != nil {
+		t.Fatal(err)
+	}
+	if n := number(t, db, "count() FROM quarantine WHERE id != '"+newer.ID.String()+"'"); n != 0 {
+		t.Errorf("%d rows are left of what was removed", n)
 	}
 }
 
