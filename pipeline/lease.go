@@ -18,12 +18,11 @@ import (
 // the lock: should it die between the events and their ids, the next one to come adds the ids before it looks any up, and
 // not before the dead one's statements have run out of time.
 type lease struct {
-	lock  *flock.Flock
-	notes string
-	me    string
-	cfg   ProcessorConfig
-	// released is when this replica gave the lease back last.
-	released time.Time
+	// turn is held while waiting for lock, so that a replica that gives the lease back gets in line behind the one that waits.
+	turn, lock *flock.Flock
+	notes      string
+	me         string
+	cfg        ProcessorConfig
 }
 
 // note says that events received in [From, To] may be stored without their ids, by statements that end before Until.
@@ -35,8 +34,6 @@ type note struct {
 
 const (
 	leasePoll = 5 * time.Millisecond
-	// leasePause lets the other replicas in before this one takes the lease again.
-	leasePause = 4 * leasePoll
 	// leaseMargin is how long a statement may outlive its time limit.
 	leaseMargin = 5 * time.Second
 	// repairPage is how many ids are compared at once.
@@ -44,16 +41,14 @@ const (
 )
 
 func newLease(path string, spool uuid.UUID, cfg ProcessorConfig) *lease {
-	return &lease{lock: flock.New(path, flock.SetPermissions(0o600)), notes: path + ".notes", me: spool.String(), cfg: cfg}
+	private := flock.SetPermissions(0o600)
+	return &lease{turn: flock.New(path+".turn", private), lock: flock.New(path, private), notes: path + ".notes", me: spool.String(), cfg: cfg}
 }
 
 // take waits for the lease. events says when the events that are to be stored were received, zero when there are none; timeout
 // bounds the attempt that follows. done gives the lease back, and the note too when all is stored.
 func (l *lease) take(ctx context.Context, events note, timeout time.Duration) (done func(stored bool) error, err error) {
-	if err := sleep(ctx, leasePause-time.Since(l.released)); err != nil {
-		return nil, err
-	}
-	if ok, err := l.lock.TryLockContext(ctx, leasePoll); err != nil || !ok {
+	if err := l.enter(ctx); err != nil {
 		return nil, fmt.Errorf("pipeline: wait for the lease %s, which another replica holds: %w", l.lock.Path(), err)
 	}
 	notes, err := l.readNotes()
@@ -78,8 +73,19 @@ func (l *lease) take(ctx context.Context, events note, timeout time.Duration) (d
 	}, nil
 }
 
+// enter waits for the replica that holds the lease, and for those that wait already.
+func (l *lease) enter(ctx context.Context) error {
+	if _, err := l.turn.TryLockContext(ctx, leasePoll); err != nil {
+		return err
+	}
+	_, err := l.lock.TryLockContext(ctx, leasePoll)
+	if left := l.turn.Unlock(); err == nil && left != nil {
+		return errors.Join(left, l.lock.Unlock())
+	}
+	return err
+}
+
 func (l *lease) release() error {
-	l.released = time.Now()
 	if err := l.lock.Unlock(); err != nil {
 		return fmt.Errorf("pipeline: give back the lease: %w", err)
 	}

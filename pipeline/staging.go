@@ -22,6 +22,9 @@ type run struct {
 	names  []string
 	kinds  []judged
 	nameAt map[string]int32
+	// ids makes the ids of the events of source.
+	ids    schema.EventIDs
+	source string
 	// at is when the run's first batch was taken.
 	at time.Time
 
@@ -92,7 +95,7 @@ func (p *Processor) add(r *run, from staged, b *schema.Batch) {
 			r.bad = append(r.bad, quarantined(from, refusal{kind: kindEvent, index: i, source: e.Source, why: err}, e))
 			continue
 		}
-		p.addEvent(r, eventID(e, from.batch, i), side{record: from.record, index: int32(i)}, e)
+		p.addEvent(r, r.eventID(e, from.batch, i), side{record: from.record, index: int32(i)}, e)
 	}
 	r.slices = appendGood(r, r.slices, from, kindSlice, list[schema.Slice]{b.Slices, checkSlice})
 	r.aliases = appendGood(r, r.aliases, from, kindAlias, list[schema.Alias]{b.Aliases, checkAlias})
@@ -189,11 +192,14 @@ func (p *Processor) store(row *schema.StoredEvent, id uuid.UUID, e *schema.Event
 }
 
 // eventID is the key of an event: its own id, or one that its batch gives it.
-func eventID(e *schema.Event, batch uuid.UUID, index int) uuid.UUID {
-	if e.ID != "" {
-		return schema.EventID(e.Source, e.ID)
+func (r *run) eventID(e *schema.Event, batch uuid.UUID, index int) uuid.UUID {
+	if e.Source != r.source || r.source == "" {
+		r.source, r.ids = e.Source, schema.NewEventIDs(e.Source)
 	}
-	return schema.EventID(e.Source, "\x00"+batch.String()+"/"+strconv.Itoa(index))
+	if e.ID != "" {
+		return r.ids.ID(e.ID)
+	}
+	return r.ids.ID("\x00" + batch.String() + "/" + strconv.Itoa(index))
 }
 
 // arrange puts the rows in order of their months, each month in the order of receipt, and fixes their places.

@@ -15,9 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,9 +31,10 @@ import (
 // The size of the measure of ingestion.
 const (
 	benchRounds  = 3
-	benchEvents  = 200_000 // per round and side: enough that the drainer's first and last run weigh little
+	benchEvents  = 600_000 // per round and side: enough that the drainer's first and last run weigh little
 	benchBatch   = 1000    // per request
 	benchSenders = 4
+	benchBlock   = 40_000 // rows of a plain insert
 )
 
 // measure prints one line of `make bench`.
@@ -57,27 +56,22 @@ func TestBenchAuditDecode(t *testing.T) {
 	measure("audit_decode_vs_stdlib", "bytes/s", ours, stdlib)
 }
 
-// TestBenchIngest compares the way of events through the service with plain inserts of the same rows into the same engine, in
-// turns. One turn of each comes first and does not count.
+// TestBenchIngest compares the way of events through a service, a process of its own, with plain inserts of the same rows into the
+// same engine, in turns. One turn of each comes first and does not count.
 func TestBenchIngest(t *testing.T) {
-	b := boot(t, "organisation: {timezone: UTC}\n")
-	token := b.token("bench", collectors.EndpointEvents)
 	raw := warehousetest.Open(t)
+	b := spawn(t, "")
+	token := b.token(t, "bench")
+	idle := b.memory(t, "VmRSS")
 	var through, plain []float64
 	for round := range benchRounds + 1 {
-		load := newLoad(t, round)
-		idle := resident(t)
-		stop, peak := watchResident(t)
-		speed := ingest(t, b, load, token)
-		stop()
-		if round == 0 {
-			// Later rounds hold what the other side needs as well.
-			measure("ingest_rss", "bytes", float64(peak.Load()), float64(idle))
-			insertRaw(t, raw, load)
-			continue
+		load := newLoad(t, round, benchEvents)
+		speed, base := ingest(t, b, load, token), insertRaw(t, raw, load)
+		if round > 0 {
+			through, plain = append(through, speed), append(plain, base)
 		}
-		through, plain = append(through, speed), append(plain, insertRaw(t, raw, load))
 	}
+	measure("ingest_rss", "bytes", float64(b.memory(t, "VmHWM")), float64(idle))
 	measure("ingest_vs_raw_insert", "events/s", median(through), median(plain))
 	for name, db := range map[string]*warehouse.DB{"service": b.db, "plain": raw} {
 		result, err := db.Query(t.Context(), "SELECT count(), uniqExact(id) FROM events", nil)
@@ -90,17 +84,17 @@ func TestBenchIngest(t *testing.T) {
 
 // load is a round's events: the requests' bodies in files, so that they take no memory of the process.
 type load struct {
-	round int
-	files []string
-	begin time.Time
+	round, events int
+	files         []string
+	begin         time.Time
 }
 
-func newLoad(t *testing.T, round int) load {
+func newLoad(t *testing.T, round, events int) load {
 	t.Helper()
 	// All of a round is of one month, since a block is.
-	l := load{round: round, begin: time.Now().UTC().Truncate(24 * time.Hour)}
+	l := load{round: round, events: events, begin: time.Now().UTC().Truncate(24 * time.Hour)}
 	dir := t.TempDir()
-	for first := 0; first < benchEvents; first += benchBatch {
+	for first := 0; first < events; first += benchBatch {
 		var body bytes.Buffer
 		for i := first; i < first+benchBatch; i++ {
 			line, err := json.Marshal(l.event(i))
@@ -148,7 +142,7 @@ func (l load) row(i int) schema.StoredEvent {
 }
 
 // ingest sends the round to the service and returns the events per second until all of them are in the table.
-func ingest(t *testing.T, b *booted, l load, token string) float64 {
+func ingest(t *testing.T, b *spawned, l load, token string) float64 {
 	t.Helper()
 	files := make(chan string)
 	var wg sync.WaitGroup
@@ -156,7 +150,7 @@ func ingest(t *testing.T, b *booted, l load, token string) float64 {
 	for range benchSenders {
 		wg.Go(func() {
 			for file := range files {
-				if err := sendFile(b.url()+"/v1/events", file, token); err != nil {
+				if err := sendFile(b.url+"/v1/events", file, token); err != nil {
 					t.Error(err)
 				}
 			}
@@ -167,8 +161,8 @@ func ingest(t *testing.T, b *booted, l load, token string) float64 {
 	}
 	close(files)
 	wg.Wait()
-	b.flush()
-	return float64(benchEvents) / time.Since(begin).Seconds()
+	b.drained(t)
+	return float64(l.events) / time.Since(begin).Seconds()
 }
 
 func sendFile(url, file, token string) error {
@@ -194,21 +188,21 @@ func sendFile(url, file, token string) error {
 	return err
 }
 
-// insertRaw inserts the round's rows in blocks of the drainer's size and returns the events per second; making the rows does not count.
+// insertRaw inserts the round's rows in large blocks and returns the events per second; making the rows does not count.
 func insertRaw(t *testing.T, db *warehouse.DB, l load) float64 {
 	t.Helper()
-	rows := make([]schema.StoredEvent, benchEvents)
+	rows := make([]schema.StoredEvent, l.events)
 	for i := range rows {
 		rows[i] = l.row(i)
 	}
 	begin, block := time.Now(), 0
-	for part := range slices.Chunk(rows, pipeline.DefaultMaxRows) {
+	for part := range slices.Chunk(rows, benchBlock) {
 		block++
 		if err := db.InsertEvents(t.Context(), fmt.Sprintf("round %d block %d", l.round, block), part); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return float64(benchEvents) / time.Since(begin).Seconds()
+	return float64(l.events) / time.Since(begin).Seconds()
 }
 
 // TestBenchSpool compares what requests take on disk, before anything is drained, with the bytes of their bodies.
@@ -227,7 +221,7 @@ func TestBenchSpool(t *testing.T) {
 		t.Fatal(err)
 	}
 	empty, payload := pipe.Stats().Bytes, 0
-	for _, file := range newLoad(t, 0).files {
+	for _, file := range newLoad(t, 0, 200_000).files {
 		body, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -242,32 +236,4 @@ func TestBenchSpool(t *testing.T) {
 		payload += len(body)
 	}
 	measure("ingest_spool_overhead", "bytes", float64(pipe.Stats().Bytes-empty), float64(payload))
-}
-
-// resident is what the process has in memory, in bytes.
-func resident(t testing.TB) int64 {
-	text, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(text), "VmRSS:")
-	kib, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return kib << 10
-}
-
-// watchResident notes the most that the process has in memory until it is stopped.
-func watchResident(t testing.TB) (stop func(), peak *atomic.Int64) {
-	peak = new(atomic.Int64)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for tick := time.NewTicker(20 * time.Millisecond); ctx.Err() == nil; <-tick.C {
-			peak.Store(max(peak.Load(), resident(t)))
-		}
-	}()
-	return func() { cancel(); <-done }, peak
 }

@@ -139,8 +139,12 @@ func (n *nativeReader) wrapped(cursor *collectors.JSONCursor) (bool, error) {
 	return found, err
 }
 
+// linesAhead bounds the events for which room is made before they are read: a body may hold line ends only.
+const linesAhead = 1000
+
 // lines reads one event a line; a line that is no JSON is that line's fault alone.
 func (n *nativeReader) lines(cursor *collectors.JSONCursor) error {
+	n.events = make([]schema.Event, 0, min(bytes.Count(n.q.body, []byte{'\n'})+1, n.r.cfg.MaxEvents, linesAhead))
 	for line := range bytes.Lines(n.q.body) {
 		line = bytes.TrimSpace(line)
 		if len(line) == 0 {
