@@ -10,31 +10,37 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kubevalue/kubevalue/collectors/promquery"
 	"github.com/kubevalue/kubevalue/collectors/usage"
 	"github.com/kubevalue/kubevalue/slo/openslo"
 )
 
 // Config is the one YAML file that a service is run from. Durations are written like 30s, 5m, 12h or 30d; sizes like 512MiB.
 type Config struct {
-	Organisation Organisation      `yaml:"organisation"`
-	Server       ServerConfig      `yaml:"server"`
-	Warehouse    WarehouseConfig   `yaml:"warehouse"`
-	Spool        SpoolConfig       `yaml:"spool"`
-	Identity     IdentityConfig    `yaml:"identity"`
-	Roster       []TeamConfig      `yaml:"roster"`
-	Clusters     []ClusterConfig   `yaml:"clusters"`
-	Probes       []ProbeConfig     `yaml:"probes"`
-	Objectives   ObjectivesConfig  `yaml:"objectives"`
-	Alerts       AlertsConfig      `yaml:"alerts"`
-	Journey      JourneyConfig     `yaml:"journey"`
-	Reports      ReportsConfig     `yaml:"reports"`
-	Exclusions   []ExclusionConfig `yaml:"exclusions"`
-	Prices       []PriceConfig     `yaml:"prices"`
+	Organisation Organisation       `yaml:"organisation"`
+	Server       ServerConfig       `yaml:"server"`
+	Warehouse    WarehouseConfig    `yaml:"warehouse"`
+	Spool        SpoolConfig        `yaml:"spool"`
+	Identity     IdentityConfig     `yaml:"identity"`
+	Roster       []TeamConfig       `yaml:"roster"`
+	Clusters     []ClusterConfig    `yaml:"clusters"`
+	Probes       []ProbeConfig      `yaml:"probes"`
+	Prometheus   []PrometheusConfig `yaml:"prometheus"`
+	Objectives   ObjectivesConfig   `yaml:"objectives"`
+	Alerts       AlertsConfig       `yaml:"alerts"`
+	Journey      JourneyConfig      `yaml:"journey"`
+	Reports      ReportsConfig      `yaml:"reports"`
+	Exclusions   []ExclusionConfig  `yaml:"exclusions"`
+	Prices       []PriceConfig      `yaml:"prices"`
 
 	zone *time.Location
 	dir  string // of the file: relative paths in it start there
 	// warnings are what the OpenSLO importer understood in spite of a mistake.
 	warnings openslo.Findings
+	// promIndicators are what the objectives ask Prometheus servers for.
+	promIndicators []promquery.Indicator
+	// documentServers are the URLs of Prometheus servers that only OpenSLO documents name.
+	documentServers map[string]string
 }
 
 // Organisation is who the figures are for, and how it counts time.

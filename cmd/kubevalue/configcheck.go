@@ -25,6 +25,7 @@ func (c *Config) check(f *yamlFile) {
 	c.checkIgnored(f)
 	c.checkRoster(f)
 	c.checkProbes(f)
+	c.checkPrometheus(f)
 	c.checkExclusions(f)
 	c.checkObjectives(f)
 	c.checkPrices(f)

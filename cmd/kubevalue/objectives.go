@@ -46,14 +46,11 @@ func (c *Config) loadObjectives() ([]configuredObjective, error) {
 		return nil, placed(err)
 	}
 	c.warnings = result.Warnings
-	probes := map[string]probe.Target{}
-	for _, p := range c.Probes {
-		probes[p.Name] = c.target(p)
-	}
+	from := c.sliceSources()
 	var out []configuredObjective
 	var faults Faults
 	for _, o := range result.Objectives {
-		configured, err := locate(o, probes)
+		configured, err := from.locate(o)
 		if err != nil {
 			faults = append(faults, Fault{File: o.File, Line: o.Line, Column: 1, Message: fmt.Sprintf("objective %s: %v", o.Definition.Name, err)})
 		}
@@ -62,6 +59,7 @@ func (c *Config) loadObjectives() ([]configuredObjective, error) {
 	if len(faults) > 0 {
 		return nil, faults
 	}
+	c.promIndicators = from.asked()
 	slices.SortFunc(out, func(a, b configuredObjective) int { return strings.Compare(a.Definition.Name, b.Definition.Name) })
 	return out, nil
 }
@@ -98,21 +96,21 @@ func placed(err error) error {
 }
 
 // locate finds the slices of an objective. Slices of different lengths cannot be in one composite.
-func locate(o openslo.Objective, probes map[string]probe.Target) (configuredObjective, error) {
+func (from *sliceSources) locate(o openslo.Objective) (configuredObjective, error) {
 	out := configuredObjective{Objective: o, Of: map[string]indicator{}}
 	children := o.Children
 	if o.Indicator != nil {
 		children = map[string]openslo.Indicator{o.Definition.Name: *o.Indicator}
 	}
 	if o.Indicator != nil {
-		if found, step, err := out.locateGroups(*o.Indicator, probes); found || err != nil {
+		if found, step, err := out.locateGroups(*o.Indicator, from); found || err != nil {
 			out.Grid = slo.EpochGrid(step)
 			return out, err
 		}
 	}
 	step := time.Duration(0)
 	for name, ind := range children {
-		at, length, err := locateIndicator(ind, probes)
+		at, length, err := from.indicator(ind, o)
 		if err != nil {
 			return out, err
 		}
@@ -125,20 +123,24 @@ func locate(o openslo.Objective, probes map[string]probe.Target) (configuredObje
 	return out, nil
 }
 
-// locateIndicator reads a metric source: {probe: NAME} of the configuration, or {indicator: NAME, slice: 5m, revision: "1"} that agents send.
-func locateIndicator(ind openslo.Indicator, probes map[string]probe.Target) (indicator, time.Duration, error) {
+// indicator reads a metric source of an objective: queries of a Prometheus server, {probe: NAME} of the configuration, or
+// {indicator: NAME, slice: 5m, revision: "1"} that agents send.
+func (from *sliceSources) indicator(ind openslo.Indicator, o openslo.Objective) (indicator, time.Duration, error) {
+	if ind.Type() == "prometheus" {
+		return from.prometheus(ind, o)
+	}
 	if ind.RawType == "failure" {
 		return indicator{}, 0, errors.New("rawType failure: slices count successes; write rawType: success")
 	}
 	if name, ok := ind.Probe(); ok {
-		p, known := probes[name]
+		p, known := from.probes[name]
 		if !known {
 			return indicator{}, 0, fmt.Errorf("there is no probe %q in the configuration", name)
 		}
 		return indicator{Name: p.Name, Revision: probe.Revision(p), Group: p.Group}, p.Slice, nil
 	}
 	if ind.Type() != "kubevalue" || len(ind.Sources()) != 1 {
-		return indicator{}, 0, fmt.Errorf("metricSource type %q is not collected: use type kubevalue with spec {probe: NAME} or {indicator: NAME, slice: 5m}", ind.Type())
+		return indicator{}, 0, fmt.Errorf("metricSource type %q is not collected: use type Prometheus with spec {query: PROMQL}, or type kubevalue with spec {probe: NAME} or {indicator: NAME, slice: 5m}", ind.Type())
 	}
 	spec := ind.Sources()[0].Spec
 	name, _ := spec["indicator"].(string)

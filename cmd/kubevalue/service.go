@@ -148,11 +148,16 @@ func (s *service) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	queries, err := s.promQueries()
+	if err != nil {
+		return err
+	}
 	watches, err := s.kubeCollector()
 	if err != nil {
 		return err
 	}
 	background("probes", probes.Run)
+	background("queries of Prometheus servers", queries.Run)
 	if len(s.cfg.kubeClusters()) > 0 {
 		background("cluster watches", watches.Run)
 	}

@@ -21,7 +21,7 @@ import (
 
 // locateGroups reads a metric source that makes an objective one per group: {probes: [NAME, eu-*]}, each probe being a group, or
 // {indicator: NAME, slice: 5m, per: group}, each group that sends slices being one. false: it is neither.
-func (o *configuredObjective) locateGroups(ind openslo.Indicator, probes map[string]probe.Target) (found bool, step time.Duration, err error) {
+func (o *configuredObjective) locateGroups(ind openslo.Indicator, from *sliceSources) (found bool, step time.Duration, err error) {
 	if ind.Type() != "kubevalue" || len(ind.Sources()) != 1 {
 		return false, 0, nil
 	}
@@ -30,7 +30,7 @@ func (o *configuredObjective) locateGroups(ind openslo.Indicator, probes map[str
 		if per != "group" {
 			return true, 0, fmt.Errorf("per: %v is not known; write per: group", per)
 		}
-		at, length, err := locateIndicator(ind, probes)
+		at, length, err := from.indicator(ind, o.Objective)
 		if err != nil {
 			return true, 0, err
 		}
@@ -41,13 +41,13 @@ func (o *configuredObjective) locateGroups(ind openslo.Indicator, probes map[str
 	if !ok {
 		return false, 0, nil
 	}
-	names, err := probesNamed(patterns, probes)
+	names, err := probesNamed(patterns, from.probes)
 	if err != nil {
 		return true, 0, err
 	}
 	o.Of = map[string]indicator{}
 	for _, name := range names {
-		p := probes[name]
+		p := from.probes[name]
 		if step != 0 && step != p.Slice {
 			return true, 0, fmt.Errorf("its probes have slices of %s and of %s: give them the same length", step, p.Slice)
 		}

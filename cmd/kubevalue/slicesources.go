@@ -1,0 +1,48 @@
+package main
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/kubevalue/kubevalue/collectors/probe"
+	"github.com/kubevalue/kubevalue/collectors/promquery"
+	"github.com/kubevalue/kubevalue/slo/openslo"
+)
+
+// sliceSources knows where the slices of objectives come from.
+type sliceSources struct {
+	cfg    *Config
+	probes map[string]probe.Target
+	// promql are the indicators that Prometheus servers are asked for, by name and revision: objectives may share one.
+	promql map[string]promquery.Indicator
+}
+
+func (c *Config) sliceSources() *sliceSources {
+	c.documentServers = map[string]string{}
+	from := &sliceSources{cfg: c, probes: map[string]probe.Target{}, promql: map[string]promquery.Indicator{}}
+	for _, p := range c.Probes {
+		from.probes[p.Name] = c.target(p)
+	}
+	return from
+}
+
+// prometheus is an indicator that a Prometheus server is asked for.
+func (from *sliceSources) prometheus(ind openslo.Indicator, o openslo.Objective) (indicator, time.Duration, error) {
+	asked, err := from.cfg.promIndicator(ind, o.Definition.Name, o.SliceWindow)
+	if err != nil {
+		return indicator{}, 0, err
+	}
+	at := indicator{Name: asked.Name, Revision: promquery.Revision(asked)}
+	from.promql[at.Name+"\x00"+at.Revision] = asked
+	return at, asked.Slice, nil
+}
+
+// asked are all indicators that Prometheus servers are asked for, in order of name.
+func (from *sliceSources) asked() []promquery.Indicator {
+	var out []promquery.Indicator
+	for _, key := range slices.Sorted(maps.Keys(from.promql)) {
+		out = append(out, from.promql[key])
+	}
+	return out
+}

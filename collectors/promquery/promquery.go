@@ -1,0 +1,243 @@
+// Package promquery asks Prometheus servers how many events of an indicator were good, slice by slice, and hands the answers
+// over as schema.Slice. A slice that the server has no samples for is a gap, and a question that it does not answer is asked
+// again later: neither is ever a zero.
+//
+// Counters are not asked by increase(), which guesses what happened at the edges of the slice and does not see the first value of a
+// new series. Each series counts what it has at the end of the slice less what it had at its beginning; one that has fallen began anew
+// at zero, and one that is new counts from zero when its target had been scraped before. Consecutive slices thus sum up to what the
+// counter counted.
+package promquery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
+
+	"github.com/kubevalue/kubevalue/collectors"
+	"github.com/kubevalue/kubevalue/schema"
+)
+
+// Defaults of a Config.
+const (
+	// DefaultLag is how long after the end of a slice it is asked for: scrapes and rule evaluations are late.
+	DefaultLag = 30 * time.Second
+	// DefaultCatchUp is how far back a collector looks for slices that are missing.
+	DefaultCatchUp = 24 * time.Hour
+	// DefaultTimeout bounds one question.
+	DefaultTimeout = 30 * time.Second
+)
+
+// Ask evaluates a query at every step of a range; it is Server.Ask, or a fake in tests.
+type Ask func(ctx context.Context, query string, r Range) (model.Matrix, error)
+
+// Range is the instants First, First+Step, … up to Last.
+type Range struct {
+	First, Last time.Time
+	Step        time.Duration
+}
+
+// Known returns the newest versions of the slices that start in a period, in order of time.
+type Known func(ctx context.Context, q schema.SliceQuery) ([]schema.Slice, error)
+
+// Source is how a server is asked.
+type Source struct {
+	Ask Ask
+	// Lag is how long after the end of a slice it is asked for; DefaultLag when zero.
+	Lag time.Duration
+}
+
+// Config is what a Collector needs. CatchUp, Timeout, Now and Logger have defaults; Registerer nil: nobody reads the metrics.
+type Config struct {
+	Indicators []Indicator
+	// Servers are by the names that indicators know them by.
+	Servers map[string]Source
+	Sink    collectors.Sink
+	Known   Known
+	// CatchUp is how far back it looks for slices that are missing, and Timeout bounds one question.
+	CatchUp, Timeout time.Duration
+	Now              func() time.Time
+	Logger           *slog.Logger
+	Registerer       prometheus.Registerer
+}
+
+// perServer is how many questions a server is asked at a time.
+const perServer = 4
+
+// Collector follows indicators.
+type Collector struct {
+	cfg     Config
+	plans   []*plan
+	turns   map[string]chan struct{} // by server
+	metrics metrics
+}
+
+// New checks all indicators and names every fault of them at once; a Collector without indicators does nothing.
+func New(cfg Config) (*Collector, error) {
+	if cfg.Sink == nil || cfg.Known == nil {
+		return nil, errors.New("promquery: a sink and the known slices are required")
+	}
+	cfg = cfg.withDefaults()
+	c := &Collector{cfg: cfg, turns: map[string]chan struct{}{}, metrics: newMetrics()}
+	var faults []error
+	for _, i := range cfg.Indicators {
+		p, err := compile(i)
+		if err == nil && cfg.Servers[i.Server].Ask == nil {
+			err = fmt.Errorf("promquery: indicator %q: there is no server %q", i.Name, i.Server)
+		}
+		faults = append(faults, err)
+		c.plans = append(c.plans, p)
+		if c.turns[i.Server] == nil {
+			c.turns[i.Server] = make(chan struct{}, perServer)
+		}
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	if cfg.Registerer != nil {
+		if err := c.metrics.register(cfg.Registerer); err != nil {
+			return nil, fmt.Errorf("promquery: register metrics: %w", err)
+		}
+	}
+	return c, nil
+}
+
+func (cfg Config) withDefaults() Config {
+	if cfg.CatchUp == 0 {
+		cfg.CatchUp = DefaultCatchUp
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = DefaultTimeout
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return cfg
+}
+
+// Run follows all indicators until the context ends. What was not asked by then is caught up with after the next start.
+func (c *Collector) Run(ctx context.Context) error {
+	var all sync.WaitGroup
+	for _, p := range c.plans {
+		all.Go(func() { c.follow(ctx, p) })
+	}
+	<-ctx.Done()
+	all.Wait()
+	return nil
+}
+
+// retryPause is the wait after a question that was not answered, at most: the next slice is asked for in any case.
+const retryPause = 30 * time.Second
+
+// follow asks for the slices of one indicator as they end. Those that were not answered stay due, and are asked for together.
+func (c *Collector) follow(ctx context.Context, p *plan) {
+	var next time.Time // start of the first slice that is due; zero: not known yet
+	failing := false
+	lag := c.cfg.Servers[p.Server].Lag
+	if lag == 0 {
+		lag = DefaultLag
+	}
+	for ctx.Err() == nil {
+		due := p.floor(c.cfg.Now().Add(-lag))
+		var err error
+		next, err = c.advance(ctx, p, next, due)
+		if ctx.Err() != nil {
+			return
+		}
+		wake := due.Add(p.Slice + lag)
+		if err != nil {
+			if !failing {
+				c.cfg.Logger.Warn("a Prometheus server does not answer for an indicator", "indicator", p.Name, "server", p.Server, "since", next, "error", err)
+			}
+			if soon := c.cfg.Now().Add(retryPause); soon.Before(wake) {
+				wake = soon
+			}
+		} else if failing {
+			c.cfg.Logger.Info("a Prometheus server answers again for an indicator", "indicator", p.Name, "server", p.Server)
+		}
+		failing = err != nil
+		sleep(ctx, wake.Sub(c.cfg.Now()))
+	}
+}
+
+// advance hands over the slices that start in [next, due), as far as it comes, and returns the start of the first one left.
+func (c *Collector) advance(ctx context.Context, p *plan, next, due time.Time) (time.Time, error) {
+	oldest := p.floor(due.Add(-c.cfg.CatchUp))
+	if next.IsZero() {
+		known, err := c.cfg.Known(ctx, p.query(oldest, due))
+		if err != nil {
+			return next, fmt.Errorf("which slices are known: %w", err)
+		}
+		next = firstMissing(oldest, p.Slice, known)
+	}
+	if next.Before(oldest) {
+		c.cfg.Logger.Warn("slices are too old to be caught up with: fetch them with kubevalue slo backfill", "indicator", p.Name, "from", next, "to", oldest)
+		next = oldest
+	}
+	for next.Before(due) {
+		to := earlier(next.Add(chunk*p.Slice), due)
+		err := c.take(ctx, p, next, to)
+		if err != nil {
+			return next, err
+		}
+		next = to
+		c.metrics.watermark.WithLabelValues(p.Name).Set(float64(next.Unix()))
+	}
+	return next, nil
+}
+
+// take asks for the slices that start in [from, to) and hands over what is new about them.
+func (c *Collector) take(ctx context.Context, p *plan, from, to time.Time) error {
+	turn := c.turns[p.Server]
+	select {
+	case turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-turn }()
+	f := fetcher{ask: c.cfg.Servers[p.Server].Ask, known: c.cfg.Known, timeout: c.cfg.Timeout, now: c.cfg.Now}
+	found, err := f.fetch(ctx, p, from, to)
+	c.metrics.count(p, found, err)
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return c.cfg.Sink.Append(ctx, schema.Batch{Slices: found})
+}
+
+// firstMissing is the start of the first slice at or after from that is not known.
+func firstMissing(from time.Time, step time.Duration, known []schema.Slice) time.Time {
+	for _, s := range known {
+		if !s.Start.Equal(from) {
+			break
+		}
+		from = from.Add(step)
+	}
+	return from
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(max(d, 0))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
