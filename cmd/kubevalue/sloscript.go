@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubevalue/kubevalue/schema"
+	"github.com/kubevalue/kubevalue/schema/chdb"
 	"github.com/kubevalue/kubevalue/schema/warehouse"
 	"github.com/kubevalue/kubevalue/slo"
 	"github.com/kubevalue/kubevalue/slo/slotest"
@@ -77,7 +78,7 @@ type scratch struct {
 }
 
 func startScratch(ctx context.Context, library string, log io.Writer) (*scratch, error) {
-	dir, err := os.MkdirTemp("", "kubevalue-scratch-")
+	dir, err := os.MkdirTemp(chdb.ScratchDir(), "kubevalue-scratch-")
 	if err != nil {
 		return nil, fmt.Errorf("make a directory for a scratch engine: %w", err)
 	}

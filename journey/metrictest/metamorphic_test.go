@@ -159,7 +159,7 @@ func later(t time.Time) time.Time {
 }
 
 func checkReform(t *testing.T, e *environment, r reform) {
-	rounds(3)
+	rounds(2)
 	rapid.Check(t, func(rt *rapid.T) {
 		h := plainHistory(rt, "UTC")
 		start := time.Date(2026, 3, 16, 0, 0, 0, 0, time.UTC)

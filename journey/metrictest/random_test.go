@@ -375,7 +375,7 @@ func rounds(n int) {
 }
 
 func TestAnalysesAgreeWithTheOracle(t *testing.T) {
-	rounds(8)
+	rounds(5)
 	runner := newRunner(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		h := drawHistory(rt)

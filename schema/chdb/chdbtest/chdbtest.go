@@ -94,7 +94,7 @@ func Start(tb testing.TB) *chdb.Process {
 		return engine.process
 	}
 	sweep()
-	dir, err := os.MkdirTemp("", dirPrefix+strconv.Itoa(os.Getpid())+"-")
+	dir, err := os.MkdirTemp(chdb.ScratchDir(), dirPrefix+strconv.Itoa(os.Getpid())+"-")
 	if err != nil {
 		tb.Fatalf("create a data directory: %v", err)
 	}
@@ -132,7 +132,7 @@ func stop() error {
 
 // sweep removes the directories of test binaries that were killed.
 func sweep() {
-	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), dirPrefix+"*-*"))
+	dirs, err := filepath.Glob(filepath.Join(chdb.ScratchDir(), dirPrefix+"*-*"))
 	if err != nil {
 		return
 	}
