@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/kubevalue/kubevalue/journey"
 )
@@ -49,15 +50,19 @@ func metricReason(was, is map[string]string) string {
 }
 
 // periodInputs are the hashes of what goes into the values of one period, whichever the metric is.
-type periodInputs map[string]string
+type periodInputs struct {
+	hashes map[string]string
+	// received is when the last of the period's events came in.
+	received time.Time
+}
 
 // of are the inputs of one metric.
 func (i periodInputs) of(m journey.Metric) (map[string]string, error) {
-	out := maps.Clone(i)
+	out := maps.Clone(i.hashes)
 	if m.Objective == nil {
 		delete(out, inputFigures)
 	} else {
-		out = map[string]string{inputSettings: i[inputSettings], inputFigures: i[inputFigures]}
+		out = map[string]string{inputSettings: i.hashes[inputSettings], inputFigures: i.hashes[inputFigures]}
 	}
 	definition, err := json.Marshal([]any{m.Version, m.Unit, m.SQL, m.Analysis, m.Objective, m.Interval, m.MinSample, m.SmallGroup})
 	out[inputDefinition] = digest(definition)
@@ -68,6 +73,7 @@ func (i periodInputs) of(m journey.Metric) (map[string]string, error) {
 type periodSums struct {
 	events, resources int64
 	hash, changes     string
+	received          time.Time
 }
 
 // metricInputs are the inputs of the metrics in neighbouring periods, in their order.
@@ -101,19 +107,20 @@ func (f *figures) metricInputs(ctx context.Context, periods []journey.Period) ([
 		if err != nil {
 			return nil, fmt.Errorf("figures of objectives in %s: %w", p.Label, err)
 		}
-		out[i] = maps.Clone(common)
-		out[i][inputEvents] = digest(fmt.Append(nil, s.events, s.hash))
-		out[i][inputHistory] = fmt.Sprint(before)
-		out[i][inputResources] = digest(fmt.Append(nil, s.resources, s.changes))
-		out[i][inputFigures] = digest(said)
+		hashes := maps.Clone(common)
+		hashes[inputEvents] = digest(fmt.Append(nil, s.events, s.hash))
+		hashes[inputHistory] = fmt.Sprint(before)
+		hashes[inputResources] = digest(fmt.Append(nil, s.resources, s.changes))
+		hashes[inputFigures] = digest(said)
 		before += s.events
-		out[i][inputLater] = fmt.Sprint(total - before)
+		hashes[inputLater] = fmt.Sprint(total - before)
+		out[i] = periodInputs{hashes, s.received}
 	}
 	return out, nil
 }
 
 // commonInputs are those that all periods share.
-func (f *figures) commonInputs(ctx context.Context) (periodInputs, error) {
+func (f *figures) commonInputs(ctx context.Context) (map[string]string, error) {
 	s := f.evaluator.Settings
 	settings := fmt.Append(nil, s.Calendar.Zone.String(), s.Calendar.WeekStart, s.SmallGroup, s.MinSample, s.NotValue)
 	identities, err := f.analyses().Identities(ctx)
@@ -124,7 +131,7 @@ func (f *figures) commonInputs(ctx context.Context) (periodInputs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compare the roster: %w", err)
 	}
-	return periodInputs{
+	return map[string]string{
 		inputSettings: digest(settings),
 		inputMerges:   digest(fmt.Append(nil, identities.Merged, identities.Canonical)),
 		inputRoster:   digest(fmt.Append(nil, roster.Rows[0]...)),
@@ -134,16 +141,21 @@ func (f *figures) commonInputs(ctx context.Context) (periodInputs, error) {
 // sumsBetween are texts and counts that change with every event or change of a resource between two marks, by the mark before it.
 func (f *figures) sumsBetween(ctx context.Context, marks []int64) (map[int64]periodSums, error) {
 	out := map[int64]periodSums{}
-	for _, table := range []struct{ name, key string }{{"events", "id"}, {"resource_changes", "cluster, kind, uid, change, key, version"}} {
+	for _, table := range []struct{ name, key, received string }{
+		{"events", "id", "received"}, {"resource_changes", "cluster, kind, uid, change, key, version", "seen"},
+	} {
 		result, err := f.db.Query(ctx, fmt.Sprintf(`SELECT roundDown(toUnixTimestamp64Milli(time), {marks:Array(Int64)}) AS mark, count(),
-			toString(sumIf(cityHash64(%s), time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({to:Int64}, 'UTC')))
-			FROM %s GROUP BY mark`, table.key, table.name), map[string]any{"marks": marks, "from": marks[1], "to": marks[len(marks)-1]})
+			toString(sumIf(cityHash64(%s), time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({to:Int64}, 'UTC'))), max(%s)
+			FROM %s GROUP BY mark`, table.key, table.received, table.name), map[string]any{"marks": marks, "from": marks[1], "to": marks[len(marks)-1]})
 		if err != nil {
 			return nil, fmt.Errorf("compare the rows of %s: %w", table.name, err)
 		}
 		for _, row := range result.Rows {
 			mark, _ := row[0].(int64)
 			s := out[mark]
+			if at := instantOf(row[3]); at.After(s.received) {
+				s.received = at
+			}
 			if table.name == "events" {
 				s.events, s.hash = count(row[1]), text(row[2])
 			} else {

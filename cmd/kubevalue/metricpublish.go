@@ -50,10 +50,24 @@ func (p metricPublication) unexplained() int {
 	return n
 }
 
-// publishMetrics writes the values of all metrics in closed periods that end after a time and are not published yet, and a revision of
-// each that is computed differently now, with its reason. With checkOnly it writes nothing.
-func (f *figures) publishMetrics(ctx context.Context, since time.Time, checkOnly bool) (metricPublication, error) {
-	done := metricPublication{Changed: []changedFigure{}, checked: checkOnly}
+// publishOptions say what a run of the publisher does.
+type publishOptions struct {
+	// Since is the time that periods end after.
+	Since time.Time
+	// CheckOnly compares and writes nothing.
+	CheckOnly bool
+	// Settled leaves periods alone that are not published yet and of which events came in within the last settleTime: an import may
+	// be under way.
+	Settled bool
+}
+
+const settleTime = 24 * time.Hour
+
+// publishMetrics writes the values of all metrics in closed periods that are not published yet, and a revision of each that is
+// computed differently now, with its reason.
+func (f *figures) publishMetrics(ctx context.Context, o publishOptions) (metricPublication, error) {
+	done := metricPublication{Changed: []changedFigure{}, checked: o.CheckOnly}
+	since := o.Since
 	began, err := f.reportingBegan(ctx)
 	if err != nil || began.IsZero() {
 		return done, err
@@ -69,12 +83,12 @@ func (f *figures) publishMetrics(ctx context.Context, since time.Time, checkOnly
 		if len(periods) == 0 {
 			continue
 		}
-		rows, err := f.publishableValues(ctx, periods, &done)
+		rows, err := f.publishableValues(ctx, periods, o.Settled, &done)
 		if err != nil {
 			return done, fmt.Errorf("publish metrics by %s: %w", grain, err)
 		}
 		done.Periods += len(periods)
-		if checkOnly || len(rows) == 0 {
+		if o.CheckOnly || len(rows) == 0 {
 			continue
 		}
 		token := fmt.Sprintf("%s/%s/%d", schema.KindMetric, grain, f.now().UnixNano())
@@ -104,7 +118,7 @@ func (f *figures) reportingBegan(ctx context.Context) (time.Time, error) {
 }
 
 // publishableValues are the values of neighbouring closed periods that are new or have changed; done counts what was compared and found.
-func (f *figures) publishableValues(ctx context.Context, periods []journey.Period, done *metricPublication) ([]schema.Published, error) {
+func (f *figures) publishableValues(ctx context.Context, periods []journey.Period, settled bool, done *metricPublication) ([]schema.Published, error) {
 	inputs, err := f.metricInputs(ctx, periods)
 	if err != nil {
 		return nil, err
@@ -122,6 +136,9 @@ func (f *figures) publishableValues(ctx context.Context, periods []journey.Perio
 		}
 		for i, v := range values {
 			old := published[publishedKey{m.ID, v.Period.From.UnixMilli()}]
+			if len(old) == 0 && settled && f.now().Sub(inputs[i].received) < settleTime {
+				continue
+			}
 			made, err := inputs[i].of(m)
 			if err != nil {
 				return nil, err
@@ -218,58 +235,86 @@ func sameValues(a, b journey.Value) bool {
 		same(a.Denominator, b.Denominator) && same(a.Low, b.Low) && same(a.High, b.High) && same(a.Coverage, b.Coverage)
 }
 
-// asPublished answers a request with what was published of closed periods, and computes the rest. Figures that are split or restricted
-// are not published, so they are always computed.
+// asPublished answers a request with what was published of closed periods, and computes only the rest. Figures that are split or
+// restricted are not published, so they are always computed.
 func (f *figures) asPublished(evaluate journey.EvaluateFunc) journey.EvaluateFunc {
 	return func(ctx context.Context, r journey.Request) ([]journey.Value, error) {
-		values, err := evaluate(ctx, r)
-		if err != nil || r.By != "" || len(r.Filter) > 0 {
-			return values, err
+		periods := f.allPeriods(r)
+		if r.By != "" || len(r.Filter) > 0 || len(periods) == 0 {
+			return evaluate(ctx, r)
 		}
-		return f.replacePublished(ctx, r.Metric, values)
+		known, err := f.firstPublished(ctx, r.Metric, periods)
+		if err != nil {
+			return nil, err
+		}
+		if len(known) == 0 {
+			return evaluate(ctx, r)
+		}
+		missing := slices.DeleteFunc(periods, func(p journey.Period) bool { _, ok := known[p.From.UnixMilli()]; return ok })
+		if len(missing) > 0 {
+			values, err := evaluate(ctx, journey.Request{Metric: r.Metric, Periods: missing})
+			if err != nil {
+				return nil, err
+			}
+			for _, v := range values {
+				known[v.Period.From.UnixMilli()] = v
+			}
+		}
+		out := make([]journey.Value, len(r.Periods))
+		for i, p := range r.Periods {
+			out[i] = known[p.From.UnixMilli()]
+			if r.Compare {
+				out[i].Previous = new(known[f.calendar.Previous(p).From.UnixMilli()])
+				out[i].YearAgo = new(known[f.calendar.YearAgo(p).From.UnixMilli()])
+			}
+		}
+		return out, nil
 	}
 }
 
-func (f *figures) replacePublished(ctx context.Context, metric string, values []journey.Value) ([]journey.Value, error) {
-	var all []*journey.Value
-	out := slices.Clone(values)
-	for i := range out {
-		all = append(all, &out[i])
-		for _, compared := range []**journey.Value{&out[i].Previous, &out[i].YearAgo} {
-			if *compared != nil {
-				clone := **compared
-				*compared = &clone
-				all = append(all, *compared)
-			}
+// allPeriods are the periods of a request and those that they are compared with, in order, each once.
+func (f *figures) allPeriods(r journey.Request) []journey.Period {
+	all := slices.Clone(r.Periods)
+	if r.Compare {
+		for _, p := range r.Periods {
+			all = append(all, f.calendar.Previous(p), f.calendar.YearAgo(p))
 		}
 	}
-	var periods []journey.Period
-	for _, v := range all {
-		if f.objectives.answerPeriod(v.Period).State == periodClosed {
-			periods = append(periods, v.Period)
-		}
+	slices.SortFunc(all, func(a, b journey.Period) int { return a.From.Compare(b.From) })
+	return slices.CompactFunc(all, func(a, b journey.Period) bool { return a.From.Equal(b.From) })
+}
+
+// firstPublished are the values of a metric as they were published first, by the beginning of the period in Unix milliseconds.
+func (f *figures) firstPublished(ctx context.Context, metric string, periods []journey.Period) (map[int64]journey.Value, error) {
+	closed := slices.DeleteFunc(slices.Clone(periods), func(p journey.Period) bool { return f.objectives.answerPeriod(p).State != periodClosed })
+	if len(closed) == 0 {
+		return nil, nil
 	}
-	if len(periods) == 0 {
-		return out, nil
-	}
-	slices.SortFunc(periods, func(a, b journey.Period) int { return a.From.Compare(b.From) })
-	published, err := f.publishedValues(ctx, metric, periods)
+	published, err := f.publishedValues(ctx, metric, closed)
 	if err != nil {
 		return nil, err
 	}
-	for _, v := range all {
-		revisions := published[publishedKey{metric, v.Period.From.UnixMilli()}]
+	out := map[int64]journey.Value{}
+	for _, p := range closed {
+		revisions := published[publishedKey{metric, p.From.UnixMilli()}]
 		if len(revisions) == 0 {
 			continue
 		}
 		first, last := revisions[0], revisions[len(revisions)-1]
-		was, err := publishedValue(first)
+		v, err := publishedValue(first)
 		if err != nil {
 			return nil, err
 		}
-		was.Period, was.Previous, was.YearAgo = v.Period, v.Previous, v.YearAgo
-		was.Published = &journey.Publication{Revision: first.Revision, Revisions: last.Revision, Reason: first.Reason, Newest: last.Reason}
-		*v = was
+		newest, err := publishedValue(last)
+		if err != nil {
+			return nil, err
+		}
+		if newest.Withheld != "" { // what is to be withheld by now must not be read from an older revision
+			v, first = newest, last
+		}
+		v.Period = p
+		v.Published = &journey.Publication{Revision: first.Revision, Revisions: last.Revision, Reason: first.Reason, Newest: last.Reason}
+		out[p.From.UnixMilli()] = v
 	}
 	return out, nil
 }
@@ -279,7 +324,7 @@ func (f *figures) replacePublished(ctx context.Context, metric string, values []
 func (s *service) publishingMetrics(ctx context.Context) error {
 	since := s.now().Add(-longestHistory)
 	for tick := time.NewTicker(publishEvery); ; {
-		done, err := s.figures.publishMetrics(ctx, since, false)
+		done, err := s.figures.publishMetrics(ctx, publishOptions{Since: since, Settled: true})
 		switch {
 		case err == nil:
 			since = s.now().Add(-recheck)
@@ -309,7 +354,8 @@ func metricPublishCommand() *cobra.Command {
 		Short: "Publish the metrics of closed periods, and revisions of those that have changed",
 		Long: `Writes the values of all metrics in the weeks, months and quarters that have closed and are not published yet. Where late data, merged
 identities, the roster or a definition have changed a published value, it appends a revision with the reason; what was published never changes.
-Values that are split or restricted by a dimension are not published. ` + "`kubevalue serve`" + ` does so by itself every hour for the last 120 days.
+Values that are split or restricted by a dimension are not published. ` + "`kubevalue serve`" + ` does so by itself every hour for the last 120 days; it waits
+until no event of a period has come in for a day before it publishes the period for the first time.
 
 With --check nothing is written: it compares what was published last with what is computed now, and exits with 1 if a value differs although
 nothing that it is made of has changed.`,
@@ -325,7 +371,7 @@ nothing that it is made of has changed.`,
 		if from.IsZero() {
 			from = f.now().Add(-longestHistory)
 		}
-		done, err := f.publishMetrics(cmd.Context(), from, checkOnly)
+		done, err := f.publishMetrics(cmd.Context(), publishOptions{Since: from, CheckOnly: checkOnly})
 		if err == nil && checkOnly && done.unexplained() > 0 {
 			err = errors.Join(done.print(cmd.OutOrStdout()), fmt.Errorf("%d published values are computed differently although no input has changed", done.unexplained()))
 		}

@@ -62,7 +62,7 @@ func (m *measuredPlatform) ingest(text string) {
 
 func (m *measuredPlatform) publish(checkOnly bool) metricPublication {
 	m.t.Helper()
-	done, err := m.publishMetrics(m.t.Context(), time.Time{}, checkOnly)
+	done, err := m.publishMetrics(m.t.Context(), publishOptions{CheckOnly: checkOnly})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -180,6 +180,16 @@ func TestReadersGetWhatWasPublished(t *testing.T) {
 	}
 	if latest, err := m.evaluator.Evaluate(t.Context(), request); err != nil || *latest[0].Value != 4 {
 		t.Errorf("latest: %v, %v", latest[0].Value, err)
+	}
+
+	// By schedule, week 3 is left alone while its events still come in.
+	fresh := newMeasuredPlatform(t, time.Date(2026, 1, 23, 12, 0, 0, 0, time.UTC), "")
+	fresh.ingest(januaryRoster + ", " + strings.Replace(januaryEvents, "time: 2026-01-13T10:00:00Z", "time: 2026-01-13T10:00:00Z, received: 2026-01-23T10:00:00Z", 1))
+	if _, err := fresh.publishMetrics(t.Context(), publishOptions{Settled: true}); err != nil {
+		t.Fatal(err)
+	}
+	if two, three := fresh.revised("C15", "2026-W02"), fresh.revised("C15", "2026-W03"); len(two) != 1 || len(three) != 0 {
+		t.Errorf("published of week 2 %v, of week 3 %v", two, three)
 	}
 
 	old, err := m.publishedValues(t.Context(), "A1", request.Periods[:1])
