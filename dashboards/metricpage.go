@@ -1,7 +1,9 @@
 package dashboards
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"net/url"
 	"slices"
 	"strconv"
@@ -20,6 +22,7 @@ type metricView struct {
 	Latest     *journey.Value
 	Values     []journey.Value
 	Chart      *chart
+	Split      splitView
 	Statements []Statement
 	// Parameters are those of the period, where the statements as they were run are not known.
 	Parameters [][2]string
@@ -45,7 +48,90 @@ func (s *server) metricPage(c *gin.Context) {
 		view.Chart = metricChart(metric, values)
 	}
 	s.statements(c, &view)
+	view.Split = s.split(c, &view)
 	s.show(c, "metric.html", "metric/"+id, frame{Title: metric.Title, Here: "journey", Charts: view.Chart != nil, Content: view})
+}
+
+// splitView is a metric by one of its dimensions.
+type splitView struct {
+	part
+	By   string
+	Ways []link
+	Rows []splitRow
+	// More is how many further values there are, None how many have no value.
+	More, None int
+}
+
+// splitRow is a value of the dimension, with the width of its bar, 0 to 100.
+type splitRow struct {
+	Name  string
+	Value journey.Value
+	Width float64
+}
+
+// maxSplit is how many values of a dimension a page shows.
+const maxSplit = 40
+
+// split shows the metric by the dimension that was asked for, or else its first one, the values that want attention first.
+func (s *server) split(c *gin.Context, v *metricView) splitView {
+	var out splitView
+	if s.cfg.Sources.Split == nil || v.Latest == nil || len(v.Metric.Dimensions) == 0 {
+		return out
+	}
+	out.By = v.Metric.Dimensions[0]
+	page, label := "/metric/"+url.PathEscape(v.Metric.ID), v.Latest.Period.Label
+	if by := c.Query("by"); slices.Contains(v.Metric.Dimensions, by) {
+		out.By = by
+	}
+	for _, d := range v.Metric.Dimensions {
+		out.Ways = append(out.Ways, link{Text: d, Href: address(page, url.Values{"period": {label}}, "by", d) + "#split", Current: d == out.By})
+	}
+	values, err := s.cfg.Sources.Split(c, v.Metric.ID, label, out.By)
+	if err != nil {
+		out.part = s.missing(c, "the split by "+out.By, true, err)
+		return out
+	}
+	out.fill(values, v.Metric.Direction)
+	return out
+}
+
+func (v *splitView) fill(values []journey.Value, good journey.Direction) {
+	top := 0.0
+	for _, x := range values {
+		if x.Value == nil && x.Withheld == "" {
+			v.None++
+			continue
+		}
+		v.Rows = append(v.Rows, splitRow{Name: cmp.Or(x.Dimensions[v.By], "(none)"), Value: x})
+		if x.Value != nil {
+			top = max(top, math.Abs(*x.Value))
+		}
+	}
+	slices.SortStableFunc(v.Rows, func(a, b splitRow) int { return attention(a, b, good) })
+	for i, r := range v.Rows {
+		if r.Value.Value != nil && top > 0 {
+			v.Rows[i].Width = 100 * max(0, *r.Value.Value) / top
+		}
+	}
+	if n := len(v.Rows) - maxSplit; n > 0 {
+		v.Rows, v.More = v.Rows[:maxSplit], n
+	}
+}
+
+// attention puts the worst value first, the greatest where neither direction is good, and what is withheld last.
+func attention(a, b splitRow, good journey.Direction) int {
+	x, y := a.Value.Value, b.Value.Value
+	switch {
+	case x == nil && y == nil:
+		return cmp.Compare(a.Name, b.Name)
+	case x == nil:
+		return 1
+	case y == nil:
+		return -1
+	case good == journey.DirectionUp:
+		return cmp.Or(cmp.Compare(*x, *y), cmp.Compare(a.Name, b.Name))
+	}
+	return cmp.Or(cmp.Compare(*y, *x), cmp.Compare(a.Name, b.Name))
 }
 
 // statements shows the SQL as it was run, or else the definition's with the parameters that the period gives.
@@ -53,6 +139,7 @@ func (s *server) statements(c *gin.Context, v *metricView) {
 	if s.cfg.Sources.Statements != nil && v.Latest != nil && (v.Metric.SQL != nil || v.Metric.Analysis != nil) {
 		found, err := s.cfg.Sources.Statements(c, v.Metric.ID, v.Latest.Period.Label)
 		if err == nil && len(found) > 0 {
+			slices.SortStableFunc(found, func(a, b Statement) int { return order(a.Supporting, b.Supporting) })
 			v.Statements = found
 			return
 		}
@@ -116,3 +203,14 @@ func metricChart(m journey.Metric, values []journey.Value) *chart {
 }
 
 func grainNoun(g journey.Grain) string { return string(g) }
+
+// order sorts false before true.
+func order(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}

@@ -183,6 +183,27 @@ func TestAFailingPartLeavesTheOthers(t *testing.T) {
 	}
 }
 
+// Each value leads to what it is made of: by cluster or team, by the statements of its definition, and by those behind its coverage.
+func TestTheMetricPageExplainsItsValue(t *testing.T) {
+	_, body := page(t, sampleConfig(), "/metric/C15?period=2026-W46&by=cluster", nil)
+	expect(t, "/metric/C15", body, "By cluster", "withheld: small group", ">numerator<", ">denominator<", "FROM activity", "It returned 1 row in 34 ms",
+		"coverage: the hours in which sources reported (13 rows", "1763334000000", "kubevalue metric explain C15", `href="/metric/C15?by=team&amp;period=2026-W46#split"`)
+	order := []string{"ap-south-prod-a", "us-east-prod-a", "eu-central-prod-a", "withheld: small group", "numerator", "source_hours"}
+	for i := 1; i < len(order); i++ {
+		if strings.Index(body, order[i-1]) >= strings.Index(body, order[i]) {
+			t.Errorf("%s does not come before %s: the worst is wanted first", order[i-1], order[i])
+		}
+	}
+	_, body = page(t, sampleConfig(), "/metric/C15?by=nonsense", nil)
+	expect(t, "an unknown dimension", body, "By team")
+	cfg := sampleConfig()
+	cfg.Sources.Split = func(context.Context, string, string, string) ([]journey.Value, error) { return nil, errors.New("away") }
+	_, body = page(t, cfg, "/metric/C15", nil)
+	expect(t, "a failing split", body, "the split by team could not be computed now", "How it is computed")
+	_, body = page(t, sampleConfig(), "/metric/O3", nil)
+	expect(t, "/metric/O3", body, "Error budget remaining, worst objective", "By objective", "the worst one")
+}
+
 func TestBrowsersGetProblemsAsPages(t *testing.T) {
 	for path, want := range map[string]struct {
 		code int

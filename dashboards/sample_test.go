@@ -41,7 +41,7 @@ func sampleConfig() dashboards.Config {
 	return dashboards.Config{
 		Sources: dashboards.Sources{
 			Journey: sampleJourney, Objectives: sampleObjectives, Metric: sampleMetric, Metrics: sampleMetrics, Series: sampleSeries,
-			Statements: sampleStatements, Objective: sampleObjective, Active: sampleActive, Adoption: sampleAdoption,
+			Statements: sampleStatements, Split: sampleSplit, Objective: sampleObjective, Active: sampleActive, Adoption: sampleAdoption,
 			Lifecycle: sampleLifecycle, Retention: sampleRetention, Teams: sampleTeams, Fleet: sampleFleet,
 		},
 		Health:   func(context.Context) map[string]string { return map[string]string{"warehouse": "away"} },
@@ -198,9 +198,36 @@ func sampleStatements(_ context.Context, id, _ string) ([]dashboards.Statement, 
 		return nil, nil
 	}
 	return []dashboards.Statement{
-		{Name: "numerator", SQL: "WITH activity AS (…)\nSELECT toInt64(period) AS period, uniqExact(team) AS value\nFROM activity\nWHERE 1 < 2\nGROUP BY period", Parameters: map[string]any{"starts": []int64{1762729200000}, "ends": []int64{1763334000000}, "zone": "Europe/Berlin"}},
-		{Name: "denominator", SQL: "SELECT toInt64(period) AS period, uniqExact(team) AS value\nFROM eligible\nGROUP BY period"},
+		{Name: "numerator", SQL: "WITH activity AS (…)\nSELECT toInt64(period) AS period, uniqExact(team) AS value\nFROM activity\nWHERE 1 < 2\nGROUP BY period", Parameters: map[string]string{"starts": "[1762729200000]", "ends": "[1763334000000]", "zone": "\"Europe/Berlin\""}, Rows: 1, Took: 34 * time.Millisecond},
+		{Name: "denominator", SQL: "SELECT toInt64(period) AS period, uniqExact(team) AS value\nFROM eligible\nGROUP BY period", Rows: 1, Took: 8 * time.Millisecond},
+		{Name: "coverage: the hours in which sources reported", SQL: "SELECT source FROM source_hours", Supporting: true, Rows: 13},
 	}, nil
+}
+
+// sampleSplit has a value for each cluster, and one that is withheld.
+func sampleSplit(_ context.Context, id, label, by string) ([]journey.Value, error) {
+	p, err := samplePeriod(label)
+	if err != nil {
+		return nil, err
+	}
+	metrics, err := loadMetrics()
+	if err != nil {
+		return nil, err
+	}
+	m := metrics[slices.IndexFunc(metrics, func(m journey.Metric) bool { return m.ID == id })]
+	var out []journey.Value
+	for i, name := range []string{"eu-central-prod-a", "us-east-prod-a", "ap-south-prod-a", "small"} {
+		v := sampleValue(m, p)
+		v.Dimensions = map[string]string{by: name}
+		if v.Value != nil {
+			v.Value = new(*v.Value * (1 - 0.3*float64(i)))
+		}
+		if name == "small" {
+			v.Value, v.Low, v.High, v.Withheld = nil, nil, nil, "small group"
+		}
+		out = append(out, v)
+	}
+	return out, nil
 }
 
 // sampleStatus is an objective with so much of its budget used.

@@ -29,6 +29,8 @@ type Sources struct {
 	Series func(ctx context.Context, metrics []string, span Span) (map[string][]journey.Value, error)
 	// Statements are the statements of a metric as they were run for a period, with the parameters that were bound.
 	Statements func(ctx context.Context, id, period string) ([]Statement, error)
+	// Split is a metric in a period by one of its dimensions, in any order.
+	Split func(ctx context.Context, id, period, by string) ([]journey.Value, error)
 	// Objective is all that there is to say about one objective now.
 	Objective func(ctx context.Context, name string) (ObjectiveDetail, error)
 	// Active counts active people or teams.
@@ -91,10 +93,16 @@ type BudgetPoint struct {
 
 // Statement is SQL as it was run.
 type Statement struct {
-	// Name says what it computes: numerator, denominator, value or sample.
-	Name       string         `json:"name"`
-	SQL        string         `json:"sql"`
-	Parameters map[string]any `json:"parameters"`
+	// Name says what it computes, e.g. numerator.
+	Name string
+	SQL  string
+	// Parameters are those that were bound, as text.
+	Parameters map[string]string
+	// Supporting statements are asked for all metrics: the others are the metric's own definition.
+	Supporting bool
+	// Rows is how many rows it returned, Took how long that lasted.
+	Rows int
+	Took time.Duration
 }
 
 // Cluster is a cluster of the fleet. A nil number is not known; a zero time too.

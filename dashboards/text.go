@@ -35,6 +35,7 @@ var functions = template.FuncMap{
 	"plus":     func(a, b int) int { return a + b },
 	"words":    func(id string) string { return strings.ReplaceAll(id, "_", " ") },
 	"bound":    boundText,
+	"took":     func(d time.Duration) string { return strconv.FormatInt(max(1, d.Milliseconds()), 10) + " ms" },
 }
 
 // undefined stands where there is no value; a missing figure is never a zero.
