@@ -24,7 +24,7 @@ func metricTestCommand() *cobra.Command {
 		Use:   "test FILE…",
 		Short: "Check analyses and metrics against expectations written in YAML",
 		Long: `Runs cases through the same ingestion, tables and SQL as production, on an embedded engine of its own. A case has events, a roster and
-aliases, and expects rows of an analysis (active, adoption, lifecycle, retention, funnel, stickiness, time_to_value, …) or values of a metric:
+aliases, or what happened to resources in clusters, and expects rows of an analysis (active, adoption, lifecycle, retention, funnel, stickiness, time_to_value, …) or values of a metric:
 
   settings: {timezone: UTC, week_start: monday}
   tests:
@@ -94,16 +94,19 @@ func evaluateCase(metrics []journey.Metric) metrictest.EvaluateFunc {
 type caseEnvironment struct {
 	db    *warehouse.DB
 	round int
+	// filled are the tables that the last case filled.
+	filled []string
 }
 
 // Reset empties what cases fill. Actor keys stay: the same name keeps its surrogate, which no case sees.
 func (e *caseEnvironment) Reset(ctx context.Context) error {
 	e.round++
-	return e.db.Truncate(ctx, metrictest.Tables...)
+	return e.db.Truncate(ctx, e.filled...)
 }
 
 // Ingest hands a case to the processor in one batch, in the order of delivery.
 func (e *caseEnvironment) Ingest(ctx context.Context, c metrictest.Case) error {
+	e.filled = c.Input.Tables()
 	resolver, err := identity.New(identity.Config{
 		Keys: []identity.Key{{Version: 1, Secret: []byte(strings.Repeat("metric test ", 4))}}, Store: e.db, Now: func() time.Time { return c.Now },
 	})
@@ -122,7 +125,9 @@ func (e *caseEnvironment) Ingest(ctx context.Context, c metrictest.Case) error {
 	if _, err := e.db.PutRoster(ctx, fmt.Sprint(e.round), c.Now, rows); err != nil {
 		return err
 	}
-	_, err = processor.Process(ctx, fmt.Sprintf("case-%d", e.round), schema.Batch{Events: c.Input.Events, Aliases: c.Input.Aliases, Backfill: true})
+	_, err = processor.Process(ctx, fmt.Sprintf("case-%d", e.round), schema.Batch{
+		Events: c.Input.Events, Aliases: c.Input.Aliases, Changes: c.Input.Resources, Slices: c.Input.Slices, Backfill: true,
+	})
 	return err
 }
 

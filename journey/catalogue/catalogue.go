@@ -10,6 +10,12 @@
 //   - activity: who got value: actor, team and resource of successful value events by people, as far as the statement mentions these
 //     columns; team is empty for those without one. Rows repeat any number of times: count what is distinct.
 //   - eligible: the roster entries that overlap the period: team, actor (0 in the row of the team itself), voluntary, persona.
+//   - changes: what happened to resources in clusters, with the columns of the table resource_changes ; the team is the owner's. What
+//     happened in an interval, with time_from before time, counts at its end.
+//   - states: each resource as it was at the end of each period (or now, period_end), without what was gone by then and without
+//     clusters that had not been watched for 28 days: cluster, kind, uid, namespace, name, region, k8s_version, team, created,
+//     first_ready, terminating, desired, available, labels, attributes, seen.
+//   - workload_slices: what was measured of workloads, in slices or sums of them: cluster, namespace, kind, name, good and total in seconds.
 //   - spans: one row per period: days, how many days of it have passed at the time of evaluation, a fraction for the current one.
 //
 // Statements may use these parameters: {starts:Array(Int64)} and {ends:Array(Int64)} of the periods and {marks:Array(Int64)} with

@@ -2,6 +2,8 @@ package catalogue
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -15,45 +17,49 @@ import (
 // its last one; a longer silence counts as not covered, from its beginning to its end, and so does all time before its first
 // event ever. A source is expected in a period that ends after its first event, unless it was silent for all of the period and
 // forgottenAfter before it. The coverage is the covered share of the expected time that has passed, over all sources.
+//
+// Clusters that are watched are sources of their own. They are renewed every hour, so each hour without a sign of them is not covered.
 const (
 	maxSilence     = 72 * time.Hour
 	forgottenAfter = 28 * 24 * time.Hour
 )
 
-const sourceHoursSQL = `SELECT source, toUnixTimestamp(min(hour)) AS first,
+// hoursSQL reads the hours of a table (source or cluster, hour).
+const hoursSQL = `SELECT toString(%[1]s) AS name, toUnixTimestamp(min(hour)) AS first,
     arraySort(groupUniqArrayIf(toUnixTimestamp(hour), toUnixTimestamp(hour) >= {from:Int64} AND toUnixTimestamp(hour) < {to:Int64})) AS hours
-FROM source_hours GROUP BY source ORDER BY source`
+FROM %[2]s GROUP BY %[1]s ORDER BY name`
 
 // reports are the hours in which one source reported.
 type reports struct {
-	first time.Time
-	hours []time.Time // sorted beginnings
+	first    time.Time
+	hours    []time.Time   // sorted beginnings
+	patience time.Duration // the longest silence that is none
 }
 
-// cover fills in the coverage of figures that come from events; the SLO engine says that of its own.
+// cover fills in the coverage of figures that come from events or resources; the SLO engine says that of its own.
 func (e Evaluator) cover(ctx context.Context, m journey.Metric, periods []journey.Period, now time.Time, cells map[place]*cell) error {
 	if m.Objective != nil {
 		return nil
 	}
-	from := periods[0].From.Add(-forgottenAfter)
-	to := periods[len(periods)-1].To.Add(maxSilence + time.Hour)
-	result, err := e.Query(ctx, sourceHoursSQL, map[string]any{"from": from.Unix(), "to": to.Unix()})
-	if err != nil {
-		return err
-	}
+	from, to := periods[0].From.Add(-forgottenAfter), periods[len(periods)-1].To.Add(maxSilence+time.Hour)
 	var sources []reports
-	for _, row := range result.Rows {
-		name, _ := row[0].(string)
-		first, _ := row[1].(uint32)
-		hours, _ := row[2].([]uint32)
-		if !speaks(m.Sources, name) {
-			continue
+	if !slices.Equal(m.Sources, []string{sourceKube}) {
+		senders, err := e.reports(ctx, fmt.Sprintf(hoursSQL, "source", "source_hours"), from, to)
+		if err != nil {
+			return err
 		}
-		s := reports{first: time.Unix(int64(first), 0).UTC()}
-		for _, h := range hours {
-			s.hours = append(s.hours, time.Unix(int64(h), 0).UTC())
+		for name, s := range senders {
+			if s.patience = maxSilence; speaks(m.Sources, name) {
+				sources = append(sources, s)
+			}
 		}
-		sources = append(sources, s)
+	}
+	if slices.Contains(m.Sources, sourceKube) {
+		clusters, err := e.reports(ctx, fmt.Sprintf(hoursSQL, "cluster", "cluster_hours"), from, to)
+		if err != nil {
+			return err
+		}
+		sources = slices.AppendSeq(sources, maps.Values(clusters))
 	}
 	byPeriod := map[int64]*float64{}
 	for _, p := range periods {
@@ -64,6 +70,29 @@ func (e Evaluator) cover(ctx context.Context, m journey.Metric, periods []journe
 	}
 	return nil
 }
+
+// reports reads hours by name.
+func (e Evaluator) reports(ctx context.Context, sql string, from, to time.Time) (map[string]reports, error) {
+	result, err := e.Query(ctx, sql, map[string]any{"from": from.Unix(), "to": to.Unix()})
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]reports{}
+	for _, row := range result.Rows {
+		name, _ := row[0].(string)
+		first, _ := row[1].(uint32)
+		hours, _ := row[2].([]uint32)
+		r := reports{first: time.Unix(int64(first), 0).UTC()}
+		for _, h := range hours {
+			r.hours = append(r.hours, time.Unix(int64(h), 0).UTC())
+		}
+		all[name] = r
+	}
+	return all, nil
+}
+
+// sourceKube is the collector of resources in clusters, whose sources are the clusters.
+const sourceKube = "kube"
 
 // speaks says whether events of a source belong to one of the collectors that a metric names: "audit" has a source per
 // cluster, all other sources are those of "usage".
@@ -106,12 +135,12 @@ func (s reports) covered(from, end time.Time) (covered, expected time.Duration) 
 	expected = end.Sub(from)
 	silent := time.Duration(0)
 	// The time before the first hour that was read belongs to a silence that began long ago, and that before the first event to none.
-	last := from.Add(-maxSilence - time.Hour)
+	last := from.Add(-s.patience - time.Hour)
 	if s.first.After(from) {
 		silent, last = s.first.Sub(from), s.first
 	}
 	for _, h := range append(slices.Clone(s.hours), end) {
-		if gap := h.Sub(last); gap > maxSilence {
+		if gap := h.Sub(last); gap > s.patience {
 			silent += overlap(last, h, from, end)
 		}
 		if h.Equal(end) || h.After(end) {

@@ -41,6 +41,9 @@ var relations = []relation{
 	{"activity", regexp.MustCompile(`\bactivity\b`), question.activity},
 	{"eligible", regexp.MustCompile(`\beligible\b`), question.eligible},
 	{"spans", regexp.MustCompile(`\bspans\b`), question.spans},
+	{"changes", regexp.MustCompile(`\bchanges\b`), question.changes},
+	{"states", regexp.MustCompile(`\bstates\b`), question.states},
+	{"workload_slices", regexp.MustCompile(`\bworkload_slices\b`), question.workloadSlices},
 }
 
 // statement puts the relations that a metric's statement mentions in front of it, with the parameters that they use.
@@ -119,17 +122,25 @@ func (q question) bounds() (starts, ends []int64) {
 	return starts, ends
 }
 
-// during restricts time to the periods. Neighbouring periods become one range, so that the engine can skip the rest.
+// ranges are the periods, neighbouring ones as one, so that the engine can skip the rest.
+func (q question) ranges() []journey.Period {
+	var ranges []journey.Period
+	for _, p := range q.periods {
+		if last := len(ranges) - 1; last >= 0 && p.From.Equal(ranges[last].To) {
+			ranges[last].To = p.To
+			continue
+		}
+		ranges = append(ranges, p)
+	}
+	return ranges
+}
+
+// during restricts time to the periods.
 func (q question) during() string {
 	var ranges []string
-	for i := 0; i < len(q.periods); {
-		j := i
-		for j+1 < len(q.periods) && q.periods[j+1].From.Equal(q.periods[j].To) {
-			j++
-		}
+	for _, r := range q.ranges() {
 		ranges = append(ranges, fmt.Sprintf("time >= fromUnixTimestamp64Milli(toInt64(%d), 'UTC') AND time < fromUnixTimestamp64Milli(toInt64(%d), 'UTC')",
-			q.periods[i].From.UnixMilli(), q.periods[j].To.UnixMilli()))
-		i = j + 1
+			r.From.UnixMilli(), r.To.UnixMilli()))
 	}
 	return "((" + strings.Join(ranges, ") OR (") + "))"
 }

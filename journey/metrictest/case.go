@@ -14,13 +14,15 @@ import (
 const DefaultSource = "metric-test"
 
 func (r *reader) test(n *node, fileSettings journey.Settings) Case {
-	r.keys(n, "name", "now", "settings", "roster", "events", "aliases", "objectives", "expect")
+	r.keys(n, "name", "now", "settings", "roster", "events", "resources", "slices", "aliases", "objectives", "expect")
 	c := Case{File: n.file, Line: n.line, Column: n.column, Name: r.required(n, "name")}
 	c.Settings = r.settings(n.get("settings"), fileSettings)
 	r.required(n, "now")
 	c.Now = r.time(n, "now")
 	c.Input.Roster = r.roster(n.get("roster"))
 	c.Input.Events = r.events(n.get("events"), c.Now)
+	c.Input.Resources = r.resources(n.get("resources"), c.Now)
+	c.Input.Slices = r.slices(n.get("slices"), c.Now)
 	for _, a := range r.list(n.get("aliases"), "aliases") {
 		r.keys(a, "from", "to", "at", "source")
 		alias := schema.Alias{Source: r.text(a, "source"), From: r.required(a, "from"), To: r.required(a, "to"), At: r.time(a, "at")}

@@ -21,6 +21,11 @@
 //   - events: id, team, owner_team, cluster, namespace, resource, object, persona, actor_kind, outcome, reason,
 //     duration_ms, value, received, source, groups, attributes.
 //   - roster: team, members, from, to, voluntary, persona.
+//   - resources: what happened in clusters: cluster, kind, name, change, time, and region, uid, namespace, created, first_ready, terminating,
+//     desired, available, revision, rollout, rollout_started, version, team, labels, attributes, key, from, seen, reason,
+//     duration_ms, value, as in the bodies of POST /v1/agent. created defaults to the time of the resource's change "created".
+//     A cluster counts as watched in the hours in which a change "observed" of kind Cluster was seen.
+//   - slices: indicator, revision (1), group, start, seconds (60), good, total, state (measured), version (1).
 //   - aliases: [{from: a, to: b, at: …}].
 //   - objectives: what the SLO engine says, for metrics that take their figure from it: [{objective, service, labels,
 //     target, sli, good, total, budget_consumed, budget_remaining, burn_rate, coverage, measured}], for any period.

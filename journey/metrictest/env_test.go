@@ -22,19 +22,22 @@ func TestMain(m *testing.M) { warehousetest.Main(m) }
 type environment struct {
 	*warehouse.DB
 	round int
+	// filled are the tables that the last case filled.
+	filled []string
 }
 
 func (e *environment) Reset(ctx context.Context) error {
 	e.round++
-	return e.Truncate(ctx, metrictest.Tables...)
+	return e.Truncate(ctx, e.filled...)
 }
 
 // Ingest delivers everything at once.
 func (e *environment) Ingest(ctx context.Context, c metrictest.Case) error {
-	return e.ingest(ctx, c, []schema.Batch{{Events: c.Input.Events, Aliases: c.Input.Aliases}})
+	return e.ingest(ctx, c, []schema.Batch{{Events: c.Input.Events, Aliases: c.Input.Aliases, Changes: c.Input.Resources, Slices: c.Input.Slices}})
 }
 
 func (e *environment) ingest(ctx context.Context, c metrictest.Case, batches []schema.Batch) error {
+	e.filled = c.Input.Tables()
 	resolver, err := identity.New(identity.Config{
 		Keys: []identity.Key{{Version: 1, Secret: make([]byte, 32)}}, Store: e.DB, Now: func() time.Time { return c.Now },
 	})

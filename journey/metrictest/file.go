@@ -30,6 +30,9 @@ type Input struct {
 	// Aliases are those delivered by now.
 	Aliases []schema.Alias
 	Roster  []Team
+	// Resources are what happened in clusters, and Slices what indicators measured, as far as it was delivered by now.
+	Resources []schema.ResourceChange
+	Slices    []schema.Slice
 	// Objectives are what the SLO engine is to say; they take no part in ingestion.
 	Objectives []journey.ObjectiveFigure
 }

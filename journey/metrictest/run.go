@@ -20,18 +20,29 @@ import (
 
 // Environment is what a case runs in: the real ingestion and the real tables.
 type Environment interface {
-	// Reset forgets everything that an earlier case left.
+	// Reset forgets everything that the case before left, see Input.Tables.
 	Reset(ctx context.Context) error
-	// Ingest takes the roster, then the aliases, then the events, in their order, without a limit on lateness. The clock of
-	// ingestion is each event's Received.
+	// Ingest takes the roster, then the aliases, then the events, in their order, without a limit on lateness, and the changes of
+	// resources and the slices. The clock of ingestion is each event's Received.
 	Ingest(ctx context.Context, c Case) error
 	// Query runs a read-only statement, as journey.QueryFunc does.
 	Query(ctx context.Context, sql string, params map[string]any) (schema.Result, error)
 }
 
-// Tables are those that cases fill, for an environment's Reset. Of an actor the link to its name may stay: no case sees it.
-var Tables = []string{schema.TableEvents, schema.TableEventIDs, schema.TableFirstSeen, "activity_days", "source_hours",
-	schema.TableAliases, schema.TableRoster, "roster_versions"}
+// Tables are those that an input fills, for an environment's Reset. Of an actor the link to its name may stay: no case sees it.
+func (in Input) Tables() []string {
+	tables := []string{schema.TableAliases, schema.TableRoster, "roster_versions"}
+	if len(in.Events) > 0 {
+		tables = append(tables, schema.TableEvents, schema.TableEventIDs, schema.TableFirstSeen, "activity_days", "source_hours")
+	}
+	if len(in.Resources) > 0 {
+		tables = append(tables, schema.TableResourceChanges, schema.TableResources, schema.TableClusterHours)
+	}
+	if len(in.Slices) > 0 {
+		tables = append(tables, schema.TableSlices, "sli_hours", "sli_series")
+	}
+	return tables
+}
 
 // EvaluateFunc evaluates a metric of the catalogue for a case: with its settings, its now and its objectives.
 type EvaluateFunc func(ctx context.Context, c Case, query journey.QueryFunc, r journey.Request) ([]journey.Value, error)

@@ -1,0 +1,108 @@
+package catalogue
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/kubevalue/kubevalue/journey"
+)
+
+// watched are the conditions of the filters on columns of resources. The team is the owner's.
+func (q question) watched() string {
+	sql := ""
+	for _, name := range []string{journey.DimensionCluster, journey.DimensionTeam} {
+		if _, ok := q.filter[name]; ok {
+			sql += fmt.Sprintf(" AND %s = {%s:String}", name, name)
+		}
+	}
+	return sql
+}
+
+// changes are what happened in the periods; an interval counts at its end.
+func (q question) changes(string) string {
+	return fmt.Sprintf(`SELECT *, roundDown(toUnixTimestamp64Milli(time), {marks:Array(Int64)}) AS period, %s AS dim
+FROM resource_changes FINAL
+WHERE %s%s`, q.split(), q.during(), q.watched())
+}
+
+// states reduces what was recorded of a resource to its last state before the end of each period, and then takes for each period the
+// newest one so far: most resources have far fewer states than there are periods. Those of clusters that nobody has watched for
+// forgottenAfter are left out: nobody knows what has become of them.
+func (q question) states(string) string {
+	cluster := ""
+	if _, ok := q.filter[journey.DimensionCluster]; ok {
+		cluster = " AND cluster = {cluster:String}"
+	}
+	return fmt.Sprintf(`SELECT *, %[1]s AS dim
+FROM (
+    SELECT period, period_end, cluster, kind, uid, state.1 AS namespace, state.2 AS name, state.3 AS region, state.4 AS k8s_version,
+        state.5 AS team, state.6 AS created, state.7 AS first_ready, state.8 AS terminating, state.9 AS desired, state.10 AS available,
+        state.11 AS labels, state.12 AS attributes, state.13 AS seen
+    FROM (
+        SELECT span.1 AS period, fromUnixTimestamp64Milli(least(span.2, {now:Int64}), 'UTC') AS period_end, cluster, kind, uid,
+            argMax(last, newest) AS state
+        FROM (
+            SELECT cluster, kind, uid, arrayFirst(e -> e > toUnixTimestamp64Milli(seen), {ends:Array(Int64)}) AS since, max(state_version) AS newest,
+                argMax((namespace, name, region, k8s_version, team, created, first_ready, terminating, desired, available, labels, attributes,
+                    seen, change), state_version) AS last
+            FROM resource_changes FINAL
+            WHERE seen < fromUnixTimestamp64Milli(least({ends:Array(Int64)}[-1], {now:Int64}), 'UTC')%[2]s
+            GROUP BY cluster, kind, uid, since
+        ) ARRAY JOIN arrayZip({starts:Array(Int64)}, {ends:Array(Int64)}) AS span
+        WHERE since <= span.2 AND span.1 < {now:Int64}
+        GROUP BY span, cluster, kind, uid
+    )
+    WHERE state.14 != 'deleted' AND (period, toString(cluster)) IN (
+        SELECT span.1, toString(cluster)
+        FROM (SELECT cluster, toInt64(toUnixTimestamp(hour)) * 1000 AS at FROM cluster_hours)
+        ARRAY JOIN arrayZip({starts:Array(Int64)}, {ends:Array(Int64)}) AS span
+        WHERE at < least(span.2, {now:Int64}) AND at >= least(span.2, {now:Int64}) - %[3]d
+    )
+)
+WHERE 1%[4]s`, q.split(), cluster, forgottenAfter.Milliseconds(), q.watched())
+}
+
+// workloadAvailability is the indicator of workloads, whose group is CLUSTER/NAMESPACE/KIND/NAME: see collectors/kube.
+const workloadAvailability = "workload-availability"
+
+// workloadSlices reads the sums of hours where all periods begin and end with an hour, as they do in almost all time zones.
+func (q question) workloadSlices(string) string {
+	measured := fmt.Sprintf(`SELECT toInt64(toUnixTimestamp(slice_start)) * 1000 AS at, splitByChar('/', toString(grp)) AS place, good, total
+    FROM sli_slices FINAL
+    WHERE indicator = '%s' AND state = 'measured' AND %s`, workloadAvailability, q.inSeconds("slice_start"))
+	if q.wholeHours() {
+		measured = fmt.Sprintf(`SELECT toInt64(toUnixTimestamp(hour)) * 1000 AS at, place, good, total
+    FROM (SELECT hour, series, good, total FROM sli_hours FINAL WHERE %s) AS h
+    INNER JOIN (
+        SELECT DISTINCT sipHash64(indicator, revision, grp) AS series, splitByChar('/', toString(grp)) AS place
+        FROM sli_series WHERE indicator = '%s'
+    ) AS s ON h.series = s.series`, q.inSeconds("hour"), workloadAvailability)
+	}
+	return fmt.Sprintf(`SELECT *, %s AS dim
+FROM (
+    SELECT roundDown(at, {marks:Array(Int64)}) AS period, place[1] AS cluster, place[2] AS namespace, place[3] AS kind, place[4] AS name, good, total
+    FROM (
+    %s
+    )
+)
+WHERE 1%s`, q.split(), measured, q.watched())
+}
+
+func (q question) wholeHours() bool {
+	for _, p := range q.periods {
+		if !p.From.Truncate(time.Hour).Equal(p.From) || !p.To.Truncate(time.Hour).Equal(p.To) {
+			return false
+		}
+	}
+	return true
+}
+
+// inSeconds restricts a column in whole seconds to the periods.
+func (q question) inSeconds(column string) string {
+	var ranges []string
+	for _, r := range q.ranges() {
+		ranges = append(ranges, fmt.Sprintf("%[1]s >= toDateTime(%[2]d, 'UTC') AND %[1]s < toDateTime(%[3]d, 'UTC')", column, r.From.Unix(), r.To.Unix()))
+	}
+	return "((" + strings.Join(ranges, ") OR (") + "))"
+}
