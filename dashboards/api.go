@@ -33,6 +33,9 @@ func (s *server) api(g *gin.RouterGroup) {
 		})
 	}
 	g.GET("/metrics/:id", s.metricAnswer)
+	if s.cfg.Sources.Budgets != nil {
+		g.GET("/slo/:question", s.budgets)
+	}
 	g.GET("/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, "application/json; charset=utf-8", openAPI) })
 }
 
@@ -51,6 +54,20 @@ func (s *server) metricAnswer(c *gin.Context) {
 		Metric journey.Metric  `json:"metric"`
 		Values []journey.Value `json:"values"`
 	}{metric, values}, err)
+}
+
+// budgets answers a question about budgets. A parameter is given once.
+func (s *server) budgets(c *gin.Context) {
+	arguments := map[string]string{}
+	for name, values := range c.Request.URL.Query() {
+		if len(values) != 1 {
+			s.fail(c, BadRequestError{Why: "the parameter " + name + " is given twice: which one is meant?"})
+			return
+		}
+		arguments[name] = values[0]
+	}
+	value, err := s.cfg.Sources.Budgets(c, c.Param("question"), arguments)
+	s.answer(c, value, err)
 }
 
 func (s *server) answer(c *gin.Context, value any, err error) {

@@ -33,6 +33,9 @@ type Sources struct {
 	Split func(ctx context.Context, id, period, by string) ([]journey.Value, error)
 	// Objective is all that there is to say about one objective now.
 	Objective func(ctx context.Context, name string) (ObjectiveDetail, error)
+	// Budgets answers one of the questions of `kubevalue slo`, such as compare, with a value that has JSON; arguments are the question's
+	// own, those left out have their defaults. nil: the questions are not answered.
+	Budgets func(ctx context.Context, question string, arguments map[string]string) (any, error)
 	// Active counts active people or teams.
 	Active func(ctx context.Context, entity analysis.Entity, span Span) ([]analysis.ActiveRow, error)
 	// Adoption is the share of the eligible teams that were active; voluntary selects roster entries, nil: all.

@@ -12,6 +12,9 @@ import (
 	"github.com/kubevalue/kubevalue/slo"
 )
 
+// rolling stands for each objective's own window in place of a period.
+const rolling = "rolling"
+
 // attributionAnswer says what used the budgets.
 type attributionAnswer struct {
 	// Period is nil when each objective is asked about in its own window up to now.
@@ -35,10 +38,10 @@ type causeShares struct {
 
 // attribute divides the budgets used among incidents. An empty name asks about all objectives, rolling about their own windows.
 func (s *objectiveSet) attribute(ctx context.Context, name, period string, v view) (attributionAnswer, error) {
-	var answer attributionAnswer
+	answer := attributionAnswer{Objectives: []objectiveAttribution{}}
 	var all []standing
 	var err error
-	if period == "rolling" {
+	if period == rolling {
 		all, err = s.ownWindows(ctx, name)
 	} else {
 		p, wrong := s.period(period)
@@ -105,7 +108,7 @@ the month under way, or rolling for each objective's own window up to now.`,
   kubevalue slo attribute checkout --period rolling --json`,
 		Args: cobra.MaximumNArgs(1),
 	}
-	cmd.Flags().StringVar(&period, "period", "rolling", "a label, month, week, quarter, current, or rolling")
+	cmd.Flags().StringVar(&period, "period", rolling, "a label, month, week, quarter, current, or rolling")
 	latestFlag(cmd, &newest)
 	return answering(cmd, func(cmd *cobra.Command, f *figures, args []string) (printable, error) {
 		return f.objectives.attribute(cmd.Context(), first(args), period, view(newest))

@@ -28,9 +28,12 @@ type followupsAnswer struct {
 // followupSeed makes the permutation tests repeatable: the same incidents give the same p-values.
 const followupSeed = 1
 
+// longestFollowup is the longest time before and after that is compared unless somebody says otherwise.
+const longestFollowup = "90d"
+
 // followups studies the incidents since a time, the first incident's start when it is zero.
 func (s *objectiveSet) followups(ctx context.Context, since time.Time, longest time.Duration) (followupsAnswer, error) {
-	answer := followupsAnswer{From: since, Until: s.now(), zone: s.calendar.Zone}
+	answer := followupsAnswer{Classes: []slo.FollowUpEffect{}, From: since, Until: s.now(), zone: s.calendar.Zone}
 	if longest < 0 || !since.Before(answer.Until) {
 		return answer, dashboards.BadRequestError{Why: fmt.Sprintf("incidents since %s compared over at most %s: must be in the past, and not negative", timeText(since), slo.FormatDuration(longest))}
 	}
@@ -59,7 +62,8 @@ func (s *objectiveSet) followups(ctx context.Context, since time.Time, longest t
 	if answer.Incidents == 0 {
 		return answer, nil
 	}
-	answer.Classes, err = study.Evaluate()
+	classes, err := study.Evaluate()
+	answer.Classes = append(answer.Classes, classes...)
 	return answer, err
 }
 
@@ -76,7 +80,7 @@ interval of the rate ratio and a permutation test to agree, and is "cannot tell"
 		Args:    cobra.NoArgs,
 	}
 	cmd.Flags().StringVar(&since, "since", "", "since when incidents have been recorded without a gap: a date or a time (default: the first incident)")
-	cmd.Flags().StringVar(&longest, "longest", "90d", "the longest time to compare before and after")
+	cmd.Flags().StringVar(&longest, "longest", longestFollowup, "the longest time to compare before and after")
 	return answering(cmd, func(cmd *cobra.Command, f *figures, _ []string) (printable, error) {
 		from, err := f.cfg.instant(since)
 		if err != nil {
