@@ -32,7 +32,7 @@ type Grant struct {
 	// Expires is the first instant at which the token is no longer good.
 	Expires time.Time `json:"expires"`
 
-	limit *limit
+	limit, shared *limit
 }
 
 // AllowsEndpoint says whether the token is good for the endpoint.
@@ -48,13 +48,22 @@ func (g Grant) AllowsCluster(cluster string) bool {
 	return len(g.Clusters) == 0 || slices.Contains(g.Clusters, cluster)
 }
 
-// Charge takes n events from the token's rate, or takes nothing and fails with a *RateLimitError. A batch larger than
-// the burst (a second's worth, at least minBurst) passes when a burst is there, and its rest is owed: later requests wait.
+// Charge takes n events from the token's rate and from the one that all tokens share, or takes nothing and fails with a
+// *RateLimitError. A batch larger than the burst (a second's worth, at least minBurst) passes when a burst is there, and its rest is
+// owed: later requests wait.
 func (g Grant) Charge(n int) error {
-	if g.limit == nil || n <= 0 {
+	if n <= 0 {
 		return nil
 	}
-	return g.limit.take(n)
+	undo, err := g.shared.take(n)
+	if err != nil {
+		return err
+	}
+	if _, err := g.limit.take(n); err != nil {
+		undo()
+		return err
+	}
+	return nil
 }
 
 // minBurst lets the usual batch of a slow sender through in one piece.
@@ -63,20 +72,27 @@ const minBurst = 1000
 // RateLimitError is ErrRateLimited with the time after which a retry can succeed.
 type RateLimitError struct {
 	RetryAfter time.Duration
+	// Shared says that the rate of all tokens together is used up, not the token's own.
+	Shared bool
 }
 
 // Error says how long to wait.
 func (e *RateLimitError) Error() string {
-	return fmt.Sprintf("%v: retry after %s", ErrRateLimited, e.RetryAfter.Round(time.Millisecond))
+	whose := ErrRateLimited.Error()
+	if e.Shared {
+		whose = "the rate of all tokens together is used up"
+	}
+	return fmt.Sprintf("%s: retry after %s", whose, e.RetryAfter.Round(time.Millisecond))
 }
 
 // Is makes errors.Is find ErrRateLimited.
 func (e *RateLimitError) Is(target error) bool { return target == ErrRateLimited }
 
-// limit is the rate of one token, shared by all grants that it gave out.
+// limit is a rate, shared by all grants that it was given to. A nil limit takes everything.
 type limit struct {
 	limiter *rate.Limiter
 	now     func() time.Time
+	shared  bool
 }
 
 func newLimit(perSecond float64, now func() time.Time) *limit {
@@ -87,25 +103,37 @@ func newLimit(perSecond float64, now func() time.Time) *limit {
 	return &limit{limiter: rate.NewLimiter(rate.Limit(perSecond), burst), now: now}
 }
 
-func (l *limit) take(n int) error {
+// take takes n events; undo gives them back.
+func (l *limit) take(n int) (undo func(), err error) {
+	if l == nil {
+		return func() {}, nil
+	}
 	now, burst := l.now(), l.limiter.Burst()
 	first := l.limiter.ReserveN(now, min(n, burst))
 	if wait := first.DelayFrom(now); wait > 0 {
 		first.CancelAt(now)
-		return &RateLimitError{RetryAfter: wait}
+		return nil, &RateLimitError{RetryAfter: wait, Shared: l.shared}
 	}
+	taken := []*rate.Reservation{first}
 	for n -= burst; n > 0; n -= burst {
-		l.limiter.ReserveN(now, min(n, burst))
+		taken = append(taken, l.limiter.ReserveN(now, min(n, burst)))
 	}
-	return nil
+	return func() {
+		for _, r := range slices.Backward(taken) {
+			r.CancelAt(now)
+		}
+	}, nil
 }
 
-// free fails while the token owes for events that it was let through with.
+// free fails while more is owed than was let through.
 func (l *limit) free() error {
+	if l == nil {
+		return nil
+	}
 	now := l.now()
 	if have := l.limiter.TokensAt(now); have < 1 {
 		wait := time.Duration((1 - have) / float64(l.limiter.Limit()) * float64(time.Second))
-		return &RateLimitError{RetryAfter: wait}
+		return &RateLimitError{RetryAfter: wait, Shared: l.shared}
 	}
 	return nil
 }

@@ -55,6 +55,7 @@ type TokenStore struct {
 	read   fs.FileInfo // what the file was when it was read; nil: there was none
 	tokens []storedToken
 	limits map[string]*limit // by hash, so that a changed file does not refill a rate
+	shared *limit            // of all tokens together; nil: none
 }
 
 type storedToken struct {
@@ -155,12 +156,25 @@ func (s *TokenStore) Authenticate(_ context.Context, token, endpoint string) (Gr
 		return Grant{}, fmt.Errorf("%w: token %q is good for %s, not for %q", ErrForbidden, t.Name, strings.Join(t.Endpoints, ", "), endpoint)
 	}
 	g := t.Grant
-	if g.limit = s.limits[t.Hash]; g.limit != nil {
-		if err := g.limit.free(); err != nil {
-			return Grant{}, err
-		}
+	g.limit = s.limits[t.Hash]
+	if err := g.limit.free(); err != nil {
+		return Grant{}, err
 	}
-	return g, nil
+	if endpoint == EndpointAPI {
+		return g, nil // reading charges nothing
+	}
+	g.shared = s.shared
+	return g, g.shared.free()
+}
+
+// LimitAll bounds the events per second that all tokens together may send; 0: no limit. It is for the start, before the first
+// Authenticate.
+func (s *TokenStore) LimitAll(perSecond float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shared = newLimit(perSecond, s.now); s.shared != nil {
+		s.shared.shared = true
+	}
 }
 
 // refresh reads the file again when it is another one than before.

@@ -248,3 +248,50 @@ func TestGrantCoversTeamsAndClusters(t *testing.T) {
 		t.Error("an empty list must allow any")
 	}
 }
+
+func TestAllTokensShareOneRate(t *testing.T) {
+	c, ctx := newClock(), context.Background()
+	s := openTokens(t, filepath.Join(t.TempDir(), "tokens.json"), c)
+	s.LimitAll(2000)
+	var tokens []string
+	for _, name := range []string{"a", "b"} {
+		g := grant(c)
+		g.Name, g.Endpoints, g.Rate = name, []string{EndpointEvents, EndpointAPI}, 1500
+		token, err := s.Create(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens = append(tokens, token)
+	}
+	charge := func(token string, n int) error {
+		g, err := s.Authenticate(ctx, token, EndpointEvents)
+		if err != nil {
+			return err
+		}
+		return g.Charge(n)
+	}
+	if err := charge(tokens[0], 1500); err != nil {
+		t.Fatal(err)
+	}
+	var wait *RateLimitError
+	if err := charge(tokens[1], 1500); !errors.As(err, &wait) || !wait.Shared || wait.RetryAfter != 500*time.Millisecond {
+		t.Errorf("the second token's batch, with 500 left of all: %v", err)
+	}
+	if err := charge(tokens[0], 10); !errors.As(err, &wait) || wait.Shared {
+		t.Errorf("the first token's own rate: %v", err)
+	}
+	// Neither refusal has cost the other rate anything.
+	if err := charge(tokens[1], 500); err != nil {
+		t.Errorf("what is left of all: %v", err)
+	}
+	if err := charge(tokens[1], 1); !errors.As(err, &wait) || !wait.Shared {
+		t.Errorf("nothing is left of all: %v", err)
+	}
+	if _, err := s.Authenticate(ctx, tokens[1], EndpointAPI); err != nil {
+		t.Errorf("reading: %v", err)
+	}
+	c.Add(time.Second)
+	if err := charge(tokens[1], 1000); err != nil {
+		t.Errorf("a second later: %v", err)
+	}
+}

@@ -150,6 +150,8 @@ type TableStorage struct {
 	Rows, CompressedBytes, Uncompressed uint64
 	// Oldest and Newest bound the table's time column; the zero time: it has none, or no rows.
 	Oldest, Newest time.Time
+	// Retention is how long rows are kept by the configuration; 0: for ever.
+	Retention time.Duration
 }
 
 // SumsQuery asks for the sums of an indicator's slices over consecutive half-open segments.

@@ -21,6 +21,7 @@ type Config struct {
 	Server       ServerConfig       `yaml:"server"`
 	Warehouse    WarehouseConfig    `yaml:"warehouse"`
 	Spool        SpoolConfig        `yaml:"spool"`
+	Retention    RetentionConfig    `yaml:"retention"`
 	Identity     IdentityConfig     `yaml:"identity"`
 	Roster       []TeamConfig       `yaml:"roster"`
 	Clusters     []ClusterConfig    `yaml:"clusters"`
@@ -64,6 +65,8 @@ type ServerConfig struct {
 	PlainHTTP bool   `yaml:"plain_http"`
 	// Tokens is the file of hashed tokens, made by `kubevalue token create`.
 	Tokens string `yaml:"tokens"`
+	// Rate bounds the events per second that all tokens together may send; 0: no limit.
+	Rate float64 `yaml:"rate"`
 	// MaxBody bounds the bodies that collectors take, as they come over the wire; larger ones are answered by 413.
 	MaxBody Size `yaml:"max_body"`
 }
@@ -261,6 +264,7 @@ func defaults() Config {
 		Server:       ServerConfig{Listen: "127.0.0.1:8420", Tokens: "data/tokens.json", MaxBody: 20 << 20},
 		Warehouse:    WarehouseConfig{DSN: "embedded:data/warehouse"},
 		Spool:        SpoolConfig{Dir: "data/spool", MaxBytes: 4 << 30, MaxLateness: Duration(30 * 24 * time.Hour), Attributes: defaultAttributes()},
+		Retention:    RetentionConfig{Quarantine: Duration(defaultQuarantineDays * 24 * time.Hour)},
 		Identity:     IdentityConfig{KeyFile: "data/identity.key"},
 		Objectives:   ObjectivesConfig{MaxLag: Duration(5 * time.Minute), CloseAfter: Duration(defaultCloseAfter)},
 		Alerts:       AlertsConfig{Interval: Duration(30 * time.Second)},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"net"
 	"net/mail"
 	"net/url"
@@ -21,6 +22,7 @@ func (c *Config) check(f *yamlFile) {
 	c.checkOrganisation(f)
 	c.checkServer(f)
 	c.checkWarehouse(f)
+	c.checkRetention(f)
 	c.checkIdentity(f)
 	c.checkIgnored(f)
 	c.checkRoster(f)
@@ -64,6 +66,9 @@ func (c *Config) checkServer(f *yamlFile) {
 	}
 	if s.BaseURL != "" && !httpURL(s.BaseURL) {
 		f.At("server.base_url", "%q is no http(s) URL", s.BaseURL)
+	}
+	if s.Rate < 0 || math.IsNaN(s.Rate) || s.Rate > math.MaxInt32 {
+		f.At("server.rate", "%v events per second; write 0 for no limit, or how many", s.Rate)
 	}
 	if s.MaxBody < 1<<10 || s.MaxBody > 1<<30 {
 		f.At("server.max_body", "%d bytes are outside 1KiB..1GiB", s.MaxBody)

@@ -86,6 +86,9 @@ func newService(ctx context.Context, cfg *Config, log *slog.Logger) (_ *service,
 	if len(applied) > 0 {
 		log.InfoContext(ctx, "tables brought up to date", "migrations", len(applied))
 	}
+	if err = applyRetention(ctx, cfg, s.db); err != nil {
+		return nil, err
+	}
 	if s.pipe, err = openPipeline(ctx, cfg, s.db, pipelineParts{dir: cfg.path(cfg.Spool.Dir), log: log, now: s.now, registry: s.registry}); err != nil {
 		return nil, err
 	}

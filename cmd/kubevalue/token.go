@@ -22,7 +22,11 @@ Endpoints: `+strings.Join(collectors.Endpoints(), ", ")+`.`,
 
 // openTokens opens the token store of a configuration.
 func openTokens(cfg *Config) (*collectors.TokenStore, error) {
-	return collectors.OpenTokens(cfg.path(cfg.Server.Tokens), time.Now)
+	store, err := collectors.OpenTokens(cfg.path(cfg.Server.Tokens), time.Now)
+	if err == nil {
+		store.LimitAll(cfg.Server.Rate)
+	}
+	return store, err
 }
 
 func tokenCreateCommand() *cobra.Command {

@@ -56,8 +56,11 @@ does so by itself when it starts. Every statement can be repeated: after a failu
 	}
 	path := configFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return withWarehouse(cmd, *path, func(_ *Config, db *warehouse.DB) error {
+		return withWarehouse(cmd, *path, func(cfg *Config, db *warehouse.DB) error {
 			applied, err := db.Migrate(cmd.Context())
+			if err == nil {
+				err = applyRetention(cmd.Context(), cfg, db)
+			}
 			for _, name := range applied {
 				fmt.Fprintln(cmd.OutOrStdout(), "applied", name)
 			}
@@ -73,8 +76,10 @@ does so by itself when it starts. Every statement can be repeated: after a failu
 func storageCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "storage",
-		Short: "Show rows, bytes, compression, oldest and newest of each table",
-		Args:  cobra.NoArgs,
+		Short: "Show rows, bytes, compression, oldest, newest and retention of each table",
+		Long: `Lists what each table costs on this server, the largest first. COMPRESSION is how much larger the rows are unpacked. KEPT is the retention
+that is set in the configuration (retention:); rows that are past it go in the background. Figures that were published are kept for ever.`,
+		Args: cobra.NoArgs,
 	}
 	path := configFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -84,13 +89,17 @@ func storageCommand() *cobra.Command {
 				return err
 			}
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
-			fmt.Fprintln(w, "TABLE\tROWS\tBYTES\tCOMPRESSION\tOLDEST (UTC)\tNEWEST (UTC)")
+			fmt.Fprintln(w, "TABLE\tROWS\tBYTES\tCOMPRESSION\tOLDEST (UTC)\tNEWEST (UTC)\tKEPT")
 			for _, t := range tables {
 				compression := "-"
 				if t.CompressedBytes > 0 {
 					compression = strconv.FormatFloat(float64(t.Uncompressed)/float64(t.CompressedBytes), 'f', 1, 64) + "x"
 				}
-				fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", t.Table, t.Rows, byteText(t.CompressedBytes), compression, timeText(t.Oldest), timeText(t.Newest))
+				kept := "for ever"
+				if t.Retention > 0 {
+					kept = daysText(t.Retention)
+				}
+				fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", t.Table, t.Rows, byteText(t.CompressedBytes), compression, timeText(t.Oldest), timeText(t.Newest), kept)
 			}
 			return w.Flush()
 		})

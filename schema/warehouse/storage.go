@@ -16,10 +16,10 @@ import (
 func (db *DB) Storage(ctx context.Context) ([]schema.TableStorage, error) {
 	type table struct {
 		schema.TableStorage
-		column string
+		column, engine string
 	}
 	tables, err := ask(ctx, db, question{op: "measure the tables", sql: `
-		SELECT t.name, ifNull(t.total_rows, 0), p.compressed, p.uncompressed, c.name
+		SELECT t.name, ifNull(t.total_rows, 0), p.compressed, p.uncompressed, c.name, t.engine_full
 		FROM system.tables AS t
 		LEFT JOIN (
 			SELECT table, sum(data_compressed_bytes) AS compressed, sum(data_uncompressed_bytes) AS uncompressed
@@ -31,7 +31,7 @@ func (db *DB) Storage(ctx context.Context) ([]schema.TableStorage, error) {
 		) AS c ON c.table = t.name
 		WHERE t.database = currentDatabase() AND t.engine LIKE '%MergeTree'`,
 	}, func(t *table) []any {
-		return []any{&t.Table, &t.Rows, &t.CompressedBytes, &t.Uncompressed, &t.column}
+		return []any{&t.Table, &t.Rows, &t.CompressedBytes, &t.Uncompressed, &t.column, &t.engine}
 	})
 	if err != nil {
 		return nil, err
@@ -61,6 +61,7 @@ func (db *DB) Storage(ctx context.Context) ([]schema.TableStorage, error) {
 	all := make([]schema.TableStorage, len(tables))
 	for i, t := range tables {
 		all[i] = t.TableStorage
+		all[i].Retention = retentionOf(t.engine)
 		all[i].Oldest, all[i].Newest = byTable[t.Table].oldest, byTable[t.Table].newest
 	}
 	slices.SortFunc(all, func(a, b schema.TableStorage) int {

@@ -1,0 +1,64 @@
+package warehouse_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/kubevalue/kubevalue/schema"
+	"github.com/kubevalue/kubevalue/schema/warehouse"
+	"github.com/kubevalue/kubevalue/schema/warehouse/warehousetest"
+)
+
+func TestRetentionIsSetChangedAndRemoved(t *testing.T) {
+	db := warehousetest.Open(t)
+	const day = 24 * time.Hour
+	for _, table := range []string{schema.TableEvents, "activity_days", schema.TableSlices, "resource_changes", schema.TableQuarantine, schema.TableDeliveries} {
+		for _, d := range []time.Duration{0, 400 * day, 400 * day, 90 * day, 0} {
+			if err := db.SetRetention(t.Context(), table, d); err != nil {
+				t.Fatalf("%s: %v", table, err)
+			}
+			if got, err := db.Retention(t.Context(), table); err != nil || got != d {
+				t.Errorf("%s: %s, want %s; %v", table, got, d, err)
+			}
+		}
+	}
+	for table, d := range map[string]time.Duration{schema.TableActorKeys: day, schema.TableEvents: -day} {
+		if err := db.SetRetention(t.Context(), table, d); !warehouse.Permanent(err) {
+			t.Errorf("%s for %s: %v", table, d, err)
+		}
+	}
+}
+
+func TestRetentionRemovesOldEventsAndNotWhatIsDerived(t *testing.T) {
+	db := warehousetest.Open(t)
+	now := time.Now().UTC().Truncate(time.Second)
+	for i, at := range []time.Time{now, now.AddDate(-1, 0, 0)} {
+		row := schema.StoredEvent{ID: uuid.New(), Time: at, Received: at, Source: "web", Name: "n", Actor: 1, ActorKind: schema.ActorHuman}
+		if err := db.InsertEvents(t.Context(), string(rune('a'+i)), []schema.StoredEvent{row}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.SetRetention(t.Context(), schema.TableEvents, 100*24*time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Exec(t.Context(), "OPTIMIZE TABLE events FINAL"); err != nil { // what the background does in its time
+		t.Fatal(err)
+	}
+	if n := number(t, db, "count() FROM events"); n != 1 {
+		t.Errorf("%d events, want 1", n)
+	}
+	if n := number(t, db, "count() FROM activity_days"); n != 2 {
+		t.Errorf("%d days of activity, want 2", n)
+	}
+	tables, err := db.Storage(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range tables {
+		if want := table.Table == schema.TableEvents || table.Table == schema.TableEventIDs; (table.Retention > 0) != want {
+			t.Errorf("%s is kept for %s", table.Table, table.Retention)
+		}
+	}
+}
