@@ -35,6 +35,7 @@ func Build(ctx context.Context, now time.Time, src Sources, o Options) (Report, 
 	b.quality() // first: it has the sources' own words, the others count into it
 	b.adoption()
 	b.objectives()
+	b.followups()
 	b.phases()
 	b.charts()
 	b.exceptions()

@@ -62,16 +62,22 @@ func (o Objective) exception(audience Audience, zone *time.Location) *Exception 
 	budget := fmt.Sprintf("%s of %s left over %s", Minutes(*o.Status.RemainingMinutes), Minutes(o.Status.AllowedMinutes), o.Window)
 	switch {
 	case left <= 0:
+		until := "its error budget has recovered"
+		if len(o.Incidents) == 0 && len(o.Earlier) > 0 {
+			if back := o.recovery(o.Earlier[0]); !back.IsZero() {
+				until = back.In(zone).Format("Mon 2 Jan") + ", when there is error budget again"
+			}
+		}
 		return &Exception{
 			Act: true, Owner: o.Owner, Title: o.Title + ": the error budget is used up",
-			Detail:   fmt.Sprintf("Uptime %s, target %s; %s.%s", ratioOr(o.Status.SLI), Ratio(o.Target), budget, o.causes()),
-			Decision: "whether risky changes to " + o.Title + " wait until its error budget has recovered",
+			Detail:   fmt.Sprintf("Uptime %s, target %s; %s.%s", ratioOr(o.Status.SLI), Ratio(o.Target), budget, o.causes(zone)),
+			Decision: "whether risky changes to " + o.Title + " wait until " + until,
 		}
 	case o.Status.Forecast.At != nil && o.Status.Forecast.At.Sub(o.Status.At) <= forecastWithin:
 		at := o.Status.Forecast.At.In(zone).Format("Mon 2 Jan 15:04 MST")
 		return &Exception{
 			Act: true, Owner: o.Owner, Title: o.Title + ": the error budget will not last",
-			Detail:   fmt.Sprintf("At the present rate nothing is left on %s; %s.%s", at, budget, o.causes()),
+			Detail:   fmt.Sprintf("At the present rate nothing is left on %s; %s.%s", at, budget, o.causes(zone)),
 			Decision: "what is done about " + o.Title + " before its error budget ends on " + at,
 		}
 	case o.firing() != "" && audience == Consumers:
@@ -79,7 +85,7 @@ func (o Objective) exception(audience Audience, zone *time.Location) *Exception 
 	case o.Used() != nil && *o.Used() > 1:
 		return &Exception{
 			Title: o.Title + ": a week above its error budget", Owner: o.Owner,
-			Detail: fmt.Sprintf("It used %s of what a week may use; %s.%s", Ratio(*o.Used()), budget, o.causes()),
+			Detail: fmt.Sprintf("It used %s of what a week may use; %s.%s", Ratio(*o.Used()), budget, o.causes(zone)),
 		}
 	}
 	return nil
@@ -95,16 +101,38 @@ func (o Objective) firing() string {
 	return strings.Join(out, ", ")
 }
 
-// causes names the incidents of the period.
-func (o Objective) causes() string {
+// causes names the incidents of the period, or else what used the budget before it.
+func (o Objective) causes(zone *time.Location) string {
 	if len(o.Incidents) == 0 {
-		return " No incident is recorded in the period."
+		if len(o.Earlier) == 0 {
+			return " No incident is recorded in the period."
+		}
+		main := o.Earlier[0]
+		text := " Before this week: " + main.String() + ", " + main.Start.In(zone).Format("Mon 2 Jan")
+		if n := len(o.Earlier) - 1; n > 0 {
+			text += ", and " + count(n, "incidents") + " more"
+		}
+		if back := o.recovery(main); !back.IsZero() {
+			text += "; unless more is used, there is budget again when that leaves the window on " + back.In(zone).Format("Mon 2 Jan")
+		}
+		return text + "."
 	}
 	var out []string
 	for _, i := range o.Incidents {
 		out = append(out, i.String())
 	}
 	return " Incidents in the period: " + strings.Join(out, "; ") + "."
+}
+
+// recovery is when a rolling window whose budget is used up has some again, once it no longer holds an incident; the zero time when
+// that alone does not bring it back.
+func (o Objective) recovery(i Incident) time.Time {
+	s := o.Status
+	rolling := s.Period.To.Equal(s.At)
+	if !rolling || *s.Remaining > 0 || i.Share == nil || *s.Remaining+*i.Share**s.Consumed <= 0 {
+		return time.Time{}
+	}
+	return i.Start.Add(s.Period.Length() + time.Duration(i.Minutes*float64(time.Minute)))
 }
 
 // Name is the incident's id with what it is: its title where the report has it, else its class.

@@ -124,7 +124,19 @@ func (f *Figure) moved() bool {
 	if f.Low != nil && f.High != nil {
 		return *f.Prior < *f.Low || *f.Prior > *f.High
 	}
+	if f.counts() && math.Abs(*f.Change) < chance*math.Sqrt(*f.Value+*f.Prior) {
+		return false
+	}
 	return math.Abs(*f.Change) >= margin*math.Abs(*f.Prior)
+}
+
+// chance is how many standard deviations two counts of the same rate differ by in one of twenty cases; that of their difference is
+// the root of their sum, as of Poisson variables.
+const chance = 1.96
+
+// counts says whether a figure is a count of things rather than a mean or a share of them.
+func (f *Figure) counts() bool {
+	return f.Denominator == nil && float64(f.N) == *f.Value && *f.Prior >= 0
 }
 
 // trend judges a change by the expected direction.

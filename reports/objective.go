@@ -21,17 +21,31 @@ func (b *builder) objectives() {
 		}
 	}
 	week, prior := b.objectiveFigures(b.period), b.objectiveFigures(b.Previous)
-	incidents := b.incidents()
+	since := b.period.From
+	for _, s := range status {
+		if s.Status != nil && s.Status.Period.From.Before(since) {
+			since = s.Status.Period.From
+		}
+	}
+	incidents := b.incidents(since)
 	for _, s := range status {
 		o := Objective{
 			Name: s.Name, Title: cmp.Or(s.Title, s.Name), Service: s.Service, Owner: cmp.Or(b.owner(s.Name, s.Service), s.Owner),
 			Target: s.Target, Window: s.Window, Status: s.Status, Fault: s.Fault, Week: week[s.Name], Prior: prior[s.Name],
 		}
 		for _, inc := range incidents {
-			if concerns(inc, s) {
-				o.Incidents = append(o.Incidents, b.incident(inc, s))
+			if !concerns(inc, s) {
+				continue
+			}
+			one := b.incident(inc, s)
+			switch earlier := !inc.Resolved.IsZero() && !inc.Resolved.After(b.period.From); {
+			case !earlier:
+				o.Incidents = append(o.Incidents, one)
+			case one.Share != nil && *one.Share > 0:
+				o.Earlier = append(o.Earlier, one)
 			}
 		}
+		slices.SortStableFunc(o.Earlier, func(x, y Incident) int { return cmp.Compare(*y.Share, *x.Share) })
 		b.Objectives = append(b.Objectives, o)
 	}
 	slices.SortStableFunc(b.Objectives, func(x, y Objective) int {
@@ -68,11 +82,12 @@ func (b *builder) objectiveFigures(p journey.Period) map[string]*journey.Objecti
 	return out
 }
 
-func (b *builder) incidents() []schema.Incident {
+// incidents are those since an instant, in the order of their beginnings.
+func (b *builder) incidents(since time.Time) []schema.Incident {
 	if b.src.Incidents == nil {
 		return nil
 	}
-	list, err := b.src.Incidents(b.ctx, b.period.From, b.at())
+	list, err := b.src.Incidents(b.ctx, since, b.at())
 	if err != nil {
 		b.Quality.Failed++
 	}
@@ -96,7 +111,7 @@ func (b *builder) incident(inc schema.Incident, s ObjectiveStatus) Incident {
 		end = b.at()
 	}
 	from := inc.Start
-	if from.Before(b.period.From) {
+	if from.Before(b.period.From) && end.After(b.period.From) {
 		from = b.period.From
 	}
 	out := Incident{

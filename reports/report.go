@@ -48,6 +48,8 @@ type Report struct {
 	// Objectives are ordered by what is left of their budget, the least first.
 	Objectives []Objective `json:"objectives"`
 	Phases     []Phase     `json:"phases"`
+	// Followups say whether the work on incidents helped, those that can be told first.
+	Followups []Followup `json:"followups,omitempty"`
 	// Exceptions are what needs attention, the most urgent first.
 	Exceptions []Exception `json:"exceptions"`
 	Quality    Quality     `json:"quality"`
@@ -92,7 +94,7 @@ type Figure struct {
 	Trend journey.Trend `json:"trend"`
 	Doubt string        `json:"doubt,omitempty"`
 	// Notable marks a change beyond the margin: the prior value is outside of the interval, or, without an interval, the change
-	// is a tenth of the prior value or more.
+	// is a tenth of the prior value or more, and, for a count, beyond what chance does to counts of one rate.
 	Notable bool `json:"notable"`
 	// State compares with the target; Missed is for how many weeks in a row, this one included, it was missed. A week that is not over, or
 	// of which less than MinCoverage was measured, is no missed one.
@@ -159,6 +161,18 @@ type Objective struct {
 	Fault  string      `json:"fault,omitempty"`
 	// Incidents overlap the period and concern the objective.
 	Incidents []Incident `json:"incidents,omitempty"`
+	// Earlier are those of its window before the period that used part of its budget, the greatest part first.
+	Earlier []Incident `json:"earlier,omitempty"`
+}
+
+// Followup is what the work on a class of incidents came to: slo.FollowUpEffect in words.
+type Followup struct {
+	// Class is the incidents' class, "" where they have none.
+	Class   string      `json:"class"`
+	Verdict slo.Verdict `json:"verdict"`
+	// Text is the comparison in a sentence, and Reason what the verdict stands on.
+	Text   string `json:"text"`
+	Reason string `json:"reason"`
 }
 
 // Incident is an incident as a report tells it.

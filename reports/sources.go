@@ -26,6 +26,8 @@ type Sources struct {
 	Status func(ctx context.Context, at time.Time) ([]ObjectiveStatus, error)
 	// Incidents are those that overlap [from, to).
 	Incidents func(ctx context.Context, from, to time.Time) ([]schema.Incident, error)
+	// Followups says, for each class of incidents that led to work, whether that helped, as of an instant.
+	Followups func(ctx context.Context, at time.Time) ([]slo.FollowUpEffect, error)
 	// Teams is what the teams did in a period, every team that was eligible or active in it or in the one before.
 	Teams func(ctx context.Context, p, previous journey.Period) ([]TeamUse, error)
 	// Quality is how the sources reported in a period; the fields Withheld, Failed and Gaps are the report's own.

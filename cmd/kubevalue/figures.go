@@ -14,6 +14,7 @@ import (
 	"github.com/kubevalue/kubevalue/reports"
 	"github.com/kubevalue/kubevalue/schema"
 	"github.com/kubevalue/kubevalue/schema/warehouse"
+	"github.com/kubevalue/kubevalue/slo"
 )
 
 // figures is the read side: it answers for the API, the pages, the reports and the command line, all from the same tables.
@@ -117,12 +118,21 @@ func (f *figures) report(ctx context.Context, audience reports.Audience, label s
 		Objectives: f.objectives.figures,
 		Status:     f.objectives.forReport,
 		Incidents:  f.db.Incidents,
+		Followups:  f.followups,
 		Teams:      f.teams,
 		Quality:    f.quality,
 	}, reports.Options{
 		Audience: audience, Period: label, Calendar: f.calendar, Org: f.cfg.Organisation.Name, BaseURL: f.cfg.Server.BaseURL,
 		MinGroup: f.cfg.Organisation.SmallGroup, Adoption: adoptionMetrics,
 	})
+}
+
+// followups are what the work on incidents came to, as of a moment.
+func (f *figures) followups(ctx context.Context, at time.Time) ([]slo.FollowUpEffect, error) {
+	then := *f.objectives
+	then.now = func() time.Time { return at }
+	answer, err := then.followups(ctx, time.Time{}, 0)
+	return answer.Classes, err
 }
 
 // teams is what every team did in a period.

@@ -28,6 +28,7 @@ func Text(r reports.Report) string {
 	w.exceptions(p)
 	w.trends(p)
 	w.objectives(p)
+	w.followups(p)
 	for i, s := range p.Sections {
 		w.section(s)
 		if i == 0 {
@@ -120,6 +121,20 @@ func (w *textWriter) exceptions(p page) {
 	}
 	if p.MoreExceptions != "" {
 		w.line(p.MoreExceptions)
+	}
+}
+
+func (w *textWriter) followups(p page) {
+	if len(p.Followups) == 0 {
+		return
+	}
+	w.heading("Did the work on incidents help?")
+	for _, f := range p.Followups {
+		text := f.Title + ": " + f.Verdict + ". " + f.Text + "."
+		if f.Reason != "" {
+			text += " It cannot be told, since " + f.Reason + "."
+		}
+		w.wrap("- ", text)
 	}
 }
 

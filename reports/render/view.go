@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -34,6 +35,7 @@ type page struct {
 	Objectives                     []objective
 	ObjectivesNote                 string
 	Sections                       []section
+	Followups                      []followup
 	Teams                          []teams
 	TeamsNote                      string
 	Quality                        []string
@@ -80,6 +82,12 @@ type objective struct {
 	LeftTone              tone
 	BarUsed, BarLeft      int // percent of the bar's width
 	Incidents, Operations []string
+}
+
+// followup is what the work on a class of incidents came to.
+type followup struct {
+	Title, Verdict, Text, Reason string
+	Tone                         tone
 }
 
 // teams is a list of teams under a heading.
@@ -136,6 +144,7 @@ func newPage(r reports.Report) page {
 		}
 		p.Sections = append(p.Sections, s)
 	}
+	p.Followups = viewFollowups(r.Followups)
 	p.Teams, p.TeamsNote = viewTeams(r.Adoption)
 	p.Quality, p.Gaps = quality(r)
 	p.Reading = reading(r)
@@ -288,13 +297,15 @@ func change(f reports.Figure) (text, note string, t tone) {
 	if f.Doubt != "" {
 		return text, "not judged: " + f.Doubt, plain
 	}
-	switch f.Trend {
-	case journey.TrendBetter:
+	switch {
+	case f.Trend != journey.TrendBetter && f.Trend != journey.TrendWorse:
+		return text, "", plain
+	case !f.Notable:
+		return text, "within its margin", plain
+	case f.Trend == journey.TrendBetter:
 		return text, "better", good
-	case journey.TrendWorse:
-		return text, "worse", bad
 	}
-	return text, "", plain
+	return text, "worse", bad
 }
 
 func viewObjective(r reports.Report, o reports.Objective) objective {
@@ -368,6 +379,23 @@ func operations(s *slo.Status, zone *time.Location) []string {
 		out = append(out, "No end of the budget in sight: "+s.Forecast.Reason)
 	}
 	return append(out, "Measured up to "+s.At.In(zone).Format("Mon 2 Jan 15:04"))
+}
+
+func viewFollowups(list []reports.Followup) []followup {
+	var out []followup
+	for _, f := range list {
+		v := followup{Title: cmp.Or(f.Class, "incidents without a class"), Verdict: string(f.Verdict), Text: f.Text, Tone: plain}
+		switch f.Verdict {
+		case slo.Improved:
+			v.Tone = good
+		case slo.Worsened:
+			v.Tone = bad
+		default:
+			v.Reason = f.Reason
+		}
+		out = append(out, v)
+	}
+	return out
 }
 
 func viewTeams(a reports.Adoption) (lists []teams, note string) {

@@ -124,8 +124,8 @@ func (w *World) makeTeams(r *rand.Rand) {
 	}
 }
 
-// makeIncidents lays out the outages: etcd trouble in one region until the work after the great outage is done, failing
-// certificates elsewhere with no follow-up, and one provider outage.
+// makeIncidents lays out the outages: etcd trouble in one region, again and again with nobody taking the time for it, until the great
+// outage and the work that followed it; failing certificates elsewhere with no follow-up, and one provider outage.
 func (w *World) makeIncidents(r *rand.Rand) {
 	fixed := w.week(17)
 	add := func(week float64, minutes int, bad float64, clusters []int, in Incident) {
@@ -136,20 +136,21 @@ func (w *World) makeIncidents(r *rand.Rand) {
 		w.Incidents = append(w.Incidents, in)
 	}
 	eu := []int{0, 1}
-	for week := 1.2; week < 26; week += 1.6 {
-		in := Incident{Title: "API server slow while etcd compacts", Class: "etcd-latency", Origin: "own"}
-		minutes := 15 + r.IntN(25)
-		if at := w.week(week); at.Before(fixed) {
-			in.FollowupDone, in.Followup = fixed, "Faster disks and a defragmentation schedule for etcd"
-		} else if r.Float64() < 0.7 {
+	const etcd = "etcd-latency"
+	for week := 0.6; week < 26; week += 0.5 {
+		at := w.week(week)
+		switch {
+		case at.After(w.week(13.7)) && at.Before(fixed): // the great outage, and the repair
+			continue
+		case !at.Before(fixed) && r.Float64() < 0.9:
 			continue
 		}
-		add(week, minutes, 0.5+0.4*r.Float64(), eu[:1+r.IntN(2)], in)
+		add(week, 10+r.IntN(14), 0.3+0.3*r.Float64(), eu[:1+r.IntN(2)], Incident{Title: "API server slow while etcd compacts", Class: etcd, Origin: "own"})
 	}
-	add(14.1, 170, 1, []int{0, 1, 2}, Incident{Title: "etcd lost quorum in eu-central", Class: "etcd-latency", Origin: "own",
+	add(14.1, 170, 1, []int{0, 1, 2}, Incident{Title: "etcd lost quorum in eu-central", Class: etcd, Origin: "own",
 		FollowupDone: fixed, Followup: "Faster disks and a defragmentation schedule for etcd"})
-	for week := 3.3; week < 26; week += 5.1 {
-		add(week, 20+r.IntN(20), 0.6, []int{4 + r.IntN(2)}, Incident{Title: "Webhook certificate expired", Class: "certificates", Origin: "own"})
+	for week := 1.3; week < 26; week += 1.4 {
+		add(week, 6+r.IntN(8), 0.6, []int{4 + r.IntN(2)}, Incident{Title: "Webhook certificate expired", Class: "certificates", Origin: "own"})
 	}
 	add(21.2, 55, 0.9, []int{8, 9, 10, 11}, Incident{Title: "Provider network outage in ap-south", Class: "provider", Origin: "upstream"})
 }

@@ -42,7 +42,7 @@ func Options(a reports.Audience) reports.Options {
 // Sources are the sample's figures.
 func Sources() reports.Sources {
 	return reports.Sources{
-		Map: Map, Metrics: Metric, Evaluate: Evaluate, Objectives: Objectives, Status: Status, Incidents: Incidents, Teams: Teams, Quality: Quality,
+		Map: Map, Metrics: Metric, Evaluate: Evaluate, Objectives: Objectives, Status: Status, Incidents: Incidents, Followups: Followups, Teams: Teams, Quality: Quality,
 	}
 }
 
@@ -256,6 +256,15 @@ func Incidents(context.Context, time.Time, time.Time) ([]schema.Incident, error)
 		Start: start, Detected: start.Add(4 * time.Minute), Resolved: start.Add(74 * time.Minute),
 		Followups: []schema.Followup{{ID: "F-1", Owner: "Runtime EU", Done: start.Add(48 * time.Hour)}, {ID: "F-2", Owner: "Runtime EU"}},
 	}}, nil
+}
+
+// Followups is a class whose work helped, and one of which that cannot be told.
+func Followups(_ context.Context, at time.Time) ([]slo.FollowUpEffect, error) {
+	before := slo.Interval{From: at.AddDate(0, 0, -140), To: at.AddDate(0, 0, -77)}
+	return []slo.FollowUpEffect{
+		{Class: "certificates", Done: 1, Open: 2, Verdict: slo.CannotTell, Reason: "2 follow-ups are still open"},
+		{Class: "etcd-latency", Before: before, Done: 3, IncidentsBefore: 17, IncidentsAfter: 2, DowntimeBefore: 294, DowntimeAfter: 19, ControlBefore: 7, ControlAfter: 7, Verdict: slo.Improved, Reason: "it is so"},
+	}, nil
 }
 
 // Teams has two teams that joined, one that fell silent, one that left, and small ones that must not be named.
