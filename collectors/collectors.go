@@ -11,7 +11,8 @@ import (
 	"github.com/kubevalue/kubevalue/schema"
 )
 
-// The endpoints that a token can be good for. EndpointAgent takes resource changes and slices, EndpointAPI reads.
+// The endpoints that a token can be good for. EndpointAgent takes resource changes and slices, EndpointIncidents alerts and incidents,
+// EndpointAPI reads.
 const (
 	EndpointEvents      = "events"
 	EndpointAudit       = "audit"
@@ -19,13 +20,14 @@ const (
 	EndpointPostHog     = "posthog"
 	EndpointCloudEvents = "cloudevents"
 	EndpointAgent       = "agent"
+	EndpointIncidents   = "incidents"
 	EndpointAPI         = "api"
 )
 
 // Endpoints lists every endpoint that a token can be good for.
 func Endpoints() []string {
 	return []string{
-		EndpointEvents, EndpointAudit, EndpointSegment, EndpointPostHog, EndpointCloudEvents, EndpointAgent, EndpointAPI,
+		EndpointEvents, EndpointAudit, EndpointSegment, EndpointPostHog, EndpointCloudEvents, EndpointAgent, EndpointIncidents, EndpointAPI,
 	}
 }
 

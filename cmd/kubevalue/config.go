@@ -32,6 +32,7 @@ type Config struct {
 	Journey      JourneyConfig      `yaml:"journey"`
 	Reports      ReportsConfig      `yaml:"reports"`
 	Exclusions   []ExclusionConfig  `yaml:"exclusions"`
+	Incidents    IncidentsConfig    `yaml:"incidents"`
 	Prices       []PriceConfig      `yaml:"prices"`
 
 	zone *time.Location

@@ -34,7 +34,13 @@ func (s *service) doors() ([]dashboards.Door, error) {
 	if err != nil {
 		return nil, fmt.Errorf("usage collector: %w", err)
 	}
+	incidents, err := s.incidentReceiver()
+	if err != nil {
+		return nil, err
+	}
 	return append(foreignDoors(receiver), []dashboards.Door{
+		{Method: http.MethodPost, Path: "/v1/alertmanager", Handler: incidents.Alertmanager()},
+		{Method: http.MethodPost, Path: "/v1/incidents", Handler: incidents.Native()},
 		{Method: http.MethodPost, Path: "/audit/:cluster", Handler: auditHandler},
 		{Method: http.MethodPost, Path: "/v1/events", Handler: receiver.Native()},
 		{Method: http.MethodGet, Path: "/v1/events/schema", Handler: receiver.Schema()},
