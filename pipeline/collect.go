@@ -137,6 +137,10 @@ func (c *collector) fill(ctx context.Context, l *load) error {
 			due, ripe = nil, c.full
 		}
 		l.manifest.End = at
+		// The segment may be removed meanwhile, and an open one keeps its room on the disk.
+		if err := c.reader.Close(); err != nil {
+			c.p.log.WarnContext(ctx, "closing a spool segment failed", "error", err)
+		}
 		select {
 		case <-changed:
 		case <-due:

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kubevalue/kubevalue/pipeline"
 	"github.com/kubevalue/kubevalue/pipeline/identity"
+	"github.com/kubevalue/kubevalue/pipeline/spool"
 	"github.com/kubevalue/kubevalue/schema"
 	"github.com/kubevalue/kubevalue/schema/warehouse"
 	"github.com/kubevalue/kubevalue/schema/warehouse/warehousetest"
@@ -155,9 +156,16 @@ func TestAReplicaAddsTheIDsThatADeadOneLeftOut(t *testing.T) {
 	if err := db.InsertEvents(t.Context(), "dead", left); err != nil {
 		t.Fatal(err)
 	}
-	notes := fmt.Sprintf(`{"dead": {"from": %q, "to": %q, "until": %q}}`, now.Format(time.RFC3339Nano), now.Add(2*time.Millisecond).Format(time.RFC3339Nano),
-		now.Add(300*time.Millisecond).Format(time.RFC3339Nano))
-	if err := os.WriteFile(lease+".notes", []byte(notes), 0o600); err != nil {
+	type note struct{ From, To, Until time.Time }
+	type notes struct {
+		Sequence uint64
+		Notes    map[string]note
+	}
+	slot, err := spool.MarshalSlot(notes{1, map[string]note{"dead": {now, now.Add(2 * time.Millisecond), now.Add(300 * time.Millisecond)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(lease+".slots", slot, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cfg := config(t, db, t.TempDir())
@@ -176,8 +184,19 @@ func TestAReplicaAddsTheIDsThatADeadOneLeftOut(t *testing.T) {
 			t.Errorf("%s: %s, want %s", sql, got, want)
 		}
 	}
-	if b, err := os.ReadFile(lease + ".notes"); err != nil || string(b) != "{}" {
-		t.Errorf("notes left: %s, %v", b, err)
+	b, err := os.ReadFile(lease + ".slots")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var newest notes
+	for ; len(b) > 0; b = b[min(len(b), spool.SlotSize):] {
+		var one notes
+		if spool.UnmarshalSlot(b[:min(len(b), spool.SlotSize)], &one) && one.Sequence > newest.Sequence {
+			newest = one
+		}
+	}
+	if newest.Sequence < 2 || len(newest.Notes) != 0 {
+		t.Errorf("notes left: %+v", newest)
 	}
 }
 

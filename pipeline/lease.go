@@ -2,12 +2,8 @@ package pipeline
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -20,7 +16,7 @@ import (
 type lease struct {
 	// turn is held while waiting for lock, so that a replica that gives the lease back gets in line behind the one that waits.
 	turn, lock *flock.Flock
-	notes      string
+	notes      *noteFile
 	me         string
 	cfg        ProcessorConfig
 }
@@ -42,7 +38,16 @@ const (
 
 func newLease(path string, spool uuid.UUID, cfg ProcessorConfig) *lease {
 	private := flock.SetPermissions(0o600)
-	return &lease{turn: flock.New(path+".turn", private), lock: flock.New(path, private), notes: path + ".notes", me: spool.String(), cfg: cfg}
+	return &lease{turn: flock.New(path+".turn", private), lock: flock.New(path, private), notes: &noteFile{path: path + ".slots"}, me: spool.String(), cfg: cfg}
+}
+
+// prepare makes the file of the notes where it is missing, unless another replica is at it.
+func (l *lease) prepare() error {
+	if ok, err := l.lock.TryLock(); err != nil || !ok {
+		return err
+	}
+	_, err := l.notes.read()
+	return errors.Join(err, l.release())
 }
 
 // take waits for the lease. events says when the events that are to be stored were received, zero when there are none; timeout
@@ -51,14 +56,14 @@ func (l *lease) take(ctx context.Context, events note, timeout time.Duration) (d
 	if err := l.enter(ctx); err != nil {
 		return nil, fmt.Errorf("pipeline: wait for the lease %s, which another replica holds: %w", l.lock.Path(), err)
 	}
-	notes, err := l.readNotes()
+	notes, err := l.notes.read()
 	if err == nil {
 		err = l.repair(ctx, notes)
 	}
 	if err == nil && !events.From.IsZero() {
 		events.Until = l.cfg.Now().Add(timeout + leaseMargin)
 		notes[l.me] = events
-		err = l.writeNotes(notes)
+		err = l.notes.write(notes)
 	}
 	if err != nil {
 		return nil, errors.Join(err, l.release())
@@ -67,7 +72,7 @@ func (l *lease) take(ctx context.Context, events note, timeout time.Duration) (d
 		var err error
 		if _, noted := notes[l.me]; noted && stored {
 			delete(notes, l.me)
-			err = l.writeNotes(notes)
+			err = l.notes.write(notes)
 		}
 		return errors.Join(err, l.release())
 	}, nil
@@ -118,7 +123,7 @@ func (l *lease) repair(ctx context.Context, notes map[string]note) error {
 			return err
 		}
 		delete(notes, owner)
-		if err := l.writeNotes(notes); err != nil {
+		if err := l.notes.write(notes); err != nil {
 			return err
 		}
 	}
@@ -171,45 +176,6 @@ func (l *lease) addMissing(ctx context.Context, n note, ids []uuid.UUID, at []ti
 		return nil
 	}
 	return l.cfg.Store.InsertEventIDs(ctx, "repair/"+uuid.NewString(), ids[:missing], at[:missing])
-}
-
-func (l *lease) readNotes() (map[string]note, error) {
-	notes := map[string]note{}
-	b, err := os.ReadFile(l.notes)
-	if errors.Is(err, fs.ErrNotExist) {
-		return notes, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(b, &notes)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("pipeline: the notes beside the lease: %w", err)
-	}
-	return notes, nil
-}
-
-// writeNotes replaces the notes as a whole.
-func (l *lease) writeNotes(notes map[string]note) error {
-	b, err := json.Marshal(notes)
-	if err != nil {
-		return fmt.Errorf("pipeline: the notes beside the lease: %w", err)
-	}
-	f, err := os.CreateTemp(filepath.Dir(l.notes), ".lease-*")
-	if err != nil {
-		return fmt.Errorf("pipeline: the notes beside the lease: %w", err)
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), l.notes)
-	}
-	if err != nil {
-		return fmt.Errorf("pipeline: the notes beside the lease: %w", errors.Join(err, os.Remove(f.Name())))
-	}
-	return nil
 }
 
 // received says when the first and the last event of the run were received; zero: it has none.

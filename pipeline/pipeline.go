@@ -23,7 +23,7 @@ import (
 const (
 	DefaultLateness = 30 * 24 * time.Hour
 	DefaultMaxAge   = 5 * 24 * time.Hour
-	DefaultMaxRows  = 40_000
+	DefaultMaxRows  = 20_000
 	DefaultInterval = time.Second
 	DefaultTimeout  = 30 * time.Second
 )
@@ -102,6 +102,10 @@ func New(cfg Config) (*Pipeline, error) {
 	}
 	if cfg.Lease != "" {
 		p.lease = newLease(cfg.Lease, p.spool.ID(), cfg.Processor)
+		// Make the file of the notes now: there may be no room later.
+		if err := p.lease.prepare(); err != nil {
+			p.log.Warn("the notes beside the lease cannot be made yet", "error", err)
+		}
 	}
 	if p.metrics, err = newMetrics(cfg.Registerer, p); err != nil {
 		return nil, errors.Join(err, p.spool.Close())

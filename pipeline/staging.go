@@ -181,14 +181,30 @@ func (p *Processor) store(row *schema.StoredEvent, id uuid.UUID, e *schema.Event
 		row.Clamped = row.Time.Sub(row.Received) > p.cfg.ClockSkew
 		row.Time = row.Received
 	}
-	for k, v := range e.Attributes {
+	row.Attributes = p.kept(e.Attributes)
+}
+
+// kept are the attributes that stay: the map itself when all of them do, as is the rule, since Append has dropped the others.
+func (p *Processor) kept(attributes map[string]string) map[string]string {
+	n := 0
+	for k := range attributes {
 		if p.keep[k] {
-			if row.Attributes == nil {
-				row.Attributes = make(map[string]string, len(e.Attributes))
-			}
-			row.Attributes[k] = v
+			n++
 		}
 	}
+	switch n {
+	case 0:
+		return nil
+	case len(attributes):
+		return attributes
+	}
+	some := make(map[string]string, n)
+	for k, v := range attributes {
+		if p.keep[k] {
+			some[k] = v
+		}
+	}
+	return some
 }
 
 // eventID is the key of an event: its own id, or one that its batch gives it.

@@ -55,7 +55,7 @@ func (n EventIDs) ID(id string) uuid.UUID { return named(n.namespace, id) }
 
 // named is the UUID v5 (RFC 9562, 5.5) of a name. uuid.NewSHA1 makes the same one with five allocations; events come by the million.
 func named(namespace uuid.UUID, name string) (id uuid.UUID) {
-	var room [256]byte // most names fit
+	var room [256]byte                                                   // most names fit
 	hash := sha1.Sum(append(append(room[:0], namespace[:]...), name...)) //nolint:gosec // a name, not a secret
 	copy(id[:], hash[:])
 	id[6], id[8] = 0x50|id[6]&0x0f, 0x80|id[8]&0x3f

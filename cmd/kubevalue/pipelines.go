@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -41,7 +42,7 @@ func newPipeline(cfg *Config, db *warehouse.DB, resolver *identity.Resolver, par
 		Processor: pipeline.ProcessorConfig{
 			Store: db, Identity: resolver, Attributes: cfg.Spool.Attributes, Lateness: time.Duration(cfg.Spool.MaxLateness), Now: parts.now,
 		},
-		Dir: parts.dir, MaxBytes: int64(cfg.Spool.MaxBytes), Lease: cfg.leasePath(), Logger: parts.log,
+		Dir: parts.dir, MaxBytes: int64(cfg.Spool.MaxBytes), Lease: cfg.leasePath(db), Logger: parts.log,
 	}
 	if parts.registry != nil {
 		p.Registerer = parts.registry
@@ -49,8 +50,13 @@ func newPipeline(cfg *Config, db *warehouse.DB, resolver *identity.Resolver, par
 	return pipeline.New(p)
 }
 
-// leasePath is the file that all pipelines of this configuration share.
-func (c *Config) leasePath() string { return c.path(c.Spool.Dir) + ".lease" }
+// leasePath is the file by which those who store into the warehouse take turns.
+func (c *Config) leasePath(db *warehouse.DB) string {
+	if c.Spool.Lease != "" {
+		return c.path(c.Spool.Lease)
+	}
+	return cmp.Or(db.LocalLease(), c.path(c.Spool.Dir)+".lease")
+}
 
 // resolver decides who acted, as configured.
 func (c *Config) resolver(store identity.Store, now func() time.Time) (*identity.Resolver, error) {

@@ -69,7 +69,7 @@ func (d *desk) erase(cmd *cobra.Command, confirm bool) error {
 		fmt.Fprintln(out, "nothing was changed: add --confirm to erase, which cannot be undone")
 		return nil
 	}
-	lease := d.cfg.leasePath()
+	lease := d.cfg.leasePath(d.db)
 	if err := os.MkdirAll(filepath.Dir(lease), 0o700); err != nil {
 		return fmt.Errorf("erase: %w", err)
 	}

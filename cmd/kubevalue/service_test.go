@@ -29,10 +29,16 @@ type booted struct {
 // those of server.
 func boot(t testing.TB, settings string) *booted {
 	t.Helper()
+	return bootOn(t, warehousetest.DSN(t), settings)
+}
+
+// bootOn is boot on a warehouse that may have other services.
+func bootOn(t testing.TB, dsn, settings string) *booted {
+	t.Helper()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "kubevalue.yaml")
 	text := fmt.Sprintf("identity: {key_file: identity.key, ignore: [\"system:serviceaccount:kubevalue:*\"]}\nwarehouse: {dsn: %q}\nserver:\n  listen: 127.0.0.1:0\n  tokens: tokens.json\n%s",
-		warehousetest.DSN(t), settings)
+		dsn, settings)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,8 @@
 package spool
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -35,33 +32,13 @@ type state struct {
 // obstacle: the space is there already, while a renamed copy would need more, and draining is what makes room again.
 const (
 	stateName = "state"
-	slotSize  = 4096
+	slotSize  = SlotSize
 )
 
-type slot struct {
-	CRC   uint32          `json:"crc32c"`
-	State json.RawMessage `json:"state"`
-}
+func marshalSlot(s state) ([]byte, error) { return MarshalSlot(s) }
 
-func marshalSlot(s state) ([]byte, error) {
-	data, err := json.Marshal(s)
-	if err != nil {
-		return nil, fmt.Errorf("spool: state: %w", err)
-	}
-	b, err := json.Marshal(slot{CRC: crc32.Checksum(data, castagnoli), State: data})
-	if err != nil {
-		return nil, fmt.Errorf("spool: state: %w", err)
-	}
-	if len(b) >= slotSize {
-		return nil, fmt.Errorf("spool: a state of %d bytes does not fit %d", len(b), slotSize)
-	}
-	return append(append(b, bytes.Repeat([]byte{' '}, slotSize-len(b)-1)...), '\n'), nil
-}
-
-func unmarshalSlot(b []byte) (state, bool) {
-	var sl slot
-	var s state
-	ok := json.Unmarshal(b, &sl) == nil && crc32.Checksum(sl.State, castagnoli) == sl.CRC && json.Unmarshal(sl.State, &s) == nil
+func unmarshalSlot(b []byte) (s state, ok bool) {
+	ok = UnmarshalSlot(b, &s)
 	return s, ok
 }
 

@@ -156,6 +156,15 @@ func (db *DB) String() string { return db.dsn.String() }
 // Database is the name of the database.
 func (db *DB) Database() string { return db.dsn.database }
 
+// LocalLease is the path of a file that all who use this database on an embedded engine agree on, for a lock among those who
+// insert; empty: the warehouse is a server, and knows no such file.
+func (db *DB) LocalLease() string {
+	if db.dataDir == "" {
+		return ""
+	}
+	return filepath.Join(db.dataDir, "pipeline-"+db.dsn.database+".lease")
+}
+
 // Ping asks the warehouse for an answer. A server without the database, which Migrate creates, answers with an error.
 func (db *DB) Ping(ctx context.Context) error {
 	var one uint8
