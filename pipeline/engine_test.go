@@ -142,6 +142,26 @@ func TestEveryKindOfRecordReachesItsTable(t *testing.T) {
 }
 
 // TestAReplicaAddsTheIDsThatADeadOneLeftOut has a replica that died after it stored events and before it stored their ids.
+// An agent may tell at once of what was created over many years: more months than one insert may touch.
+func TestChangesOfManyMonthsReachTheirTable(t *testing.T) {
+	db := warehousetest.Open(t)
+	p, _ := start(t, config(t, db, t.TempDir()))
+	var b schema.Batch
+	for i := range 110 {
+		at := time.Now().UTC().AddDate(0, -(i*7)%110, 0)
+		b.Changes = append(b.Changes, schema.ResourceChange{
+			Resource: schema.Resource{Cluster: "eu1", Kind: schema.KindNamespace, UID: fmt.Sprint(i), Name: "shop", Created: at}, Change: schema.ChangeCreated, Time: at,
+		})
+	}
+	if err := p.Append(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	flush(t, p)
+	if got := text(query(t, db, "SELECT count(), uniqExact(uid) FROM resource_changes")); got != "[[110 110]]" {
+		t.Errorf("%s changes are stored", got)
+	}
+}
+
 func TestAReplicaAddsTheIDsThatADeadOneLeftOut(t *testing.T) {
 	db := warehousetest.Open(t)
 	lease := filepath.Join(t.TempDir(), "lease")

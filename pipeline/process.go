@@ -112,7 +112,7 @@ func (p *Processor) insert(ctx context.Context, token string, r *run, again func
 	if err := insertAll(ctx, in, kindIncident, whole(token+"/incidents", r.incidents), p.cfg.Store.InsertIncidents); err != nil {
 		return out, err
 	}
-	if err := insertAll(ctx, in, kindChange, whole(token+"/changes", r.changes), p.cfg.Store.InsertResourceChanges); err != nil {
+	if err := in.changes(ctx); err != nil {
 		return out, err
 	}
 	if len(in.bad) > 0 {
@@ -234,6 +234,19 @@ func (in *inserter) slices(ctx context.Context) error {
 	for _, s := range stretches(len(list), func(i int) int { return month(list[i].Start) }) {
 		b := whole(fmt.Sprintf("%s/slices/%d", in.token, month(list[s[0]].Start)), list[s[0]:s[1]])
 		if err := insertAll(ctx, in, kindSlice, b, in.p.cfg.Store.InsertSlices); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// changes are inserted month by month: what an agent tells of may lie years back, and one block may not have too many partitions.
+func (in *inserter) changes(ctx context.Context) error {
+	list := in.run.changes
+	slices.SortStableFunc(list, func(a, b schema.ResourceChange) int { return cmp.Compare(month(a.Time), month(b.Time)) })
+	for _, s := range stretches(len(list), func(i int) int { return month(list[i].Time) }) {
+		b := whole(fmt.Sprintf("%s/changes/%d", in.token, month(list[s[0]].Time)), list[s[0]:s[1]])
+		if err := insertAll(ctx, in, kindChange, b, in.p.cfg.Store.InsertResourceChanges); err != nil {
 			return err
 		}
 	}

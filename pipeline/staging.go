@@ -100,7 +100,7 @@ func (p *Processor) add(r *run, from staged, b *schema.Batch) {
 	r.slices = appendGood(r, r.slices, from, kindSlice, list[schema.Slice]{b.Slices, checkSlice})
 	r.aliases = appendGood(r, r.aliases, from, kindAlias, list[schema.Alias]{b.Aliases, checkAlias})
 	r.incidents = appendGood(r, r.incidents, from, kindIncident, list[schema.Incident]{b.Incidents, checkIncident})
-	r.changes = appendGood(r, r.changes, from, kindChange, list[schema.ResourceChange]{b.Changes, (*schema.ResourceChange).Validate})
+	r.changes = appendGood(r, r.changes, from, kindChange, list[schema.ResourceChange]{b.Changes, checkChange})
 }
 
 // list is records of one kind and what is checked of them.

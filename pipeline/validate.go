@@ -27,7 +27,7 @@ const (
 	MaxBatch = 100_000
 	// MaxSliceSeconds is a day.
 	MaxSliceSeconds = 24 * 60 * 60
-	// MaxSliceAhead is how far in the future a slice may start: clocks differ, but a slice of tomorrow is a mistake.
+	// MaxSliceAhead is how far in the future a slice may start, or a change have been seen: clocks differ, but a slice of tomorrow is a mistake.
 	MaxSliceAhead = 5 * time.Minute
 )
 
@@ -203,6 +203,25 @@ func checkIncident(i *schema.Incident) error {
 	return nil
 }
 
+// checkChange refuses what no table holds.
+func checkChange(c *schema.ResourceChange) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		name string
+		at   time.Time
+	}{
+		{"time", c.Time}, {"from", c.From}, {"seen", c.Seen}, {"created", c.Created}, {"first_ready", c.FirstReady},
+		{"terminating", c.Terminating}, {"rollout_started", c.RolloutStarted},
+	} {
+		if !f.at.IsZero() && (f.at.Before(minTime) || !f.at.Before(maxTime)) {
+			return fmt.Errorf("%s %s must lie between %s and %s", f.name, f.at.Format(time.RFC3339), minTime.Format(time.DateOnly), maxTime.Format(time.DateOnly))
+		}
+	}
+	return nil
+}
+
 // door is what a batch is measured by when it comes.
 type door struct {
 	lateness time.Duration // 0: any
@@ -236,7 +255,15 @@ func (d door) check(b *schema.Batch) []collectors.RecordError {
 	})
 	bad = appendFaults(bad, kindAlias, b.Aliases, checkAlias)
 	bad = appendFaults(bad, kindIncident, b.Incidents, checkIncident)
-	return appendFaults(bad, kindChange, b.Changes, (*schema.ResourceChange).Validate)
+	return appendFaults(bad, kindChange, b.Changes, func(c *schema.ResourceChange) error {
+		if err := checkChange(c); err != nil {
+			return err
+		}
+		if latest := d.now.Add(MaxSliceAhead); c.Time.After(latest) || c.Seen.After(latest) {
+			return fmt.Errorf("time %s or seen lies in the future", c.Time.UTC().Format(time.RFC3339))
+		}
+		return nil
+	})
 }
 
 // tooMany refuses the records beyond MaxBatch, lists in the order of schema.Batch.

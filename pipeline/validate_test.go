@@ -79,6 +79,9 @@ func TestOtherRecordsAreChecked(t *testing.T) {
 		},
 		Aliases:   []schema.Alias{{From: "a", To: "b"}},
 		Incidents: []schema.Incident{{ID: "x", Service: "s", Start: noon, Resolved: noon.Add(time.Minute), Detected: noon, Origin: schema.OriginOwn}},
+		Changes: []schema.ResourceChange{{
+			Resource: schema.Resource{Cluster: "c", Kind: schema.KindNode, UID: "1", Name: "n"}, Change: schema.ChangeObserved, Time: noon.AddDate(-30, 0, 0), Seen: noon,
+		}},
 	}
 	if bad := (door{now: noon}).check(&good); len(bad) > 0 {
 		t.Fatalf("good records: %v", bad)
@@ -89,34 +92,45 @@ func TestOtherRecordsAreChecked(t *testing.T) {
 	incident := func(edit func(*schema.Incident)) func(*schema.Batch) {
 		return func(b *schema.Batch) { edit(&b.Incidents[0]) }
 	}
+	change := func(edit func(*schema.ResourceChange)) func(*schema.Batch) {
+		return func(b *schema.Batch) { edit(&b.Changes[0]) }
+	}
 	for want, edit := range map[string]func(*schema.Batch){
-		"indicator is missing":   slice(func(s *schema.Slice) { s.Indicator = "" }),
-		"revision is missing":    slice(func(s *schema.Slice) { s.Revision = "" }),
-		"seconds 0 must lie":     slice(func(s *schema.Slice) { s.Seconds = 0 }),
-		"seconds 86401 must lie": slice(func(s *schema.Slice) { s.Seconds = 86401 }),
-		"is not aligned to 60":   slice(func(s *schema.Slice) { s.Start = noon.Add(time.Second) }),
-		"aligned to 60 seconds":  slice(func(s *schema.Slice) { s.Start = noon.Add(time.Millisecond) }),
-		"good 2 and total 1":     slice(func(s *schema.Slice) { s.Good = 2 }),
-		"good -1 and":            slice(func(s *schema.Slice) { s.Good = -1 }),
-		"total NaN":              slice(func(s *schema.Slice) { s.Total = math.NaN() }),
-		"total +Inf":             slice(func(s *schema.Slice) { s.Total = math.Inf(1) }),
-		"a gap cannot have":      slice(func(s *schema.Slice) { s.State = schema.SliceGap }),
-		"state must be":          slice(func(s *schema.Slice) { s.State = "" }),
-		"start 0001":             slice(func(s *schema.Slice) { s.Start = time.Time{} }),
-		"needs from and to":      func(b *schema.Batch) { b.Aliases[0].To = "" },
-		"from has 1025 bytes":    func(b *schema.Batch) { b.Aliases[0].From = strings.Repeat("x", 1025) },
-		"id is missing":          incident(func(i *schema.Incident) { i.ID = "" }),
-		"service is missing":     incident(func(i *schema.Incident) { i.Service = "" }),
-		"start must lie":         incident(func(i *schema.Incident) { i.Start = time.Time{} }),
-		"must be after start":    incident(func(i *schema.Incident) { i.Resolved = noon }),
-		"not be before start":    incident(func(i *schema.Incident) { i.Detected = noon.Add(-1) }),
-		"origin must be":         incident(func(i *schema.Incident) { i.Origin = "them" }),
-		"follow-up has no id":    incident(func(i *schema.Incident) { i.Followups = []schema.Followup{{}} }),
-		"more than 100 links":    incident(func(i *schema.Incident) { i.Links = make([]string, 101) }),
-		"a field is not valid":   incident(func(i *schema.Incident) { i.Links = []string{"\xff"} }),
+		"cluster is missing":      change(func(c *schema.ResourceChange) { c.Cluster = "" }),
+		"change is \"lost\"":      change(func(c *schema.ResourceChange) { c.Change = "lost" }),
+		"time 1969":               change(func(c *schema.ResourceChange) { c.Time = time.Date(1969, 1, 1, 0, 0, 0, 0, time.UTC) }),
+		"created 2100":            change(func(c *schema.ResourceChange) { c.Created = maxTime }),
+		"terminating 1900":        change(func(c *schema.ResourceChange) { c.Terminating = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC) }),
+		"time 2026-11-09T12:05":   change(func(c *schema.ResourceChange) { c.Time = noon.Add(MaxSliceAhead + time.Second) }),
+		"seen lies in the future": change(func(c *schema.ResourceChange) { c.Seen = noon.Add(time.Hour) }),
+		"indicator is missing":    slice(func(s *schema.Slice) { s.Indicator = "" }),
+		"revision is missing":     slice(func(s *schema.Slice) { s.Revision = "" }),
+		"seconds 0 must lie":      slice(func(s *schema.Slice) { s.Seconds = 0 }),
+		"seconds 86401 must lie":  slice(func(s *schema.Slice) { s.Seconds = 86401 }),
+		"is not aligned to 60":    slice(func(s *schema.Slice) { s.Start = noon.Add(time.Second) }),
+		"aligned to 60 seconds":   slice(func(s *schema.Slice) { s.Start = noon.Add(time.Millisecond) }),
+		"good 2 and total 1":      slice(func(s *schema.Slice) { s.Good = 2 }),
+		"good -1 and":             slice(func(s *schema.Slice) { s.Good = -1 }),
+		"total NaN":               slice(func(s *schema.Slice) { s.Total = math.NaN() }),
+		"total +Inf":              slice(func(s *schema.Slice) { s.Total = math.Inf(1) }),
+		"a gap cannot have":       slice(func(s *schema.Slice) { s.State = schema.SliceGap }),
+		"state must be":           slice(func(s *schema.Slice) { s.State = "" }),
+		"start 0001":              slice(func(s *schema.Slice) { s.Start = time.Time{} }),
+		"needs from and to":       func(b *schema.Batch) { b.Aliases[0].To = "" },
+		"from has 1025 bytes":     func(b *schema.Batch) { b.Aliases[0].From = strings.Repeat("x", 1025) },
+		"id is missing":           incident(func(i *schema.Incident) { i.ID = "" }),
+		"service is missing":      incident(func(i *schema.Incident) { i.Service = "" }),
+		"start must lie":          incident(func(i *schema.Incident) { i.Start = time.Time{} }),
+		"must be after start":     incident(func(i *schema.Incident) { i.Resolved = noon }),
+		"not be before start":     incident(func(i *schema.Incident) { i.Detected = noon.Add(-1) }),
+		"origin must be":          incident(func(i *schema.Incident) { i.Origin = "them" }),
+		"follow-up has no id":     incident(func(i *schema.Incident) { i.Followups = []schema.Followup{{}} }),
+		"more than 100 links":     incident(func(i *schema.Incident) { i.Links = make([]string, 101) }),
+		"a field is not valid":    incident(func(i *schema.Incident) { i.Links = []string{"\xff"} }),
 	} {
 		b := good
 		b.Slices, b.Aliases, b.Incidents = append([]schema.Slice{}, good.Slices...), append([]schema.Alias{}, good.Aliases...), append([]schema.Incident{}, good.Incidents...)
+		b.Changes = append([]schema.ResourceChange{}, good.Changes...)
 		edit(&b)
 		bad := door{now: noon}.check(&b)
 		if len(bad) != 1 || bad[0].Index != 0 || !strings.Contains(bad[0].Error(), want) {

@@ -36,6 +36,7 @@ func tokenCreateCommand() *cobra.Command {
 		Use:   "create NAME",
 		Short: "Make a token and print it, once",
 		Example: `  kubevalue token create prod-eu-audit --endpoint audit --cluster prod-eu
+  kubevalue token create edge --endpoint agent --cluster edge-7
   kubevalue token create ci --endpoint events --team payments --rate 100 --expires 90d`,
 		Args: one("a NAME"),
 	}

@@ -1,5 +1,5 @@
-// Package agent takes what other programs measured: slices of indicators, and incidents with their follow-ups, in kubevalue's
-// own record form. It is the door for agents in clusters that this service cannot reach, for backfills and for the simulated
+// Package agent takes what other programs measured: slices of indicators, incidents with their follow-ups, and what happened to
+// resources in clusters, in kubevalue's own record form. It is the door for agents in clusters that this service cannot reach, for backfills and for the simulated
 // organisation of `kubevalue demo`.
 package agent
 
@@ -16,7 +16,7 @@ import (
 	"github.com/kubevalue/kubevalue/schema"
 )
 
-// DefaultLimits fit about 100,000 slices a request.
+// DefaultLimits fit about 100,000 slices or 50,000 changes a request; the pipeline takes 100,000 records at most.
 var DefaultLimits = collectors.BodyLimits{Wire: 16 << 20, Decoded: 32 << 20, Timeout: 30 * time.Second}
 
 // Config is what a Handler needs; all of it but Limits, which are DefaultLimits when zero, and Memory.
@@ -27,15 +27,18 @@ type Config struct {
 	Memory       *collectors.BodyMemory
 }
 
-// Handler is POST /v1/agent. The body is one JSON object with any of the lists "slices" and "incidents", whose entries are
-// schema.Slice and schema.Incident; it is taken as a whole or not at all:
+// Handler is POST /v1/agent. The body is one JSON object with any of the lists "slices", "incidents" and "changes", whose entries
+// are schema.Slice, schema.Incident and schema.ResourceChange (testdata/example.json has one of each); it is taken as a whole or not at all:
 //
 //	202  on disk; the body counts the records
 //	400  not that form, or a record that can never be stored: the body names list, index and reason
-//	401, 403  token missing, unknown, expired, or not good for the endpoint "agent"
+//	401, 403  token missing, unknown, expired, or not good for the endpoint "agent", or for a change's cluster or team
 //	413  too large               429, 503  come again after Retry-After: nothing was taken
 //
-// Sending a record again changes nothing: slices are keyed by indicator, revision, group and start, incidents by id.
+// Sending a record again changes nothing: slices are keyed by indicator, revision, group and start, incidents by id, changes by
+// cluster, kind, uid, change and key. Each change carries the resource's whole state after it, and is dated by when it happened. An
+// agent that watches a cluster renews the cluster's own record (kind Cluster, change "observed", key the hour, 2026-11-20T14) at least
+// every hour, for that says that the cluster is being watched; and each other resource's (key the day, 2026-11-20) every day.
 type Handler struct{ cfg Config }
 
 // New makes a Handler.
@@ -48,12 +51,13 @@ func New(cfg Config) *Handler {
 
 // records is the part of schema.Batch that agents may fill.
 type records struct {
-	Slices    []schema.Slice    `json:"slices"`
-	Incidents []schema.Incident `json:"incidents"`
+	Slices    []schema.Slice          `json:"slices"`
+	Incidents []schema.Incident       `json:"incidents"`
+	Changes   []schema.ResourceChange `json:"changes"`
 }
 
 // ErrForm means that the body is not what the door takes.
-var ErrForm = errors.New(`the body is not an object with the lists "slices" and "incidents"`)
+var ErrForm = errors.New(`the body is not an object with any of the lists "slices", "incidents" and "changes"`)
 
 // ServeHTTP takes one body.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -93,6 +97,11 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request) (int, error) {
 			in.Incidents[i].Origin = schema.OriginUnknown
 		}
 	}
+	for i := range in.Changes {
+		if c := &in.Changes[i]; !grant.AllowsCluster(c.Cluster) || !grant.AllowsTeam(c.Team) {
+			return 0, fmt.Errorf("%w: change %d is of cluster %q and team %q, for which the token is not good", collectors.ErrForbidden, i, c.Cluster, c.Team)
+		}
+	}
 	if err := grant.Charge(in.Len()); err != nil {
 		return 0, err
 	}
@@ -110,8 +119,9 @@ func Decode(body []byte) (schema.Batch, error) {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return schema.Batch{}, fmt.Errorf("%w: there is more behind it", ErrForm)
 	}
-	if len(in.Slices)+len(in.Incidents) == 0 {
-		return schema.Batch{}, fmt.Errorf("%w: it holds neither", ErrForm)
+	b := schema.Batch{Slices: in.Slices, Incidents: in.Incidents, Changes: in.Changes}
+	if b.Len() == 0 {
+		return schema.Batch{}, fmt.Errorf("%w: it holds nothing", ErrForm)
 	}
-	return schema.Batch{Slices: in.Slices, Incidents: in.Incidents}, nil
+	return b, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ func serve(sink *memorySink, token, body string) *httptest.ResponseRecorder {
 		if token != "good" || endpoint != collectors.EndpointAgent {
 			return collectors.Grant{}, collectors.ErrUnauthorized
 		}
-		return collectors.Grant{Backfill: true}, nil
+		return collectors.Grant{Backfill: true, Clusters: []string{"prod-eu"}, Teams: []string{"payments"}}, nil
 	}
 	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/v1/agent", strings.NewReader(body))
 	r.Header.Set("Authorization", "Bearer "+token)
@@ -59,6 +60,46 @@ func TestAgentTakesSlicesAndIncidents(t *testing.T) {
 	}
 }
 
+// The example in the README is what the door takes.
+func TestTheExampleIsTaken(t *testing.T) {
+	example, err := os.ReadFile("testdata/example.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(readme), strings.TrimSpace(string(example))) {
+		t.Error("README.md does not show collectors/agent/testdata/example.json")
+	}
+	sink := &memorySink{}
+	if w := serve(sink, "good", string(example)); w.Code != http.StatusAccepted || w.Body.String() != "{\"taken\":4}\n" {
+		t.Fatalf("answered %d: %s", w.Code, w.Body)
+	}
+	b := sink.batches[0]
+	if len(b.Slices) != 1 || len(b.Incidents) != 1 || len(b.Changes) != 2 {
+		t.Fatalf("got %+v", b)
+	}
+	for _, c := range b.Changes {
+		if err := c.Validate(); err != nil {
+			t.Error(err)
+		}
+	}
+	web := b.Changes[1]
+	want := schema.ResourceChange{
+		Resource: schema.Resource{
+			Cluster: "prod-eu", Region: "eu", Kind: schema.KindDeployment, UID: "9d1c4c3e", Namespace: "payments", Name: "web", Team: "payments",
+			Created: time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC), Desired: new(int64(3)), Available: new(int64(3)), Revision: "7",
+			Rollout: schema.RolloutSucceeded, Attributes: map[string]string{"rollout_reason": "template"},
+		},
+		Change: schema.ChangeRolloutSucceeded, Key: "7", Time: time.Date(2026, 11, 20, 14, 3, 0, 0, time.UTC), Reason: "template", DurationMS: new(61000.0),
+	}
+	if diff := cmp.Diff(want, web); diff != "" {
+		t.Errorf("the rollout (-want +got):\n%s", diff)
+	}
+}
+
 func TestAgentRefuses(t *testing.T) {
 	for name, tc := range map[string]struct {
 		token, body string
@@ -69,7 +110,10 @@ func TestAgentRefuses(t *testing.T) {
 		"a wrong token":            {"bad", `{"slices":[]}`, nil, http.StatusUnauthorized, "unauthorized"},
 		"an unknown key":           {"good", `{"slice":[]}`, nil, http.StatusBadRequest, `unknown field \"slice\"`},
 		"an empty body":            {"good", ``, nil, http.StatusBadRequest, "EOF"},
-		"nothing in it":            {"good", `{}`, nil, http.StatusBadRequest, "neither"},
+		"nothing in it":            {"good", `{}`, nil, http.StatusBadRequest, "holds nothing"},
+		"another cluster":          {"good", `{"changes":[{"cluster":"prod-us"}]}`, nil, http.StatusForbidden, `cluster \"prod-us\"`},
+		"another team":             {"good", `{"changes":[{"cluster":"prod-eu","team":"search"}]}`, nil, http.StatusForbidden, `team \"search\"`},
+		"a change's unknown key":   {"good", `{"changes":[{"cluster":"prod-eu","colour":"red"}]}`, nil, http.StatusBadRequest, `unknown field \"colour\"`},
 		"two objects":              {"good", `{"slices":[{"indicator":"a"}]}{}`, nil, http.StatusBadRequest, "more behind"},
 		"a full spool":             {"good", `{"slices":[{"indicator":"a"}]}`, collectors.ErrFull, http.StatusServiceUnavailable, "full"},
 		"what can never be stored": {"good", `{"slices":[{"indicator":"a"}]}`, &collectors.BatchError{Records: []collectors.RecordError{{Kind: "slice", Err: context.Canceled}}}, http.StatusBadRequest, "slice 0"},
@@ -89,6 +133,7 @@ func TestAgentRefuses(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"slices":[{"indicator":"api","revision":"r1","start":"2026-03-01T00:00:00Z","seconds":60,"good":5,"total":6}]}`))
+	f.Add([]byte(`{"changes":[{"cluster":"c","kind":"Node","uid":"1","name":"n","change":"observed","time":"2026-03-01T00:00:00Z","labels":{"a":"b"}}]}`))
 	f.Add([]byte(`{"incidents":[{"id":"INC-1","followups":[{"id":"a"}]}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if b, err := agent.Decode(body); err == nil && b.Len() == 0 {
