@@ -68,7 +68,7 @@ func (s *server) adoptionPage(c *gin.Context) {
 	view.ActiveTeams = s.activeOver(c, analysis.Teams, span)
 	view.ActivePeople = s.activeOver(c, analysis.Actors, span)
 	view.Lifecycle = s.lifecycleOver(c, of, span)
-	view.Retention = s.retentionOver(c, of, Span{Period: span.Period, Periods: min(span.Periods, retentionPeriods)})
+	view.Retention = s.retentionOver(c, of, span)
 	view.Teams = s.teamsOf(c, p)
 	s.show(c, "adoption.html", "adoption", frame{Title: "Adoption", Here: "adoption", Charts: true, Content: view})
 }
@@ -196,8 +196,11 @@ func (s *server) lifecycleOver(c *gin.Context, of string, span Span) section {
 	})
 }
 
-// retentionPeriods bounds the retention triangle to what one can read.
-const retentionPeriods = 12
+// The bounds of the retention triangle to what one can read: cohorts, the youngest ones, and periods after the first.
+const (
+	retentionCohorts = 12
+	retentionColumns = 13
+)
 
 // retentionView is the retention triangle.
 type retentionView struct {
@@ -246,16 +249,20 @@ func (s *server) retentionOver(c *gin.Context, of string, span Span) retentionVi
 		case of == "people" && r.Size < s.cfg.MinGroup:
 			out.Withheld++
 		default:
+			r.Cells = r.Cells[:min(len(r.Cells), retentionColumns)]
 			shown = append(shown, r)
-			row := retentionRow{Label: r.Cohort.Label, Size: r.Size}
-			for _, kept := range r.Cells {
-				row.Cells = append(row.Cells, retained(kept, r.Size))
-			}
-			out.Rows = append(out.Rows, row)
 		}
 	}
+	shown = shown[max(0, len(shown)-retentionCohorts):]
+	for _, r := range shown {
+		row := retentionRow{Label: r.Cohort.Label, Size: r.Size}
+		for _, kept := range r.Cells {
+			row.Cells = append(row.Cells, retained(kept, r.Size))
+		}
+		out.Rows = append(out.Rows, row)
+	}
 	if len(shown) == 0 {
-		out.part = part{Missing: "No cohort can be shown for these periods."}
+		out.part = part{Missing: "Nobody began in these periods who could be followed, or too few to be shown."}
 		return out
 	}
 	longest := slices.MaxFunc(shown, func(a, b analysis.RetentionRow) int { return len(a.Cells) - len(b.Cells) })

@@ -18,6 +18,9 @@ type fleetView struct {
 	Clusters []clusterRow
 	// Versions and Regions count clusters.
 	Versions, Regions []tally
+	// Watched says that the API server of at least one cluster is watched, so that its inventory is known; Measured that the coverage
+	// of one is.
+	Watched, Measured bool
 }
 
 // clusterRow is a cluster with what is to be said about it in words.
@@ -75,6 +78,8 @@ func (v *fleetView) fill(fleet []Cluster, objectives []Objective, now time.Time)
 				row.Objectives = append(row.Objectives, rowOf(o))
 			}
 		}
+		v.Watched = v.Watched || cl.Version != "" || cl.Nodes != nil || cl.Workloads != nil
+		v.Measured = v.Measured || cl.Coverage != nil
 		if row.Contact.Class != classGood {
 			silent = append(silent, cl.Name)
 		}
@@ -90,11 +95,24 @@ func (v *fleetView) fill(fleet []Cluster, objectives []Objective, now time.Time)
 		v.Missing = "No cluster is connected."
 		return
 	}
-	v.Summary = fmt.Sprintf("%s in %s; all of them report.", plural(len(fleet), "cluster"), plural(len(regions), "region"))
-	if len(silent) > 0 {
-		slices.Sort(silent)
-		v.Summary = fmt.Sprintf("%s in %s; %d report now, %s not.", plural(len(fleet), "cluster"), plural(len(regions), "region"), len(fleet)-len(silent), strings.Join(silent, ", "))
+	v.Summary = plural(len(fleet), "cluster") + " in " + plural(len(regions), "region") + "; " + reporting(len(fleet), silent) + "."
+}
+
+// namedSilent is how many clusters that do not report are named.
+const namedSilent = 4
+
+// reporting says which of the clusters report.
+func reporting(all int, silent []string) string {
+	slices.Sort(silent)
+	switch n := len(silent); {
+	case n == 0:
+		return "all of them report"
+	case n == all:
+		return "none of them reports now"
+	case n > namedSilent:
+		return fmt.Sprintf("%d report now, %s and %d more do not", all-n, strings.Join(silent[:namedSilent], ", "), n-namedSilent)
 	}
+	return fmt.Sprintf("%d report now, %s not", all-len(silent), strings.Join(silent, ", "))
 }
 
 // contact says whether a cluster reports.

@@ -70,7 +70,7 @@ type splitRow struct {
 }
 
 // maxSplit is how many values of a dimension a page shows.
-const maxSplit = 40
+const maxSplit = 15
 
 // split shows the metric by the dimension that was asked for, or else its first one, the values that want attention first.
 func (s *server) split(c *gin.Context, v *metricView) splitView {
@@ -78,12 +78,14 @@ func (s *server) split(c *gin.Context, v *metricView) splitView {
 	if s.cfg.Sources.Split == nil || v.Latest == nil || len(v.Metric.Dimensions) == 0 {
 		return out
 	}
-	out.By = v.Metric.Dimensions[0]
+	dimensions := slices.Clone(v.Metric.Dimensions) // teams last: where there is another way to look, it comes first
+	slices.SortStableFunc(dimensions, func(a, b string) int { return order(a == journey.DimensionTeam, b == journey.DimensionTeam) })
+	out.By = dimensions[0]
 	page, label := "/metric/"+url.PathEscape(v.Metric.ID), v.Latest.Period.Label
-	if by := c.Query("by"); slices.Contains(v.Metric.Dimensions, by) {
+	if by := c.Query("by"); slices.Contains(dimensions, by) {
 		out.By = by
 	}
-	for _, d := range v.Metric.Dimensions {
+	for _, d := range dimensions {
 		out.Ways = append(out.Ways, link{Text: d, Href: address(page, url.Values{"period": {label}}, "by", d) + "#split", Current: d == out.By})
 	}
 	values, err := s.cfg.Sources.Split(c, v.Metric.ID, label, out.By)

@@ -63,7 +63,7 @@ func judge(o Objective) verdict {
 		return verdict{classBad, "budget used up"}
 	case s.LowCoverage:
 		return verdict{classUnknown, "too little measured"}
-	case s.Forecast.At != nil:
+	case s.Forecast.At != nil && s.Forecast.At.Sub(s.At) <= reports.ForecastWithin:
 		return verdict{classWarn, "at this rate used up on " + s.Forecast.At.In(zoneOf(o.Zone)).Format("Mon 2 Jan")}
 	}
 	return verdict{classGood, "within budget"}
@@ -130,7 +130,7 @@ func (s *server) objectivePage(c *gin.Context) {
 	view := objectiveView{ObjectiveDetail: detail, Verdict: judge(detail.Objective)}
 	connected := s.cfg.Sources.Objective != nil
 	if detail.Status != nil {
-		view.Forecast = forecastText(detail.Status.Forecast, detail.Zone)
+		view.Forecast = forecastText(detail.Status.Forecast, detail.Status.At, detail.Zone)
 		view.Chart = burnDown(detail)
 		view.Burn = burnRates(*detail.Status)
 		view.Causes = causes(detail)
@@ -169,11 +169,17 @@ func (s *server) objective(c *gin.Context, name string) (Objective, error) {
 	return Objective{}, NotFoundError{What: "the objective " + name}
 }
 
-func forecastText(f slo.Forecast, zone string) string {
+// farAway is when a forecast says no more than that nothing is about to happen.
+const farAway = 91 * 24 * time.Hour
+
+// forecastText is the forecast at a watermark in words.
+func forecastText(f slo.Forecast, at time.Time, zone string) string {
 	over := slo.FormatDuration(f.Window)
 	switch {
 	case f.Exhausted:
 		return "The budget is used up."
+	case f.At != nil && f.At.Sub(at) > farAway:
+		return fmt.Sprintf("At the rate of the last %s (%s) the budget lasts for more than a quarter.", over, optional(f.Burn, burnText))
 	case f.At != nil:
 		return fmt.Sprintf("At the rate of the last %s (%s) the budget is used up on %s.", over, optional(f.Burn, burnText), instantText(*f.At, zone))
 	case f.Reason != "":

@@ -49,7 +49,7 @@ func TestEachPageSaysItAllWithoutCharts(t *testing.T) {
 		"/objectives/api-eu":       {"−12%", "−4.84 min of 40.3 min over 28d", "INC-41", "etcd-latency", "69.4%", "Unattributed", "1 of 2 done", "announced upgrade (Runtime EU)", "error ratio = 45 bad / 40038 valid slices", "the nearest is ticket 3d/6h, at 106% of it", "From 100% to −12% of the budget. Bands with a name are 2 incidents."},
 		"/objectives/broken":       {"indicator probe/build has none", "not computed"},
 		"/adoption":                {"In 2026-W46, 27 of 40 eligible teams used the platform (67.5%); of the 33 that may choose, 22 did (66.7%).", "ledger", "1 too small to be named", "4 more eligible teams", "2 new, 21 retained, 2 resurrected", "From 13 in 2026-W21 to 27 in 2026-W46."},
-		"/adoption?of=people":      {"193 retained", "1 cohort of few people withheld."},
+		"/adoption?of=people":      {"193 retained", "cohorts of few people withheld."},
 		"/adoption?period=2026-10": {"October 2026", "2025-11"},
 		"/fleet":                   {"13 clusters in 4 regions; 11 report now, ap-south-dev, us-west-edge not.", "refused: the token has expired", "53 h ago", "v1.36.4", "alert firing: ticket"},
 	} {
@@ -195,11 +195,11 @@ func TestTheMetricPageExplainsItsValue(t *testing.T) {
 		}
 	}
 	_, body = page(t, sampleConfig(), "/metric/C15?by=nonsense", nil)
-	expect(t, "an unknown dimension", body, "By team")
+	expect(t, "an unknown dimension", body, "By cluster")
 	cfg := sampleConfig()
 	cfg.Sources.Split = func(context.Context, string, string, string) ([]journey.Value, error) { return nil, errors.New("away") }
 	_, body = page(t, cfg, "/metric/C15", nil)
-	expect(t, "a failing split", body, "the split by team could not be computed now", "How it is computed")
+	expect(t, "a failing split", body, "the split by cluster could not be computed now", "How it is computed")
 	_, body = page(t, sampleConfig(), "/metric/O3", nil)
 	expect(t, "/metric/O3", body, "Error budget remaining, worst objective", "By objective", "the worst one")
 }

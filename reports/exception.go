@@ -50,8 +50,8 @@ func (b *builder) eachFigure(visit func(phase string, f Figure)) {
 	}
 }
 
-// forecastWithin is how soon a budget must be used up to need attention now: what lies behind the next report can wait for it.
-const forecastWithin = 14 * 24 * time.Hour
+// ForecastWithin is how soon a budget must be used up to need attention now: what lies behind the next report can wait for it.
+const ForecastWithin = 14 * 24 * time.Hour
 
 // exception says what is wrong with an objective's budget.
 func (o Objective) exception(audience Audience, zone *time.Location) *Exception {
@@ -73,7 +73,7 @@ func (o Objective) exception(audience Audience, zone *time.Location) *Exception 
 			Detail:   fmt.Sprintf("Uptime %s, target %s; %s.%s", ratioOr(o.Status.SLI), Ratio(o.Target), budget, o.causes(zone)),
 			Decision: "whether risky changes to " + o.Title + " wait until " + until,
 		}
-	case o.Status.Forecast.At != nil && o.Status.Forecast.At.Sub(o.Status.At) <= forecastWithin:
+	case o.Status.Forecast.At != nil && o.Status.Forecast.At.Sub(o.Status.At) <= ForecastWithin:
 		at := o.Status.Forecast.At.In(zone).Format("Mon 2 Jan 15:04 MST")
 		return &Exception{
 			Act: true, Owner: o.Owner, Title: o.Title + ": the error budget will not last",

@@ -45,6 +45,9 @@ func chartPNG(c reports.Chart) ([]byte, error) {
 	p.BackgroundColor = chartBack
 	p.Y.Min, p.Y.Max = 0, chartTop(c)
 	p.X.Min, p.X.Max = -0.6, float64(len(c.Points))-0.4
+	if c.Limit != nil {
+		p.X.Min -= 0.15 * float64(len(c.Points)) // room for its name before the first value
+	}
 	p.X.Padding, p.Y.Padding = 0, 0
 	p.X.LineStyle = draw.LineStyle{Color: paleGrey, Width: 1}
 	p.X.Tick.Width, p.X.Tick.Length = 0, 4
