@@ -34,6 +34,7 @@ func newMetrics(reg prometheus.Registerer, p *Pipeline) (*metrics, error) {
 			Buckets: prometheus.ExponentialBuckets(0.01, 2, 14),
 		}),
 	}
+	m.quarantined.WithLabelValues() // a counter that begins at 0 has an increase
 	for _, reason := range []string{"invalid", "full", "too_old", "error"} {
 		m.refused.WithLabelValues(reason)
 	}
@@ -51,6 +52,7 @@ func newMetrics(reg prometheus.Registerer, p *Pipeline) (*metrics, error) {
 	for _, c := range []prometheus.Collector{
 		m.received, m.refused, m.stored, m.quarantined, m.duplicates, m.retried, m.attempts,
 		gauge("spool_bytes", "Size of the spool on disk.", func(s Stats) float64 { return float64(s.Bytes) }),
+		gauge("spool_max_bytes", "Size at which the spool is full.", func(s Stats) float64 { return float64(s.MaxBytes) }),
 		gauge("spool_batches", "Batches that wait for the warehouse.", func(s Stats) float64 { return float64(s.Records) }),
 		gauge("spool_oldest_age_seconds", "How long the oldest batch has waited for the warehouse.", func(s Stats) float64 { return s.Oldest.Seconds() }),
 		gauge("lag_seconds", "How long the batch that was stored last had waited.", func(s Stats) float64 { return s.Lag.Seconds() }),

@@ -80,6 +80,8 @@ type Stats struct {
 	// Bytes is what the spool takes on disk, Records what of it waits for the warehouse, Oldest how long the first of them has.
 	Bytes, Records int64
 	Oldest         time.Duration
+	// MaxBytes is the size at which the spool is full.
+	MaxBytes int64
 	// Inserted events, Duplicates that were dropped, Retried attempts and Quarantined records, since the start.
 	Inserted, Duplicates, Retried, Quarantined uint64
 	// Lag is how long the batch that was stored last had waited.
@@ -225,7 +227,7 @@ func (p *Pipeline) Flush(ctx context.Context) error {
 // Stats says how the pipeline is doing.
 func (p *Pipeline) Stats() Stats {
 	s := Stats{
-		Bytes: p.spool.Bytes(), Records: p.spool.Records(),
+		Bytes: p.spool.Bytes(), Records: p.spool.Records(), MaxBytes: p.spool.MaxBytes(),
 		Inserted: p.stats.inserted.Load(), Duplicates: p.stats.duplicates.Load(), Retried: p.stats.retried.Load(), Quarantined: p.stats.quarantined.Load(),
 		Lag: time.Duration(p.stats.lag.Load()),
 	}

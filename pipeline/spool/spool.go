@@ -227,6 +227,9 @@ func (s *Spool) Bytes() int64 {
 	return s.bytes
 }
 
+// MaxBytes is what the segments may take on disk.
+func (s *Spool) MaxBytes() int64 { return s.o.MaxBytes }
+
 // Append writes the payload behind all earlier ones and returns when it is on disk: calls at the same time share one
 // fsync. It fails with collectors.ErrFull when MaxBytes or the disk leave no room; after any error, the context's own
 // included, nothing is appended.
