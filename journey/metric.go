@@ -63,7 +63,7 @@ const (
 
 // MetricAnalysis takes a figure from an analysis, whose formula is not repeated in SQL.
 type MetricAnalysis struct {
-	// Name is churn, quick_ratio, retention, activation or time_to_value; the metric's period is the period, the cohort, or
+	// Name is churn, quick_ratio, retention, activation, time_to_value or nps; the metric's period is the period, the cohort, or
 	// the one in which the entities become old enough to be judged.
 	Name string `yaml:"name" json:"name"`
 	// Entity is actor or team.

@@ -138,12 +138,14 @@ func (m Metric) validateAnalysis(add func(string, ...any)) []IntervalMethod {
 	switch a.Name {
 	case "churn", "retention", "activation":
 		return []IntervalMethod{IntervalWilson}
+	case "nps":
+		return []IntervalMethod{IntervalAdjustedWald}
 	case "quick_ratio":
 		return []IntervalMethod{IntervalNone}
 	case "time_to_value":
 		return []IntervalMethod{IntervalKaplanMeier}
 	}
-	add("analysis.name %q: want churn, quick_ratio, retention, activation or time_to_value", a.Name)
+	add("analysis.name %q: want churn, quick_ratio, retention, activation, time_to_value or nps", a.Name)
 	return []IntervalMethod{m.Interval}
 }
 

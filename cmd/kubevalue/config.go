@@ -276,10 +276,10 @@ func defaults() Config {
 	}
 }
 
-// defaultAttributes are what the built-in metrics read: which change a deployment event brought where, and what kind of thing
-// an event was about. None of them is free text.
+// defaultAttributes are what the built-in metrics read: which change a deployment event brought where, what kind of thing
+// an event was about, and the ten numbers of an answer to the usability scale. None of them is free text.
 func defaultAttributes() []string {
-	return []string{usage.AttributeCommit, usage.AttributeCommitTime, usage.AttributeEnvironment, "kind"}
+	return []string{usage.AttributeCommit, usage.AttributeCommitTime, usage.AttributeEnvironment, "kind", "items"}
 }
 
 // loadConfig reads and checks a file; the error lists every fault with its place.

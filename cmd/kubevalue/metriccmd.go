@@ -22,7 +22,7 @@ import (
 func metricCommand() *cobra.Command {
 	return group("metric", "List, evaluate, explain and test metrics",
 		"A metric is one definition in YAML with the question that it answers, its SQL, its unit and its interval method. journey/METRICS.md lists them.",
-		metricListCommand(), metricShowCommand(), metricEvalCommand(), metricExplainCommand(), metricTestCommand(), metricPublishCommand(), metricRevisionsCommand())
+		metricListCommand(), metricShowCommand(), metricEvalCommand(), metricExplainCommand(), metricAnalyseCommand(), metricTestCommand(), metricPublishCommand(), metricRevisionsCommand())
 }
 
 // configuredMetrics are the built-in metrics and, with a configuration, the user's own.

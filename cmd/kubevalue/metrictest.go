@@ -126,7 +126,8 @@ func (e *caseEnvironment) Ingest(ctx context.Context, c metrictest.Case) error {
 		return err
 	}
 	_, err = processor.Process(ctx, fmt.Sprintf("case-%d", e.round), schema.Batch{
-		Events: c.Input.Events, Aliases: c.Input.Aliases, Changes: c.Input.Resources, Slices: c.Input.Slices, Backfill: true,
+		Events: c.Input.Events, Aliases: c.Input.Aliases, Changes: c.Input.Resources, Slices: c.Input.Slices,
+		Incidents: c.Input.Incidents, Backfill: true,
 	})
 	return err
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Result is what an analysis found, either as rows or as one named set of figures. Cells are string, int, float64, or
+// Result is what an analysis found, as rows, as one named set of figures, or both. Cells are string, int, float64, or
 // nil for undefined.
 type Result struct {
 	Columns []string
@@ -42,6 +42,11 @@ var analyses = map[string]runner{
 	"stickiness":    runStickiness,
 	"time_to_value": runTimeToValue,
 	"activation":    runActivation,
+	"breadth":       runBreadth,
+	"segments":      runSegments,
+	"teams":         runTeams,
+	"survey":        runSurvey,
+	"reliability":   runReliability,
 }
 
 func cell(v *float64) any {

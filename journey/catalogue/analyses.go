@@ -79,6 +79,9 @@ func (e Evaluator) neighbours(ctx context.Context, m journey.Metric, args analys
 		cells[place{p.From.UnixMilli(), dim}] = &cell{}
 	}
 	source := e.source(now)
+	if m.Analysis.Name == "nps" {
+		return cells, promoters(ctx, source, args, periods, func(p journey.Period) *cell { return cells[place{p.From.UnixMilli(), dim}] })
+	}
 	args.Grain, args.From, args.To = periods[0].Grain, periods[0].From, periods[len(periods)-1].To
 	switch m.Analysis.Name {
 	case "churn", "quick_ratio":
@@ -101,6 +104,20 @@ func (e Evaluator) neighbours(ctx context.Context, m journey.Metric, args analys
 		return cells, err
 	}
 	return cells, e.followed(ctx, m, args, periods, source, func(p journey.Period) *cell { return cells[place{p.From.UnixMilli(), dim}] })
+}
+
+// promoters asks for the score of each period's answers by themselves.
+func promoters(ctx context.Context, source analysis.Source, args analysis.Args, periods []journey.Period, at func(journey.Period) *cell) error {
+	for _, p := range periods {
+		args.From, args.To = p.From, p.To
+		r, err := source.Survey(ctx, analysis.SurveyArgs{Args: args, Kind: analysis.SurveyNPS})
+		if err != nil {
+			return err
+		}
+		c, numerator, denominator := at(p), float64(r.Favourable-r.Unfavourable), float64(r.Answers)
+		c.value, c.low, c.high, c.n, c.numerator, c.denominator = r.Score, r.Low, r.High, r.Answers, &numerator, &denominator
+	}
+	return nil
 }
 
 // followed is for analyses that watch entities from their start on. Activation judges, in a period, those whose horizon ends

@@ -64,6 +64,24 @@ func TestNetPromoter(t *testing.T) {
 	near(t, "high", high, 0.652042, 1e-5)
 }
 
+// Newcombe (1998), Statistics in Medicine 17, 873-890, table II, method 10.
+func TestDifferenceAgainstPublishedFigures(t *testing.T) {
+	for _, c := range []struct{ k1, n1, k2, n2, low, high float64 }{
+		{56, 70, 48, 80, 0.0524, 0.3339}, {9, 10, 3, 10, 0.1705, 0.8090}, {5, 56, 0, 29, -0.0381, 0.1926}, {10, 10, 0, 10, 0.6075, 1},
+	} {
+		d, low, high, ok := Difference(c.k1, c.n1, c.k2, c.n2)
+		if !ok {
+			t.Fatalf("%+v is undefined", c)
+		}
+		near(t, "difference", d, c.k1/c.n1-c.k2/c.n2, 1e-12)
+		near(t, "low", low, c.low, 5e-5)
+		near(t, "high", high, c.high, 5e-5)
+	}
+	if _, _, _, ok := Difference(1, 2, 0, 0); ok {
+		t.Error("nothing differs from something")
+	}
+}
+
 func TestMeanWithT(t *testing.T) {
 	mean, low, high, ok, bounded := Mean([]float64{1, 2, 3, 4, 5})
 	if !ok || !bounded {

@@ -74,3 +74,17 @@ func NetPromoter(promoters, detractors, n float64) (score, low, high float64, ok
 	half := z95 * math.Sqrt((p+d-(p-d)*(p-d))/m)
 	return (promoters - detractors) / n, math.Max(-1, p-d-half), math.Min(1, p-d+half), true
 }
+
+// Difference is p1 - p2 of two independent proportions k1 of n1 and k2 of n2, with the interval of Newcombe's hybrid score method. It
+// is undefined when either has no trials or k outside [0, n].
+//
+// Newcombe (1998), Statistics in Medicine 17, 873-890, method 10.
+func Difference(k1, n1, k2, n2 float64) (difference, low, high float64, ok bool) {
+	l1, u1, ok1 := Wilson(k1, n1)
+	l2, u2, ok2 := Wilson(k2, n2)
+	if !ok1 || !ok2 {
+		return 0, 0, 0, false
+	}
+	p1, p2 := k1/n1, k2/n2
+	return p1 - p2, p1 - p2 - math.Hypot(p1-l1, u2-p2), p1 - p2 + math.Hypot(u1-p1, p2-l2), true
+}

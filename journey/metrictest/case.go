@@ -14,7 +14,7 @@ import (
 const DefaultSource = "metric-test"
 
 func (r *reader) test(n *node, fileSettings journey.Settings) Case {
-	r.keys(n, "name", "now", "settings", "roster", "events", "resources", "slices", "aliases", "objectives", "expect")
+	r.keys(n, "name", "now", "settings", "roster", "events", "resources", "slices", "aliases", "incidents", "objectives", "expect")
 	c := Case{File: n.file, Line: n.line, Column: n.column, Name: r.required(n, "name")}
 	c.Settings = r.settings(n.get("settings"), fileSettings)
 	r.required(n, "now")
@@ -37,6 +37,11 @@ func (r *reader) test(n *node, fileSettings journey.Settings) Case {
 		}
 	}
 	slices.SortStableFunc(c.Input.Aliases, func(a, b schema.Alias) int { return a.At.Compare(b.At) })
+	for _, in := range r.list(n.get("incidents"), "incidents") {
+		if found := r.incident(in); !found.Start.After(c.Now) {
+			c.Input.Incidents = append(c.Input.Incidents, found)
+		}
+	}
 	for _, o := range r.list(n.get("objectives"), "objectives") {
 		c.Input.Objectives = append(c.Input.Objectives, r.objective(o))
 	}
@@ -100,6 +105,20 @@ func (r *reader) oneOf(n *node, key string, known ...any) {
 	if v != nil && !slices.ContainsFunc(known, func(k any) bool { return fmt.Sprint(k) == v.text }) {
 		r.fail(v, "%s %q: want one of %v", key, v.text, known)
 	}
+}
+
+// incident reads one incident; a test's are all of version 1.
+func (r *reader) incident(n *node) schema.Incident {
+	r.keys(n, "id", "service", "objectives", "start", "resolved", "class")
+	r.required(n, "start")
+	in := schema.Incident{
+		ID: r.required(n, "id"), Service: r.required(n, "service"), Objectives: r.texts(n, "objectives"), Class: r.text(n, "class"),
+		Start: r.time(n, "start"), Resolved: r.time(n, "resolved"), Version: 1,
+	}
+	if !in.Resolved.IsZero() && !in.Start.Before(in.Resolved) {
+		r.fail(n, "start %s is not before resolved %s", r.text(n, "start"), r.text(n, "resolved"))
+	}
+	return in
 }
 
 func (r *reader) objective(n *node) journey.ObjectiveFigure {

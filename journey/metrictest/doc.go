@@ -27,6 +27,7 @@
 //     A cluster counts as watched in the hours in which a change "observed" of kind Cluster was seen.
 //   - slices: indicator, revision (1), group, start, seconds (60), good, total, state (measured), version (1).
 //   - aliases: [{from: a, to: b, at: …}].
+//   - incidents: [{id, service, objectives, start, resolved, class}], for the analysis reliability. Open without resolved.
 //   - objectives: what the SLO engine says, for metrics that take their figure from it: [{objective, service, labels,
 //     target, sli, good, total, budget_consumed, budget_remaining, burn_rate, coverage, measured}], for any period.
 //   - expect: analysis or metric, args, then rows, value or error, and tolerance.

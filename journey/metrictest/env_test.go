@@ -33,7 +33,7 @@ func (e *environment) Reset(ctx context.Context) error {
 
 // Ingest delivers everything at once.
 func (e *environment) Ingest(ctx context.Context, c metrictest.Case) error {
-	return e.ingest(ctx, c, []schema.Batch{{Events: c.Input.Events, Aliases: c.Input.Aliases, Changes: c.Input.Resources, Slices: c.Input.Slices}})
+	return e.ingest(ctx, c, []schema.Batch{{Events: c.Input.Events, Aliases: c.Input.Aliases, Changes: c.Input.Resources, Slices: c.Input.Slices, Incidents: c.Input.Incidents}})
 }
 
 func (e *environment) ingest(ctx context.Context, c metrictest.Case, batches []schema.Batch) error {
@@ -55,7 +55,7 @@ func (e *environment) ingest(ctx context.Context, c metrictest.Case, batches []s
 	if _, err := e.PutRoster(ctx, digest, c.Now, roster); err != nil {
 		return err
 	}
-	processor := pipeline.NewProcessor(pipeline.ProcessorConfig{Store: e.DB, Identity: resolver, Attributes: []string{"commit_time", "environment"}})
+	processor := pipeline.NewProcessor(pipeline.ProcessorConfig{Store: e.DB, Identity: resolver, Attributes: []string{"commit_time", "environment", "items"}})
 	for i, b := range batches {
 		if _, err := processor.Process(ctx, fmt.Sprintf("case-%d-%d", e.round, i), b); err != nil {
 			return err

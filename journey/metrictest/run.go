@@ -41,6 +41,9 @@ func (in Input) Tables() []string {
 	if len(in.Slices) > 0 {
 		tables = append(tables, schema.TableSlices, "sli_hours", "sli_series")
 	}
+	if len(in.Incidents) > 0 {
+		tables = append(tables, "incidents")
+	}
 	return tables
 }
 
@@ -270,7 +273,7 @@ func (e Expectation) compareValue(got map[string]any) string {
 }
 
 func (e Expectation) compareRows(got analysis.Result) string {
-	if got.Value != nil {
+	if got.Value != nil && got.Columns == nil {
 		return "it has a value, not rows"
 	}
 	for i := range max(len(e.Rows), len(got.Rows)) {

@@ -37,6 +37,7 @@ type UsageEvent struct {
 	Namespace  string            `json:"namespace,omitempty"`
 	Object     string            `json:"object,omitempty"`
 	Outcome    string            `json:"outcome,omitempty"`
+	Value      *float64          `json:"value,omitempty"`
 	Attributes map[string]string `json:"attributes,omitempty"`
 }
 
@@ -77,7 +78,7 @@ func (w *World) teamDay(d *Day, r *rand.Rand, t *Team, midnight time.Time, weeke
 		if weekend {
 			chance *= 0.03
 		}
-		if r.Float64() >= chance {
+		if midnight.Before(t.starts[m]) || r.Float64() >= chance {
 			continue
 		}
 		w.personDay(d, r, t, m, midnight)
@@ -85,6 +86,7 @@ func (w *World) teamDay(d *Day, r *rand.Rand, t *Team, midnight time.Time, weeke
 	if weekend {
 		return
 	}
+	w.surveyDay(d, r, t, midnight)
 	for range 2 + r.IntN(4) {
 		w.deployment(d, r, t, midnight)
 	}
@@ -128,6 +130,31 @@ func (w *World) personDay(d *Day, r *rand.Rand, t *Team, m int, midnight time.Ti
 			a.Code, a.Message = 504, "etcdserver: request timed out"
 		}
 		d.Actions = append(d.Actions, a)
+		if a.Resource == "namespaces" && a.Verb == "create" && a.Code < 400 && r.Float64() < 0.75 {
+			first := action(r, midnight, cluster, t, m, "create deployments", "", 201)
+			first.At, first.Namespace = a.At.Add(time.Duration(2+r.ExpFloat64()*45)*time.Minute), a.Name
+			d.Actions = append(d.Actions, first)
+		}
+	}
+}
+
+// surveyDay is the question that all people are asked every eight weeks, and that some answer; they are kinder since the etcd work.
+func (w *World) surveyDay(d *Day, r *rand.Rand, t *Team, midnight time.Time) {
+	if week := int(w.End.Sub(midnight).Hours() / (7 * 24)); week%8 != 1 || midnight.Weekday() != time.Wednesday {
+		return
+	}
+	for m, member := range t.Members {
+		if midnight.Before(t.starts[m]) || r.Float64() > 0.3 {
+			continue
+		}
+		answer := float64(5 + r.IntN(6))
+		if midnight.After(w.week(17)) {
+			answer = min(10, answer+float64(r.IntN(3)))
+		}
+		d.Events = append(d.Events, UsageEvent{
+			ID: fmt.Sprintf("survey-%s-%d", member, midnight.Unix()), Time: workTime(r, midnight), Name: "survey.answer", Actor: member,
+			Object: "recommend", Value: &answer,
+		})
 	}
 }
 

@@ -31,6 +31,8 @@ type Team struct {
 	// (zero: it stays).
 	Eligible, Joined, Left time.Time
 	Voluntary              bool
+	// starts is when each member first works with the platform: most as soon as the team does, some are hired later.
+	starts []time.Time
 	// Clusters are indices of the clusters that the team works on.
 	Clusters []int
 	// activity is the chance that a member works with the platform on a working day.
@@ -65,7 +67,7 @@ func NewWorld(seed uint64, weeks int, now time.Time) *World {
 			w.Clusters = append(w.Clusters, Cluster{Name: region + "-" + stage, Region: region, Stage: stage})
 		}
 	}
-	w.makeTeams(rand.New(rand.NewPCG(seed, 1)))
+	w.makeTeams(rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 3)))
 	w.makeIncidents(rand.New(rand.NewPCG(seed, 2)))
 	return w
 }
@@ -90,7 +92,7 @@ var givenNames = [...]string{
 
 // makeTeams lays out the story: a third is there from the start, the others join over four months, three never do, one leaves,
 // four were told to come, and three leave namespaces behind.
-func (w *World) makeTeams(r *rand.Rand) {
+func (w *World) makeTeams(r, hired *rand.Rand) {
 	people := 0
 	for i, name := range teamNames {
 		t := Team{Name: name, Voluntary: i%10 != 9, activity: 0.25 + 0.4*r.Float64(), abandons: i%13 == 5}
@@ -117,6 +119,13 @@ func (w *World) makeTeams(r *rand.Rand) {
 		}
 		if name == "ads" {
 			t.Left = w.week(19)
+		}
+		for range t.Members {
+			start := t.Joined
+			if hired.Float64() < 0.2 {
+				start = t.Joined.Add(time.Duration(hired.Float64() * float64(w.End.Sub(t.Joined)))).Truncate(24 * time.Hour)
+			}
+			t.starts = append(t.starts, start)
 		}
 		region := i % 3
 		t.Clusters = []int{4*region + i%2, 4*region + 2, 4*region + 3}
