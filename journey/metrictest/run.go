@@ -39,7 +39,7 @@ func (in Input) Tables() []string {
 		tables = append(tables, schema.TableResourceChanges, schema.TableResources, schema.TableClusterHours)
 	}
 	if len(in.Slices) > 0 {
-		tables = append(tables, schema.TableSlices, "sli_hours", "sli_series")
+		tables = append(tables, schema.TableSlices, "sli_hours", "sli_days", "sli_series")
 	}
 	if len(in.Incidents) > 0 {
 		tables = append(tables, "incidents")

@@ -68,31 +68,34 @@ func (p *keyParams) all() map[string]any {
 // FirstSlices returns the start of the earliest slice of each series, measured or not, the zero time where there is none; the
 // questions' times are not looked at.
 func (db *DB) FirstSlices(ctx context.Context, qs []schema.SliceQuery) ([]time.Time, error) {
-	type row struct {
-		seriesKey
-		first time.Time
+	keys := make([]seriesKey, len(qs))
+	for i, q := range qs {
+		keys[i] = seriesKey{q.Indicator, q.Revision, q.Group}
 	}
-	all := map[seriesKey]time.Time{}
-	for part := range slices.Chunk(qs, seriesAtOnce) {
-		var params keyParams
-		for _, q := range part {
-			params.add(seriesKey{q.Indicator, q.Revision, q.Group})
-		}
+	ids, err := db.seriesIDs(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	type row struct {
+		series uint64
+		first  time.Time
+	}
+	all := map[uint64]time.Time{}
+	for part := range slices.Chunk(ids, seriesAtOnce) {
 		rows, err := ask(ctx, db, question{
-			op: "find the first slices", table: "sli_series", params: params.all(),
-			sql: `SELECT toString(indicator), toString(revision), toString(grp), min(first) FROM sli_series
-				WHERE (indicator, revision, grp) IN (SELECT arrayJoin(arrayZip(` + namedSeries + `))) GROUP BY indicator, revision, grp`,
-		}, func(r *row) []any { return []any{&r.indicator, &r.revision, &r.group, &r.first} })
+			op: "find the first slices", table: "sli_series", params: map[string]any{"series": part},
+			sql: `SELECT sipHash64(indicator, revision, grp) AS series, min(first) FROM sli_series WHERE series IN {series:Array(UInt64)} GROUP BY series`,
+		}, func(r *row) []any { return []any{&r.series, &r.first} })
 		if err != nil {
 			return nil, err
 		}
 		for _, r := range rows {
-			all[r.seriesKey] = r.first
+			all[r.series] = r.first
 		}
 	}
 	first := make([]time.Time, len(qs))
-	for i, q := range qs {
-		first[i] = all[seriesKey{q.Indicator, q.Revision, q.Group}]
+	for i, id := range ids {
+		first[i] = all[id]
 	}
 	return first, nil
 }
@@ -152,9 +155,10 @@ func (db *DB) SlicesOf(ctx context.Context, qs []schema.SliceQuery) ([][]schema.
 // manySeries is how many series an hour is summed for one by one; for more, all series of the hour are.
 const manySeries = 10_000
 
-// sumHours writes the sums of all hours that the rows touch anew.
+// sumHours writes the sums of all hours and days that the rows touch anew: first the hours, from which the days follow. Of two writers
+// of one day at least one sees the hours of both, and its version is the higher one.
 func (db *DB) sumHours(ctx context.Context, rows []schema.Slice) error {
-	hours, touched := map[time.Time]bool{}, map[seriesKey]bool{}
+	hours, ofDays, touched := map[time.Time]bool{}, map[time.Time]bool{}, map[seriesKey]bool{}
 	for _, r := range rows {
 		hours[r.Start.UTC().Truncate(time.Hour)] = true
 		touched[seriesKey{r.Indicator, r.Revision, r.Group}] = true
@@ -162,7 +166,12 @@ func (db *DB) sumHours(ctx context.Context, rows []schema.Slice) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	params := map[string]any{"hours": slices.Collect(maps.Keys(hours))}
+	for hour := range hours {
+		for h := range 24 {
+			ofDays[hour.Truncate(24*time.Hour).Add(time.Duration(h)*time.Hour)] = true
+		}
+	}
+	params := map[string]any{"hours": slices.Collect(maps.Keys(hours)), "ofDays": slices.Collect(maps.Keys(ofDays))}
 	of := ""
 	if len(touched) <= manySeries {
 		ids, err := db.seriesIDs(ctx, slices.Collect(maps.Keys(touched)))
@@ -171,7 +180,7 @@ func (db *DB) sumHours(ctx context.Context, rows []schema.Slice) error {
 		}
 		params["series"], of = ids, " AND series IN {series:Array(UInt64)}"
 	}
-	return db.write(ctx, question{op: "sum the hours of slices", table: "sli_hours", params: params, settings: newestSlices, sql: `
+	err := db.write(ctx, question{op: "sum the hours of slices", table: "sli_hours", params: params, settings: newestSlices, sql: `
 		INSERT INTO sli_hours (hour, series, measured, valid, perfect, good, total, bad_fraction, imperfect, version)
 		SELECT toStartOfHour(slice_start) AS hour, series, countIf(state = 'measured'), countIf(state = 'measured' AND total > 0),
 			countIf(state = 'measured' AND total > 0 AND good / total >= 1), sumIf(good, state = 'measured'), sumIf(total, state = 'measured'),
@@ -180,6 +189,15 @@ func (db *DB) sumHours(ctx context.Context, rows []schema.Slice) error {
 		FROM sli_slices FINAL
 		WHERE toStartOfHour(slice_start) IN {hours:Array(DateTime('UTC'))}` + of + `
 		GROUP BY hour, series`})
+	if err != nil {
+		return err
+	}
+	return db.write(ctx, question{op: "sum the days of slices", table: "sli_days", params: params, settings: newestSlices, sql: `
+		INSERT INTO sli_days (day, series, measured, valid, perfect, good, total, bad_fraction, version)
+		SELECT toStartOfDay(hour) AS day, series, sum(measured), sum(valid), sum(perfect), sum(good), sum(total), sum(bad_fraction), sum(version)
+		FROM sli_hours FINAL
+		WHERE hour IN {ofDays:Array(DateTime('UTC'))}` + of + `
+		GROUP BY day, series`})
 }
 
 // write runs a statement that writes and returns nothing.

@@ -15,10 +15,10 @@ import (
 )
 
 // TestSeveralQuestionsAtOnce compares questions of like and of unlike shapes, asked together, with the definition, while every version
-// of every slice and hour is still there.
+// of every slice, hour and day is still there.
 func TestSeveralQuestionsAtOnce(t *testing.T) {
 	db := warehousetest.Open(t)
-	for _, table := range []string{"sli_slices", "sli_hours"} {
+	for _, table := range []string{"sli_slices", "sli_hours", "sli_days"} {
 		if err := db.Exec(t.Context(), "SYSTEM STOP MERGES "+table); err != nil {
 			t.Fatal(err)
 		}
@@ -55,17 +55,17 @@ func TestSeveralQuestionsAtOnce(t *testing.T) {
 // drawSegments draws disjoint segments, some of them longer than the history.
 func drawSegments(rt *rapid.T) []schema.Segment {
 	var segments []schema.Segment
-	at := monthEdge.Add(-3 * time.Hour)
+	at := monthEdge.Add(-rapid.SampledFrom([]time.Duration{3, 23, 25}).Draw(rt, "hours before") * time.Hour)
 	for range rapid.IntRange(0, 6).Draw(rt, "segments") {
 		gap := time.Duration(rapid.IntRange(0, 120).Draw(rt, "gap before")) * time.Minute
-		length := time.Duration(rapid.IntRange(0, 300).Draw(rt, "length")) * time.Minute
+		length := time.Duration(rapid.OneOf(rapid.IntRange(0, 300), rapid.IntRange(1380, 3000)).Draw(rt, "length")) * time.Minute
 		segments = append(segments, schema.Segment{From: at.Add(gap), To: at.Add(gap + length)})
 		at = at.Add(gap + length)
 	}
 	return segments
 }
 
-// TestHoursAreThoseOfTheSlices compares the sums of hours with the slices after corrections, months apart.
+// TestHoursAreThoseOfTheSlices compares the sums of hours and days with the slices after corrections, months apart.
 func TestHoursAreThoseOfTheSlices(t *testing.T) {
 	db := warehousetest.Open(t)
 	random := rand.New(rand.NewPCG(9, 9))
@@ -82,6 +82,17 @@ func TestHoursAreThoseOfTheSlices(t *testing.T) {
 	}
 	if hours, wrong := result.Rows[0][0].(uint64), result.Rows[0][1].(uint64); hours < 8 || wrong != 0 {
 		t.Errorf("%d of %d hours are not the sums of their slices", wrong, hours)
+	}
+	result, err = db.Query(t.Context(), `
+		SELECT count(), countIf(d.version != h.version OR d.measured != h.measured OR d.valid != h.valid OR d.perfect != h.perfect OR d.good != h.good
+			OR d.total != h.total OR abs(d.bad_fraction - h.bad_fraction) > 1e-9) FROM (SELECT * FROM sli_days FINAL) AS d
+			FULL JOIN (SELECT toStartOfDay(hour) AS day, series, sum(version) AS version, sum(measured) AS measured, sum(valid) AS valid, sum(perfect) AS perfect,
+				sum(good) AS good, sum(total) AS total, sum(bad_fraction) AS bad_fraction FROM sli_hours FINAL GROUP BY day, series) AS h USING (day, series)`, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if days, wrong := result.Rows[0][0].(uint64), result.Rows[0][1].(uint64); days < 8 || wrong != 0 {
+		t.Errorf("%d of %d days are not the sums of their hours", wrong, days)
 	}
 }
 

@@ -23,14 +23,14 @@ func (db *DB) SliceSums(ctx context.Context, q schema.SumsQuery) ([]schema.Slice
 	return all[0], nil
 }
 
-// SliceSumsOf answers several questions like SliceSums, in their order, with few statements. Whole hours are read from their sums,
-// what segments cut off of hours from the slices.
+// SliceSumsOf answers several questions like SliceSums, in their order, with few statements. Whole days and hours are read from their
+// sums, what segments cut off of hours from the slices.
 func (db *DB) SliceSumsOf(ctx context.Context, qs []schema.SumsQuery) ([][]schema.SliceSums, error) {
 	out := make([][]schema.SliceSums, len(qs))
 	asked := make([]sumsPart, 0, len(qs))
 	for i, q := range qs {
 		out[i] = make([]schema.SliceSums, len(q.Segments))
-		if p := newSumsPart(q, out[i]); len(p.pieces) > 0 {
+		if p := newSumsPart(q, out[i]); len(p.segments) > 0 {
 			asked = append(asked, p)
 		}
 	}
@@ -42,45 +42,28 @@ func (db *DB) SliceSumsOf(ctx context.Context, qs []schema.SumsQuery) ([][]schem
 	return out, nil
 }
 
-// sumsPart is one question, cut into whole hours and pieces of hours.
+// sumsPart is one question: its segments that are not empty, and where their sums go.
 type sumsPart struct {
-	q      schema.SumsQuery
-	pieces []piece
-	out    []schema.SliceSums
-	// shape is the same for questions with the same pieces and the same target.
+	q        schema.SumsQuery
+	segments []stretch
+	out      []*schema.SliceSums
+	// shape is the same for questions with the same segments and the same target.
 	shape string
 }
 
-// piece is the half-open stretch of time from, to (Unix seconds) of a segment: whole hours, or a part of one hour.
-type piece struct {
-	from, to int64
-	whole    bool
-	segment  int
-}
-
-const hour = 3600
+// stretch is the half-open stretch of time [from, to) in Unix seconds.
+type stretch struct{ from, to int64 }
 
 func newSumsPart(q schema.SumsQuery, out []schema.SliceSums) sumsPart {
-	p := sumsPart{q: q, out: out}
-	for i, s := range q.Segments {
-		from, to := wholeSecond(s.From).Unix(), wholeSecond(s.To).Unix()
-		add := func(a, b int64, whole bool) {
-			if a < b {
-				p.pieces = append(p.pieces, piece{a, b, whole, i})
-			}
-		}
-		first, last := (from+hour-1)/hour*hour, to/hour*hour
-		if first > last { // within one hour
-			add(from, to, false)
-			continue
-		}
-		add(from, first, false)
-		add(first, last, true)
-		add(last, to, false)
-	}
+	p := sumsPart{q: q}
 	var b strings.Builder
 	fmt.Fprint(&b, q.SliceTarget)
-	for _, c := range p.pieces {
+	for i, s := range q.Segments {
+		c := stretch{wholeSecond(s.From).Unix(), wholeSecond(s.To).Unix()}
+		if c.from >= c.to {
+			continue
+		}
+		p.segments, p.out = append(p.segments, c), append(p.out, &out[i])
 		b.WriteByte(' ')
 		b.WriteString(strconv.FormatInt(c.from, 36))
 		b.WriteByte('-')
@@ -122,45 +105,70 @@ func alike(asked []sumsPart) [][]sumsPart {
 	return append(out, mixed...)
 }
 
-// boundaries are what a statement groups by: the stretches between bounds, in Unix seconds and in order, of whole hours and of parts
-// of the cut hours.
-type boundaries struct {
-	hours, parts []int64
-	cut          []time.Time
+// buckets is what a statement reads and groups by: the stretches between bounds (Unix seconds, in order), made of whole days, whole
+// hours, and parts of hours. A day or hour that any bound divides is not whole for anybody.
+type buckets struct {
+	bounds             []int64
+	days, hours, parts []time.Time
 }
 
-func boundariesOf(group []sumsPart) boundaries {
-	var b boundaries
-	var cut []int64
+const (
+	hour = 3600
+	day  = 24 * hour
+)
+
+func bucketsOf(group []sumsPart) buckets {
+	var b buckets
+	var covered []stretch
+	days := group[0].q.SliceTarget >= 1 // the days do not have the ratios of slices
 	for i, p := range group {
 		if i > 0 && p.shape == group[i-1].shape {
 			continue
 		}
-		for _, c := range p.pieces {
-			if c.whole {
-				b.hours = append(b.hours, c.from, c.to)
-				continue
-			}
-			b.parts = append(b.parts, c.from, c.to)
-			cut = append(cut, c.from/hour*hour)
+		for _, s := range p.segments {
+			b.bounds = append(b.bounds, s.from, s.to)
+		}
+		covered = append(covered, p.segments...)
+	}
+	slices.Sort(b.bounds)
+	b.bounds = slices.Compact(b.bounds)
+	slices.SortFunc(covered, func(x, y stretch) int { return cmp.Compare(x.from, y.from) })
+	until := int64(0)
+	for i := 1; i < len(b.bounds); i++ {
+		c := stretch{b.bounds[i-1], b.bounds[i]}
+		for len(covered) > 0 && covered[0].from <= c.from {
+			until = max(until, covered[0].to)
+			covered = covered[1:]
+		}
+		if c.to <= until { // else nobody asks about it
+			b.cut(c, days)
 		}
 	}
-	for _, list := range []*[]int64{&b.hours, &b.parts, &cut} {
-		slices.Sort(*list)
-		*list = slices.Compact(*list)
-	}
-	for _, at := range cut {
-		b.cut = append(b.cut, time.Unix(at, 0))
-	}
+	b.parts = slices.CompactFunc(b.parts, time.Time.Equal)
 	return b
 }
 
-// bucketSums are a series' sums by bucket, of whole hours and of parts of hours.
-type bucketSums struct{ hours, parts []schema.SliceSums }
+// cut adds the days, hours and parts of hours that make up a stretch.
+func (b *buckets) cut(c stretch, days bool) {
+	for at := c.from; at < c.to; {
+		switch {
+		case days && at%day == 0 && at+day <= c.to:
+			b.days = append(b.days, time.Unix(at, 0))
+			at += day
+		case at%hour == 0 && at+hour <= c.to:
+			b.hours = append(b.hours, time.Unix(at, 0))
+			at += hour
+		default:
+			at = at / hour * hour
+			b.parts = append(b.parts, time.Unix(at, 0))
+			at += hour
+		}
+	}
+}
 
 // sumGroup asks one statement and hands the sums to the questions' segments.
 func (db *DB) sumGroup(ctx context.Context, group []sumsPart) error {
-	b := boundariesOf(group)
+	b := bucketsOf(group)
 	keys := make([]seriesKey, len(group))
 	for i, p := range group {
 		keys[i] = seriesKey{p.q.Indicator, p.q.Revision, p.q.Group}
@@ -169,24 +177,20 @@ func (db *DB) sumGroup(ctx context.Context, group []sumsPart) error {
 	if err != nil {
 		return err
 	}
-	bySeries := make(map[uint64]*bucketSums, len(ids))
+	bySeries := make(map[uint64][]schema.SliceSums, len(ids))
 	for _, id := range ids {
-		bySeries[id] = &bucketSums{make([]schema.SliceSums, len(b.hours)), make([]schema.SliceSums, len(b.parts))}
+		bySeries[id] = make([]schema.SliceSums, len(b.bounds))
 	}
 	if err := db.readBuckets(ctx, b, group[0].q.SliceTarget, bySeries); err != nil {
 		return err
 	}
 	for i, p := range group {
-		of := bySeries[ids[i]]
-		for _, c := range p.pieces {
-			bounds, sums := b.hours, of.hours
-			if !c.whole {
-				bounds, sums = b.parts, of.parts
-			}
-			first, _ := slices.BinarySearch(bounds, c.from)
-			last, _ := slices.BinarySearch(bounds, c.to)
+		sums := bySeries[ids[i]]
+		for k, c := range p.segments {
+			first, _ := slices.BinarySearch(b.bounds, c.from)
+			last, _ := slices.BinarySearch(b.bounds, c.to)
 			for _, s := range sums[first:last] {
-				addSums(&p.out[c.segment], s)
+				addSums(p.out[k], s)
 			}
 		}
 	}
@@ -202,52 +206,50 @@ func addSums(to *schema.SliceSums, s schema.SliceSums) {
 	to.BadFraction += s.BadFraction
 }
 
+// The sources of sums, each with the settings that name its rows. %s is the number of good slices.
+const (
+	sumsOfDays = `SELECT series, toInt64(toUnixTimestamp(day)) AS at, measured, valid, perfect AS good_slices, good, total, bad_fraction
+		FROM sli_days FINAL WHERE day IN {days:Array(DateTime('UTC'))} AND series IN {series:Array(UInt64)}`
+	sumsOfHours = `SELECT series, toInt64(toUnixTimestamp(hour)) AS at, measured, valid, toUInt32(%s) AS good_slices, good, total, bad_fraction
+		FROM sli_hours FINAL WHERE hour IN {hours:Array(DateTime('UTC'))} AND series IN {series:Array(UInt64)}`
+	sumsOfParts = `SELECT series, toInt64(toUnixTimestamp(slice_start)) AS at, toUInt32(1) AS measured, toUInt32(total > 0) AS valid,
+			toUInt32(total > 0 AND good / total >= {target:Float64}) AS good_slices, good, total, if(total > 0, (total - good) / total, 0) AS bad_fraction
+		FROM sli_slices FINAL WHERE toStartOfHour(slice_start) IN {parts:Array(DateTime('UTC'))} AND series IN {series:Array(UInt64)} AND state = 'measured'`
+)
+
 // readBuckets fills the sums of series.
-func (db *DB) readBuckets(ctx context.Context, b boundaries, target float64, bySeries map[uint64]*bucketSums) error {
-	params := map[string]any{"target": target, "series": slices.Sorted(maps.Keys(bySeries))}
-	var statements []string
+func (db *DB) readBuckets(ctx context.Context, b buckets, target float64, bySeries map[uint64][]schema.SliceSums) error {
+	params := map[string]any{"target": target, "series": slices.Sorted(maps.Keys(bySeries)), "bounds": b.bounds}
+	good := "perfect"
+	if target < 1 {
+		good += " + arrayCount(ratio -> ratio >= {target:Float64}, imperfect)"
+	}
+	var sources []string
+	if len(b.days) > 0 {
+		params["days"], sources = b.days, append(sources, sumsOfDays)
+	}
 	if len(b.hours) > 0 {
-		params["hours"], params["from"], params["to"] = b.hours, time.Unix(b.hours[0], 0), time.Unix(b.hours[len(b.hours)-1], 0)
-		good := "perfect"
-		if target < 1 {
-			good += " + arrayCount(ratio -> ratio >= {target:Float64}, imperfect)"
-		}
-		statements = append(statements, `
-			SELECT true AS whole, series, roundDown(toInt64(toUnixTimestamp(hour)), {hours:Array(Int64)}) AS bound,
-				toInt64(sum(measured)), toInt64(sum(valid)), toInt64(sum(`+good+`)), sum(good), sum(total), sum(bad_fraction)
-			FROM sli_hours FINAL
-			WHERE hour >= {from:DateTime('UTC')} AND hour < {to:DateTime('UTC')} AND series IN {series:Array(UInt64)}
-			GROUP BY series, bound`)
+		params["hours"], sources = b.hours, append(sources, fmt.Sprintf(sumsOfHours, good))
 	}
 	if len(b.parts) > 0 {
-		params["parts"], params["first"], params["cut"] = b.parts, time.Unix(b.parts[0], 0), b.cut
-		statements = append(statements, `
-			SELECT false AS whole, series, roundDown(toInt64(toUnixTimestamp(slice_start)), {parts:Array(Int64)}) AS bound,
-				toInt64(count()), toInt64(countIf(total > 0)), toInt64(countIf(total > 0 AND good / total >= {target:Float64})),
-				sum(good), sum(total), sumIf((total - good) / total, total > 0)
-			FROM sli_slices FINAL
-			WHERE toStartOfHour(slice_start) IN {cut:Array(DateTime('UTC'))} AND slice_start >= {first:DateTime('UTC')}
-				AND series IN {series:Array(UInt64)} AND state = 'measured'
-			GROUP BY series, bound`)
+		params["parts"], sources = b.parts, append(sources, sumsOfParts)
 	}
 	type row struct {
-		whole  bool
 		series uint64
 		bound  int64
 		schema.SliceSums
 	}
 	rows, err := ask(ctx, db, question{
-		op: "sum slices", table: schema.TableSlices, settings: newestSlices, params: params, sql: strings.Join(statements, " UNION ALL "),
+		op: "sum slices", table: schema.TableSlices, settings: newestSlices, params: params,
+		sql: `SELECT series, roundDown(at, {bounds:Array(Int64)}) AS bound, toInt64(sum(measured)), toInt64(sum(valid)), toInt64(sum(good_slices)),
+				sum(good), sum(total), sum(bad_fraction)
+			FROM (` + strings.Join(sources, " UNION ALL ") + `) WHERE at >= ` + strconv.FormatInt(b.bounds[0], 10) + ` GROUP BY series, bound`,
 	}, func(r *row) []any {
-		return []any{&r.whole, &r.series, &r.bound, &r.Measured, &r.Valid, &r.GoodSlices, &r.Good, &r.Total, &r.BadFraction}
+		return []any{&r.series, &r.bound, &r.Measured, &r.Valid, &r.GoodSlices, &r.Good, &r.Total, &r.BadFraction}
 	})
 	for _, r := range rows {
-		from, sums := b.hours, bySeries[r.series].hours
-		if !r.whole {
-			from, sums = b.parts, bySeries[r.series].parts
-		}
-		if i, ok := slices.BinarySearch(from, r.bound); ok {
-			sums[i] = r.SliceSums
+		if i, ok := slices.BinarySearch(b.bounds, r.bound); ok {
+			bySeries[r.series][i] = r.SliceSums
 		}
 	}
 	return err
