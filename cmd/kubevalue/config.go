@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kubevalue/kubevalue/collectors/promquery"
+	"github.com/kubevalue/kubevalue/collectors/scrape"
 	"github.com/kubevalue/kubevalue/collectors/usage"
 	"github.com/kubevalue/kubevalue/slo/openslo"
 )
@@ -27,6 +28,7 @@ type Config struct {
 	Clusters     []ClusterConfig    `yaml:"clusters"`
 	Probes       []ProbeConfig      `yaml:"probes"`
 	Prometheus   []PrometheusConfig `yaml:"prometheus"`
+	Scrapes      []ScrapeConfig     `yaml:"scrapes"`
 	Objectives   ObjectivesConfig   `yaml:"objectives"`
 	Alerts       AlertsConfig       `yaml:"alerts"`
 	Journey      JourneyConfig      `yaml:"journey"`
@@ -41,6 +43,8 @@ type Config struct {
 	warnings openslo.Findings
 	// promIndicators are what the objectives ask Prometheus servers for.
 	promIndicators []promquery.Indicator
+	// scrapeIndicators are what they count by the counters of scraped targets.
+	scrapeIndicators []scrape.Indicator
 	// documentServers are the URLs of Prometheus servers that only OpenSLO documents name.
 	documentServers map[string]string
 }

@@ -28,6 +28,7 @@ func (c *Config) check(f *yamlFile) {
 	c.checkRoster(f)
 	c.checkProbes(f)
 	c.checkPrometheus(f)
+	c.checkScrapes(f)
 	c.checkExclusions(f)
 	c.checkObjectives(f)
 	c.checkPrices(f)

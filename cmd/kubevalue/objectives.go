@@ -59,7 +59,7 @@ func (c *Config) loadObjectives() ([]configuredObjective, error) {
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	c.promIndicators = from.asked()
+	c.promIndicators, c.scrapeIndicators = inOrder(from.promql), inOrder(from.counted)
 	slices.SortFunc(out, func(a, b configuredObjective) int { return strings.Compare(a.Definition.Name, b.Definition.Name) })
 	return out, nil
 }
@@ -126,8 +126,11 @@ func (from *sliceSources) locate(o openslo.Objective) (configuredObjective, erro
 // indicator reads a metric source of an objective: queries of a Prometheus server, {probe: NAME} of the configuration, or
 // {indicator: NAME, slice: 5m, revision: "1"} that agents send.
 func (from *sliceSources) indicator(ind openslo.Indicator, o openslo.Objective) (indicator, time.Duration, error) {
-	if ind.Type() == "prometheus" {
+	switch ind.Type() {
+	case "prometheus":
 		return from.prometheus(ind, o)
+	case "scrape":
+		return from.scraped(ind, o)
 	}
 	if ind.RawType == "failure" {
 		return indicator{}, 0, errors.New("rawType failure: slices count successes; write rawType: success")
@@ -140,7 +143,7 @@ func (from *sliceSources) indicator(ind openslo.Indicator, o openslo.Objective) 
 		return indicator{Name: p.Name, Revision: probe.Revision(p), Group: p.Group}, p.Slice, nil
 	}
 	if ind.Type() != "kubevalue" || len(ind.Sources()) != 1 {
-		return indicator{}, 0, fmt.Errorf("metricSource type %q is not collected: use type Prometheus with spec {query: PROMQL}, or type kubevalue with spec {probe: NAME} or {indicator: NAME, slice: 5m}", ind.Type())
+		return indicator{}, 0, fmt.Errorf("metricSource type %q is not collected: use type Prometheus with spec {query: PROMQL}, type scrape with spec {query: SELECTOR}, or type kubevalue with spec {probe: NAME} or {indicator: NAME, slice: 5m}", ind.Type())
 	}
 	spec := ind.Sources()[0].Spec
 	name, _ := spec["indicator"].(string)

@@ -155,12 +155,17 @@ func (s *service) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	scrapes, err := s.scrapes()
+	if err != nil {
+		return err
+	}
 	watches, err := s.kubeCollector()
 	if err != nil {
 		return err
 	}
 	background("probes", probes.Run)
 	background("queries of Prometheus servers", queries.Run)
+	background("scrapes", scrapes.Run)
 	if len(s.cfg.kubeClusters()) > 0 {
 		background("cluster watches", watches.Run)
 	}

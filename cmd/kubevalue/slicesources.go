@@ -7,6 +7,7 @@ import (
 
 	"github.com/kubevalue/kubevalue/collectors/probe"
 	"github.com/kubevalue/kubevalue/collectors/promquery"
+	"github.com/kubevalue/kubevalue/collectors/scrape"
 	"github.com/kubevalue/kubevalue/slo/openslo"
 )
 
@@ -16,11 +17,13 @@ type sliceSources struct {
 	probes map[string]probe.Target
 	// promql are the indicators that Prometheus servers are asked for, by name and revision: objectives may share one.
 	promql map[string]promquery.Indicator
+	// counted are those that count by the counters of scraped targets.
+	counted map[string]scrape.Indicator
 }
 
 func (c *Config) sliceSources() *sliceSources {
 	c.documentServers = map[string]string{}
-	from := &sliceSources{cfg: c, probes: map[string]probe.Target{}, promql: map[string]promquery.Indicator{}}
+	from := &sliceSources{cfg: c, probes: map[string]probe.Target{}, promql: map[string]promquery.Indicator{}, counted: map[string]scrape.Indicator{}}
 	for _, p := range c.Probes {
 		from.probes[p.Name] = c.target(p)
 	}
@@ -38,11 +41,11 @@ func (from *sliceSources) prometheus(ind openslo.Indicator, o openslo.Objective)
 	return at, asked.Slice, nil
 }
 
-// asked are all indicators that Prometheus servers are asked for, in order of name.
-func (from *sliceSources) asked() []promquery.Indicator {
-	var out []promquery.Indicator
-	for _, key := range slices.Sorted(maps.Keys(from.promql)) {
-		out = append(out, from.promql[key])
+// inOrder are the values of a map, in order of its keys.
+func inOrder[V any](of map[string]V) []V {
+	var out []V
+	for _, key := range slices.Sorted(maps.Keys(of)) {
+		out = append(out, of[key])
 	}
 	return out
 }

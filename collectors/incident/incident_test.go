@@ -177,7 +177,7 @@ func TestBodiesThatAreNoIncidents(t *testing.T) {
 		{"a status that is none", r.Alertmanager(), told(`{"status":"maybe","startsAt":"2026-03-01T11:00:00Z","fingerprint":"x"}`), 400, "must be firing or resolved"},
 		{"no service", r.Alertmanager(), told(noService, fired(-5, 0)), 400, `{"taken":1,"unchanged":0,"refused":[{"index":0,"error":"no service: the alert \"A\" has none of the labels or annotations service"}]}`},
 		{"no id", r.Native(), `{"service":"api"}`, 400, "id is missing"},
-		{"an unknown field", r.Native(), `{"id":"i","service":"api","sevice":"x"}`, 400, `unknown field`},
+		{"an unknown field", r.Native(), `{"id":"i","service":"api","servize":"x"}`, 400, `unknown field`},
 		{"never storable", r.Native(), `[{"id":"i","service":"never"},{"id":"j","service":"api"}]`, 400, `{"taken":1,"unchanged":0,"refused":[{"index":0,"error":"service is missing"}]}`},
 		{"neither", r.Native(), `[1`, 400, "want an incident or a list of incidents"},
 		{"too large", r.Native(), strings.Repeat(" ", int(DefaultLimits.Wire)+1), 413, "too_large"},

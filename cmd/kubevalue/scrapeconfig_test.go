@@ -1,0 +1,45 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestControlPlaneObjectivesAreUnderstood(t *testing.T) {
+	for source, settings := range map[string]string{
+		"scrape":     "scrapes: [{job: apiserver, targets: [\"127.0.0.1:1\"]}]\n",
+		"prometheus": "prometheus: [{url: \"http://127.0.0.1:1\"}]\n",
+	} {
+		var out, fault bytes.Buffer
+		if code := run(t.Context(), []string{"slo", "control-plane", "--source", source}, &out, &fault); code != 0 {
+			t.Fatal(fault.String())
+		}
+		cfg, err := loadWith(t, settings, out.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(cfg.scrapeIndicators) + len(cfg.promIndicators); n != 8 || len(cfg.warnings) != 0 {
+			t.Errorf("%s: %d indicators, warnings %v", source, n, cfg.warnings)
+		}
+	}
+}
+
+func TestObjectivesThatCountByScrapedCounters(t *testing.T) {
+	const scrapes = "scrapes: [{job: a, targets: [\"127.0.0.1:1\"]}]\n"
+	document := func(counter, query string) string {
+		of := "type: scrape, spec: {" + query + "}"
+		return strings.Replace(fmt.Sprintf(promObjective, of, of), "counter: true", "counter: "+counter, 1)
+	}
+	for _, c := range []struct{ settings, document, want string }{
+		{"", document("true", "query: x"), "none is configured: list them under scrapes"},
+		{scrapes, document("false", "query: x"), "want ratioMetric with counter: true"},
+		{scrapes, document("true", "promql: x"), "has spec {query: SELECTOR}"},
+		{scrapes, document("true", "query: 'sum(x)'"), "is no selector"},
+	} {
+		if _, err := loadWith(t, c.settings, c.document); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s\n%s\ngot %v; want %s", c.settings, c.document, err, c.want)
+		}
+	}
+}

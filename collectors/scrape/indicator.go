@@ -1,0 +1,115 @@
+package scrape
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
+)
+
+// DefaultSlice is the length of slices unless an indicator says otherwise.
+const DefaultSlice = time.Minute
+
+// Indicator counts events by the counters of all targets: Total with one of Good and Bad, each a selector such as
+// apiserver_request_total{job="apiserver",code!~"5.."}. Besides the labels of a series it may name those of its target: job, instance
+// and what the configuration adds.
+type Indicator struct {
+	// Name is schema.Slice.Indicator.
+	Name string
+	// Good, Bad and Total are selectors. While no series matches Total nothing is measured; where none matches Good or Bad there was no
+	// such event.
+	Good, Bad, Total string
+	// Slice is the length of a slice, in whole seconds; DefaultSlice when zero.
+	Slice time.Duration
+}
+
+// WithDefaults fills what is not set.
+func (i Indicator) WithDefaults() Indicator {
+	if i.Slice == 0 {
+		i.Slice = DefaultSlice
+	}
+	return i
+}
+
+// Validate names everything that is wrong with an indicator, joined into one error.
+func (i Indicator) Validate() error {
+	_, err := compile(i)
+	return err
+}
+
+// Revision is the hash of what an indicator counts: indicators with the same revision give comparable slices.
+func Revision(i Indicator) string {
+	i = i.WithDefaults()
+	i.Name = ""
+	definition, err := json.Marshal(i)
+	if err != nil {
+		panic(err) // texts and a duration can always be encoded
+	}
+	sum := sha256.Sum256(definition)
+	return hex.EncodeToString(sum[:8])
+}
+
+// counted is an indicator with its selectors read.
+type counted struct {
+	Indicator
+	revision    string
+	part, total []*labels.Matcher
+}
+
+func compile(i Indicator) (*counted, error) {
+	i = i.WithDefaults()
+	c := &counted{Indicator: i, revision: Revision(i)}
+	var faults []error
+	fault := func(format string, args ...any) {
+		faults = append(faults, fmt.Errorf("scrape: indicator %q: "+format, append([]any{i.Name}, args...)...))
+	}
+	if i.Name == "" {
+		fault("name: want one")
+	}
+	if i.Slice < time.Second || i.Slice%time.Second != 0 || (24*time.Hour)%i.Slice != 0 {
+		fault("slice %s: want whole seconds that divide a day", i.Slice)
+	}
+	if i.Total == "" || (i.Good == "") == (i.Bad == "") {
+		fault("want total with one of good and bad")
+		return nil, errors.Join(faults...)
+	}
+	read := func(what, selector string) []*labels.Matcher {
+		matchers, err := parser.NewParser(parser.Options{}).ParseMetricSelector(selector)
+		if err != nil {
+			fault("%s: %q is no selector such as requests_total{code=~\"5..\"}: %w", what, selector, err)
+		}
+		return matchers
+	}
+	c.total = read("total", i.Total)
+	if i.Good != "" {
+		c.part = read("good", i.Good)
+	} else {
+		c.part = read("bad", i.Bad)
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// matches says whether a series has what all matchers want.
+func matches(all []*labels.Matcher, l labels.Labels) bool {
+	for _, m := range all {
+		if !m.Matches(l.Get(m.Name)) {
+			return false
+		}
+	}
+	return true
+}
+
+// floor is the start of the slice that a time lies in.
+func (c *counted) floor(t time.Time) time.Time {
+	step := int64(c.Slice / time.Second)
+	at := t.Unix()
+	return time.Unix(at-((at%step)+step)%step, 0).UTC()
+}

@@ -1,0 +1,268 @@
+// Package scrape reads the metrics pages of targets, in the text formats of Prometheus and OpenMetrics, and counts the events of
+// indicators by the increase of their counters, slice by slice. No first value is lost: a series that appears on a target that was read
+// before counts from zero. A counter that has fallen began anew at zero.
+package scrape
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/config"
+
+	"github.com/kubevalue/kubevalue/collectors"
+)
+
+// Defaults of a Job.
+const (
+	DefaultInterval = 15 * time.Second
+	DefaultTimeout  = 10 * time.Second
+)
+
+// Job is a set of targets that are read in the same way.
+type Job struct {
+	// Name is the label job.
+	Name string
+	// Targets are URLs, or host:port with Scheme and Path. Files are globs of lists of targets in Prometheus' file_sd format, JSON or YAML, which
+	// are read again every minute.
+	Targets, Files []string
+	// Scheme and Path are http and /metrics when empty.
+	Scheme, Path string
+	// Labels are added to every series.
+	Labels map[string]string
+	// Interval lies between two pages of a target, and Timeout, at most Interval, bounds the reading of one.
+	Interval, Timeout time.Duration
+	// Access is how the targets are reached; files of credentials are read again when they change.
+	Access config.HTTPClientConfig
+	// Limits are DefaultLimits when zero.
+	Limits Limits
+}
+
+// WithDefaults fills what is not set.
+func (j Job) WithDefaults() Job {
+	if j.Scheme == "" {
+		j.Scheme = "http"
+	}
+	if j.Path == "" {
+		j.Path = "/metrics"
+	}
+	if j.Interval == 0 {
+		j.Interval = DefaultInterval
+	}
+	if j.Timeout == 0 {
+		j.Timeout = min(DefaultTimeout, j.Interval)
+	}
+	if j.Limits == (Limits{}) {
+		j.Limits = DefaultLimits
+	}
+	return j
+}
+
+// Config is what a Collector needs; Now and Logger have defaults, and Registerer nil means that nobody reads the metrics.
+type Config struct {
+	Jobs       []Job
+	Indicators []Indicator
+	Sink       collectors.Sink
+	Now        func() time.Time
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// Collector reads targets and hands over the slices of indicators.
+type Collector struct {
+	cfg        Config
+	indicators []*counted
+	jobs       []*job
+	tally      *tally
+	metrics    metrics
+}
+
+type job struct {
+	Job
+	client *http.Client
+}
+
+// New checks everything and names every fault at once; a Collector without jobs or indicators does nothing.
+func New(cfg Config) (*Collector, error) {
+	if cfg.Sink == nil {
+		return nil, errors.New("scrape: a sink is required")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	c := &Collector{cfg: cfg, metrics: newMetrics()}
+	var faults []error
+	for _, i := range cfg.Indicators {
+		one, err := compile(i)
+		faults = append(faults, err)
+		c.indicators = append(c.indicators, one)
+	}
+	for _, j := range cfg.Jobs {
+		j = j.WithDefaults()
+		client, err := config.NewClientFromConfig(j.Access, "scrape", config.WithUserAgent("kubevalue-scrape"))
+		if err != nil {
+			err = fmt.Errorf("scrape: job %q: %w", j.Name, err)
+		}
+		faults = append(faults, err, j.Validate())
+		c.jobs = append(c.jobs, &job{j, client})
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	c.tally = newTally(cfg, c.indicators)
+	if cfg.Registerer != nil {
+		if err := c.metrics.register(cfg.Registerer); err != nil {
+			return nil, fmt.Errorf("scrape: register metrics: %w", err)
+		}
+	}
+	return c, nil
+}
+
+// Run reads targets until the context ends.
+func (c *Collector) Run(ctx context.Context) error {
+	if len(c.indicators) == 0 || len(c.jobs) == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	var all sync.WaitGroup
+	for _, j := range c.jobs {
+		all.Go(func() { c.discover(ctx, j) })
+	}
+	all.Go(func() { c.tally.run(ctx) })
+	all.Wait()
+	return nil
+}
+
+// rediscover is how often files of targets are read.
+const rediscover = time.Minute
+
+// discover keeps a watcher running for every target of a job.
+func (c *Collector) discover(ctx context.Context, j *job) {
+	running := map[string]context.CancelFunc{}
+	var watchers sync.WaitGroup
+	defer watchers.Wait()
+	for {
+		found, err := j.discovered()
+		if err != nil {
+			c.cfg.Logger.Warn("some targets of a job cannot be found out: those that are known stay", "job", j.Name, "error", err)
+		}
+		for key, t := range found {
+			if running[key] != nil {
+				continue
+			}
+			within, stop := context.WithCancel(ctx)
+			running[key] = stop
+			watchers.Go(func() { c.watch(within, j, t) })
+		}
+		for key, stop := range running {
+			if _, ok := found[key]; !ok && err == nil {
+				stop()
+				delete(running, key)
+			}
+		}
+		if !sleep(ctx, rediscover) {
+			for _, stop := range running {
+				stop()
+			}
+			return
+		}
+	}
+}
+
+// watch reads one target at fixed instants of the clock, which differ from target to target.
+func (c *Collector) watch(ctx context.Context, j *job, t target) {
+	p := newPages(c.indicators, t.labels, j.Limits)
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(t.url)) // never fails
+	offset := time.Duration(h.Sum64() % uint64(j.Interval))
+	failing := false
+	for {
+		now := c.cfg.Now()
+		next := now.Truncate(j.Interval).Add(offset)
+		if !next.After(now) {
+			next = next.Add(j.Interval)
+		}
+		if !sleep(ctx, next.Sub(now)) {
+			return
+		}
+		err := c.read(ctx, j, t, p)
+		if ctx.Err() != nil {
+			return
+		}
+		if (err != nil) != failing {
+			failing = err != nil
+			c.cfg.Logger.Warn("whether a target can be read has changed", "job", j.Name, "target", t.url, "readable", !failing, "error", err)
+		}
+	}
+}
+
+// read reads one page and counts what it adds.
+func (c *Collector) read(ctx context.Context, j *job, t target, p *pages) error {
+	began := c.cfg.Now()
+	body, contentType, err := j.fetch(ctx, t.url)
+	var added []events
+	var trouble problems
+	if err == nil {
+		added, trouble, err = p.take(body, contentType, began, gapOf(j.Interval))
+	}
+	c.metrics.count(j.Name, trouble, err)
+	if err != nil {
+		return err
+	}
+	c.metrics.series.WithLabelValues(j.Name, t.labels.Get("instance")).Set(float64(len(p.known)))
+	c.tally.add(began, added)
+	return nil
+}
+
+// gapOf is the longest time between two pages that are compared: one page may be missing.
+func gapOf(interval time.Duration) time.Duration { return 2*interval + interval/2 }
+
+const accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+
+// fetch gets a page, unpacked, within the job's limits.
+func (j *job) fetch(ctx context.Context, url string) ([]byte, string, error) {
+	ctx, cancel := context.WithTimeout(ctx, j.Timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return nil, "", fmt.Errorf("make the request: %w", err)
+	}
+	req.Header.Set("Accept", accept)
+	resp, err := j.client.Do(req)
+	if err != nil {
+		return nil, "", fmt.Errorf("request: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return nil, "", fmt.Errorf("status %d: want 200", resp.StatusCode)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, j.Limits.Body+1))
+	if err != nil {
+		return nil, "", fmt.Errorf("read the page: %w", err)
+	}
+	if int64(len(body)) > j.Limits.Body {
+		return nil, "", fmt.Errorf("%w: more than %d bytes", ErrTooMuch, j.Limits.Body)
+	}
+	return body, resp.Header.Get("Content-Type"), nil
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(max(d, 0))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
