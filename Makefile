@@ -42,7 +42,7 @@ e2e: engine debian kubetest ## Run the end-to-end tests on a real control plane,
 	$(GO) test -tags e2e -run "^TestE2E" -count=1 -timeout 30m ./cmd/kubevalue ./slo/... ./dashboards ./collectors/kube
 
 bench: engine ## Print the measures, each ratio measured side by side in one run
-	$(GO) test -tags bench -run '^TestBench' -count=1 -timeout 60m -v ./cmd/kubevalue | grep -E '^(bench |ok|FAIL|---)'
+	TMPDIR=$${TMPDIR:-/tmp} $(GO) test -tags bench -run '^TestBench' -count=1 -timeout 60m -v ./cmd/kubevalue ./journey/metrictest | grep -E '^(bench |ok|FAIL|---)'
 
 fuzz: ## Fuzz every decoder for FUZZTIME each
 	@.ci/fuzz $(FUZZTIME)

@@ -16,6 +16,8 @@
 //     clusters that had not been watched for 28 days: cluster, kind, uid, namespace, name, region, k8s_version, team, created,
 //     first_ready, terminating, desired, available, labels, attributes, seen.
 //   - workload_slices: what was measured of workloads, in slices or sums of them: cluster, namespace, kind, name, good and total in seconds.
+//   - owners: whose each namespace is: cluster, namespace, team (as the cluster's objects name it) and opener (the team of the person who
+//     created it), each empty when it is not known. It has no period and no dim.
 //   - spans: one row per period: days, how many days of it have passed at the time of evaluation, a fraction for the current one.
 //
 // Statements may use these parameters: {starts:Array(Int64)} and {ends:Array(Int64)} of the periods and {marks:Array(Int64)} with

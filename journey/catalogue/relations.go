@@ -44,6 +44,7 @@ var relations = []relation{
 	{"changes", regexp.MustCompile(`\bchanges\b`), question.changes},
 	{"states", regexp.MustCompile(`\bstates\b`), question.states},
 	{"workload_slices", regexp.MustCompile(`\bworkload_slices\b`), question.workloadSlices},
+	{"owners", regexp.MustCompile(`\bowners\b`), question.owners},
 }
 
 // statement puts the relations that a metric's statement mentions in front of it, with the parameters that they use.

@@ -132,7 +132,7 @@ func (w *World) personDay(d *Day, r *rand.Rand, t *Team, m int, midnight time.Ti
 		d.Actions = append(d.Actions, a)
 		if a.Resource == "namespaces" && a.Verb == "create" && a.Code < 400 && r.Float64() < 0.75 {
 			first := action(r, midnight, cluster, t, m, "create deployments", "", 201)
-			first.At, first.Namespace = a.At.Add(time.Duration(2+r.ExpFloat64()*45)*time.Minute), a.Name
+			first.At, first.Namespace = a.At.Add(time.Duration(min(360, 2+r.ExpFloat64()*45))*time.Minute), a.Name
 			d.Actions = append(d.Actions, first)
 		}
 	}
@@ -197,14 +197,25 @@ func (w *World) deployment(d *Day, r *rand.Rand, t *Team, midnight time.Time) {
 		outcome, a.Code, a.Message = "failure", 500, "rollout did not become ready"
 	}
 	d.Actions = append(d.Actions, a)
+	d.told(r, t, w.Clusters[cluster], a, outcome)
+	if outcome == "failure" && r.Float64() < 0.9 {
+		again := a
+		again.At, again.Code, again.Message = a.At.Add(time.Duration(min(360, 10+r.ExpFloat64()*90))*time.Minute), 200, ""
+		d.Actions = append(d.Actions, again)
+		d.told(r, t, w.Clusters[cluster], again, "success")
+	}
+}
+
+// told is what the CI job tells of a deployment.
+func (d *Day) told(r *rand.Rand, t *Team, c Cluster, a Action, outcome string) {
 	commit := fmt.Sprintf("%016x%016x%08x", r.Uint64(), r.Uint64(), r.Uint32())
 	lead := time.Duration(20+r.ExpFloat64()*400) * time.Minute
-	environment := w.Clusters[cluster].Stage
+	environment := c.Stage
 	if environment == "prod-a" || environment == "prod-b" {
 		environment = "production"
 	}
 	d.Events = append(d.Events, UsageEvent{
-		ID: "deploy-" + commit[:20], Time: a.At, Name: "deployment", Actor: "ci-" + t.Name, Team: t.Name, Cluster: w.Clusters[cluster].Name,
+		ID: "deploy-" + commit[:20], Time: a.At, Name: "deployment", Actor: "ci-" + t.Name, Team: t.Name, Cluster: c.Name,
 		Namespace: t.Name, Object: a.Name, Outcome: outcome,
 		Attributes: map[string]string{"commit": commit, "commit_time": a.At.Add(-lead).UTC().Format(time.RFC3339), "environment": environment},
 	})
