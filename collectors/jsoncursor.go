@@ -54,6 +54,9 @@ func (c *JSONCursor) Reset(document []byte) {
 // Offset is the byte that is read next, from 0.
 func (c *JSONCursor) Offset() int { return c.at }
 
+// Seek goes back, or on, to an offset.
+func (c *JSONCursor) Seek(offset int) { c.at = offset }
+
 // Peek is the first byte of the next value; 0: the document has ended.
 func (c *JSONCursor) Peek() byte {
 	for c.at < len(c.s) {

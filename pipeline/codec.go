@@ -47,7 +47,10 @@ const (
 )
 
 // encoder holds the buffers of one encoding, for use again.
-type encoder struct{ body, packed []byte }
+type encoder struct {
+	body, packed []byte
+	keys         []string
+}
 
 // encode returns the batch in its spooled form, valid until the next call. keep says which attributes stay.
 func (c *encoder) encode(b *schema.Batch, keep map[string]bool) ([]byte, error) {
@@ -136,16 +139,27 @@ func (c *encoder) rest(e, last *schema.Event, mask uint64, keep map[string]bool,
 	}
 	if kept > 0 {
 		c.body = binary.AppendUvarint(c.body, uint64(kept))
-		for k, v := range e.Attributes {
-			if keep[k] {
-				c.text(k)
-				c.text(v)
-			}
-		}
+		c.attributes(e.Attributes, keep)
 	}
 	if mask&(1<<bitReceived) != 0 {
 		c.body = binary.AppendVarint(c.body, e.Received.UnixMilli()-last.Received.UnixMilli())
 	}
+}
+
+// attributes appends the ones that stay, in the order of their keys, so that equal ones look the same.
+func (c *encoder) attributes(all map[string]string, keep map[string]bool) {
+	c.keys = c.keys[:0]
+	for k := range all {
+		if keep[k] {
+			c.keys = append(c.keys, k)
+		}
+	}
+	slices.Sort(c.keys)
+	for _, k := range c.keys {
+		c.text(k)
+		c.text(all[k])
+	}
+	clear(c.keys)
 }
 
 func (c *encoder) slices(list []schema.Slice) {
@@ -213,8 +227,8 @@ func batchLen(payload []byte) (records, head int, err error) {
 	return int(n), 1 + size, nil
 }
 
-// decode reads a spooled batch. Its texts share one allocation, so that each event that stays keeps all of them. events is
-// a slice to use again.
+// decode reads a spooled batch. Its texts share one allocation, so that each event that stays keeps all of them, and equal
+// attributes one map, which nobody may change. events is a slice to use again.
 func decode(payload []byte, events []schema.Event) (schema.Batch, error) {
 	_, head, err := batchLen(payload)
 	if err != nil {

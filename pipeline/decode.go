@@ -14,7 +14,12 @@ import (
 type decoder struct {
 	rest string
 	err  error
+	// attributesOf are the attributes that were read, by their bytes; few events have others than those before them.
+	attributesOf map[string]map[string]string
 }
+
+// attributesKept bounds attributesOf.
+const attributesKept = 256
 
 func (d *decoder) fail(err error) {
 	if d.err == nil {
@@ -133,11 +138,29 @@ func (d *decoder) texts() []string {
 }
 
 func (d *decoder) attributes() map[string]string {
+	begin := d.rest
 	n := d.count(2)
-	m := make(map[string]string, n)
+	for range 2 * n {
+		d.text()
+	}
+	if d.err != nil {
+		return nil
+	}
+	raw := begin[:len(begin)-len(d.rest)]
+	if m, known := d.attributesOf[raw]; known {
+		return m
+	}
+	again := decoder{rest: raw}
+	m := make(map[string]string, again.count(2))
 	for range n {
-		k := d.text()
-		m[k] = d.text()
+		k := again.text()
+		m[k] = again.text()
+	}
+	if d.attributesOf == nil {
+		d.attributesOf = map[string]map[string]string{}
+	}
+	if len(d.attributesOf) < attributesKept {
+		d.attributesOf[raw] = m
 	}
 	return m
 }

@@ -80,8 +80,7 @@ func (sc serviceConfig) run() error {
 		number, command, _ := strings.Cut(lines.Text(), " ")
 		switch command {
 		case "flush":
-			err = p.Flush(ctx)
-			say("flushed")
+			err = flushLoudly(ctx, p, say)
 		case "count":
 			err = sayCounts(ctx, db, say)
 		default:
@@ -101,6 +100,21 @@ func (sc serviceConfig) run() error {
 		}
 	}
 	return lines.Err()
+}
+
+// flushLoudly says "flushed" in the end, and "waiting N" every second until then, N being the batches that are left.
+func flushLoudly(ctx context.Context, p *pipeline.Pipeline, say func(string, ...any)) error {
+	done := make(chan error, 1)
+	go func() { done <- p.Flush(ctx) }()
+	for {
+		select {
+		case err := <-done:
+			say("flushed")
+			return err
+		case <-time.After(time.Second):
+			say("waiting %d", p.Stats().Records)
+		}
+	}
 }
 
 func sayCounts(ctx context.Context, db *warehouse.DB, say func(string, ...any)) error {
@@ -191,19 +205,25 @@ func (s *soak) hear(line string, out chan<- string) {
 
 func (s *soak) expect(want string) (before []string) {
 	s.t.Helper()
-	deadline := time.After(2 * time.Minute)
+	deadline, waiting := time.After(2*time.Minute), ""
 	for {
 		select {
 		case line, ok := <-s.out:
 			if !ok {
 				s.t.Fatalf("the service ended before it said %q", want)
 			}
+			if strings.HasPrefix(line, "waiting ") {
+				if line != waiting { // it goes on, however slow the machine is
+					deadline, waiting = time.After(2*time.Minute), line
+				}
+				continue
+			}
 			if line == want {
 				return before
 			}
 			before = append(before, line)
 		case <-deadline:
-			s.t.Fatalf("the service does not say %q", want)
+			s.t.Fatalf("the service does not say %q; last: %q", want, waiting)
 		}
 	}
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,12 @@ type spawned struct {
 // spawn starts a service with further lines of configuration, which ends with the test.
 func spawn(t *testing.T, settings string) *spawned {
 	t.Helper()
+	return spawnOn(t, warehousetest.DSN(t), settings)
+}
+
+// spawnOn is spawn on a certain warehouse.
+func spawnOn(t *testing.T, dsn, settings string) *spawned {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +60,7 @@ func spawn(t *testing.T, settings string) *spawned {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	dsn, dir := warehousetest.DSN(t), t.TempDir()
+	dir := t.TempDir()
 	path := filepath.Join(dir, "kubevalue.yaml")
 	text := fmt.Sprintf("organisation: {timezone: UTC}\nidentity: {key_file: identity.key}\nwarehouse: {dsn: %q}\nserver:\n  listen: %s\n  tokens: tokens.json\n%s",
 		dsn, address, settings)
@@ -62,7 +69,8 @@ func spawn(t *testing.T, settings string) *spawned {
 	}
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), benchServiceEnv+"="+path)
-	cmd.Stderr = os.Stderr
+	var said bytes.Buffer
+	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -70,6 +78,9 @@ func spawn(t *testing.T, settings string) *spawned {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("the service ended with: %v", err)
+		}
+		if t.Failed() {
+			t.Logf("the service said:\n%s", &said)
 		}
 	})
 	s := &spawned{url: "http://" + address, pid: cmd.Process.Pid, tokens: filepath.Join(dir, "tokens.json"), db: warehousetest.OpenDSN(t, dsn)}

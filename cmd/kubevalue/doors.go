@@ -13,8 +13,9 @@ import (
 	"github.com/kubevalue/kubevalue/pipeline"
 )
 
-// bodyMemory bounds what all request bodies together hold in memory, in bytes.
-const bodyMemory = 128 << 20
+// bodyMemory bounds what all request bodies together hold in memory, in bytes: hundreds of usual ones, and one of the largest at a
+// time, since what is decoded of a body may take several times its size.
+const bodyMemory = 48 << 20
 
 // doors are the handlers of the collectors that are spoken to.
 func (s *service) doors() ([]dashboards.Door, error) {

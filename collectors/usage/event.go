@@ -122,13 +122,22 @@ func (n *nativeReader) decode(cursor *collectors.JSONCursor, document []byte) er
 	cursor.Peek()
 	began := cursor.Offset()
 	n.scratch = nativeEvent{}
+	// A large event is not decoded, which costs many times its size.
+	if len(document)-began > n.r.cfg.EventBytes {
+		raw, err := cursor.Raw()
+		if err != nil {
+			return err
+		}
+		if len(raw) > n.r.cfg.EventBytes {
+			return invalid("%d bytes: want at most %d", len(raw), n.r.cfg.EventBytes)
+		}
+		cursor.Seek(began)
+	}
 	err := cursor.Decode(&n.scratch)
 	raw := document[began:cursor.Offset()]
 	switch {
 	case errors.Is(err, collectors.ErrJSONType):
 		return misfit(raw)
-	case err == nil && len(raw) > n.r.cfg.EventBytes:
-		return invalid("%d bytes: want at most %d", len(raw), n.r.cfg.EventBytes)
 	case err == nil && raw[0] != '{': // null fits anything
 		return invalid("want a JSON object")
 	}
