@@ -25,7 +25,7 @@ run: engine ## Start the service on the embedded engine with a sample organisati
 test: engine ## Run the unit tests, on the real embedded engine
 	$(GO) test ./...
 
-generate: ## Renew golden files and generated documentation
+generate: engine debian ## Renew golden files, generated documentation and the pictures of the pages
 	$(GO) generate ./...
 
 lint: ## Run golangci-lint and check that generated files and go.mod are current

@@ -10,10 +10,9 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// The pictures of pages in the documentation are made by the test that looks at them.
+// The pictures in the documentation are of the pages and the mail of `kubevalue demo`.
 //
-//go:generate go test -tags e2e -count=1 -run TestE2EPages/light/(journey|objective|adoption)$ . -pictures pictures
-//go:generate go test -tags e2e -count=1 -run TestE2EPages/phone/journey$ . -pictures pictures
+//go:generate ../.ci/pictures pictures
 
 //go:embed templates/*.html
 var templateFiles embed.FS

@@ -373,6 +373,10 @@ func operations(s *slo.Status, zone *time.Location) []string {
 		out = append(out, "Burn rates: "+strings.Join(burns, ", "))
 	}
 	switch {
+	case s.Forecast.Exhausted || s.Remaining != nil && *s.Remaining <= 0:
+		out = append(out, "The budget is used up")
+	case s.Forecast.At != nil && s.Forecast.At.Sub(s.At) > s.Period.Length():
+		out = append(out, "No end of the budget within "+slo.FormatDuration(s.Period.Length())+" at the rate of the last "+slo.FormatDuration(s.Forecast.Window))
 	case s.Forecast.At != nil:
 		out = append(out, "Budget ends "+s.Forecast.At.In(zone).Format("Mon 2 Jan 15:04"))
 	case s.Forecast.Reason != "":
