@@ -11,8 +11,8 @@ type Settings struct {
 	NotValue []string
 }
 
-// DefaultNotValue are the events that say that somebody looked, not that somebody got value from the product.
-var DefaultNotValue = []string{"login", "page.visit", "page.view", "report.visit", "dashboard.visit", "survey.answer"}
+// DefaultNotValue are the events that say that somebody looked, or whom they are with, not that somebody got value from the product.
+var DefaultNotValue = []string{"login", "page.visit", "page.view", "report.visit", "dashboard.visit", "survey.answer", "actor.group"}
 
 // DefaultSmallGroup is the least number of people that a figure about people may speak of.
 const DefaultSmallGroup = 5

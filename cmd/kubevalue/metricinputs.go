@@ -131,10 +131,14 @@ func (f *figures) commonInputs(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compare the roster: %w", err)
 	}
+	said, err := f.db.Query(ctx, "SELECT count(), sum(cityHash64(actor, day, team)) FROM actor_groups FINAL", nil)
+	if err != nil {
+		return nil, fmt.Errorf("compare the teams that actors told: %w", err)
+	}
 	return map[string]string{
 		inputSettings: digest(settings),
 		inputMerges:   digest(fmt.Append(nil, identities.Merged, identities.Canonical)),
-		inputRoster:   digest(fmt.Append(nil, roster.Rows[0]...)),
+		inputRoster:   digest(fmt.Append(nil, append(roster.Rows[0], said.Rows[0]...)...)),
 	}, nil
 }
 

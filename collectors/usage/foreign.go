@@ -2,9 +2,12 @@ package usage
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/kubevalue/kubevalue/collectors"
 	"github.com/kubevalue/kubevalue/schema"
@@ -20,14 +23,16 @@ type foreign struct {
 	refused  []schema.Quarantined
 	tally    tally
 	seen     int
+	// told are the memberships that the request has told already.
+	told map[string]bool
 }
 
 func (r *Receiver) newForeign(protocol string, q request) *foreign {
 	return &foreign{r: r, protocol: protocol, q: q, tally: tally{}}
 }
 
-// event takes an event, or refuses it for err or for what check finds.
-func (f *foreign) event(e schema.Event, raw []byte, err error) {
+// event takes an event, or refuses it for err or for what check finds; true: it is taken.
+func (f *foreign) event(e schema.Event, raw []byte, err error) bool {
 	if err == nil && e.Name == "" {
 		err = invalid("the event has no name")
 	}
@@ -40,9 +45,35 @@ func (f *foreign) event(e schema.Event, raw []byte, err error) {
 	f.tally.add(err)
 	if err != nil {
 		f.refuse(e, raw, err)
-		return
+		return false
 	}
 	f.batch.Events = append(f.batch.Events, e)
+	return true
+}
+
+// member notes that the actor of an event belongs to a team, from the event's day on. It is one event a day for each actor and team, however
+// many events say so: later ones are copies of it.
+func (f *foreign) member(e schema.Event, team string) {
+	if team == "" || e.Actor == "" {
+		return
+	}
+	said := schema.Event{
+		ID: membershipID(e.Actor, team, e.Time), Source: e.Source, Time: e.Time, Received: e.Received, Name: EventGroup, Actor: e.Actor,
+		ActorKind: e.ActorKind, Team: team, Outcome: schema.OutcomeSuccess,
+	}
+	if f.told[said.ID] || f.r.check(f.q.grant, &said) != nil { // the event itself was refused for it
+		return
+	}
+	if f.told == nil {
+		f.told = map[string]bool{}
+	}
+	f.told[said.ID] = true
+	f.batch.Events = append(f.batch.Events, said)
+}
+
+func membershipID(actor, team string, at time.Time) string {
+	key := sha256.Sum256([]byte(actor + "\x00" + team + "\x00" + at.UTC().Format(time.DateOnly)))
+	return "group/" + hex.EncodeToString(key[:])
 }
 
 // alias takes a merge of two identities; one of an identity with itself says nothing.

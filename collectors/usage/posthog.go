@@ -51,7 +51,7 @@ type posthogProperties struct {
 // PostHog takes the requests of PostHogPaths: one event, a list of them, or {"batch": [...]}, as they are or packed by gzip.
 // The project's key is a token that is good for the endpoint "posthog", in the body or in its events. Events that can never
 // be stored go to quarantine and are answered by 200: PostHog's clients drop a whole batch for a 4xx. $identify and
-// $create_alias merge identities; the key of the group of type "team" is the actor's team.
+// $create_alias merge identities; the key of the group of type "team" is the actor's team, of the event and from its day on.
 func (r *Receiver) PostHog() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
 		if !only(w, hr, http.MethodPost) {
@@ -254,7 +254,9 @@ func (f *foreign) posthogEvent(p *posthogEvent, raw []byte, sentAt string) {
 	if len(e.Attributes) == 0 {
 		e.Attributes = nil
 	}
-	f.event(e, raw, err)
+	if f.event(e, raw, err) {
+		f.member(e, textOf(who.Groups[posthogTeamGroup]))
+	}
 }
 
 // isEngage says whether a message without an event sets properties of a person, as /engage takes them.

@@ -67,6 +67,7 @@ func TestPostHogsOwnClientWorks(t *testing.T) {
 		{ID: "u1", Source: "ci", Time: at, Name: "report.read", Actor: "ann", Team: "shop", Resource: "pods", Value: &value,
 			Attributes: map[string]string{"page": "start"}, Outcome: schema.OutcomeSuccess},
 		{ID: "u2", Source: "ci", Time: at, Name: EventPageView, Actor: "ann", Object: "/costs", Outcome: schema.OutcomeSuccess},
+		{ID: membershipID("ann", "shop", at), Source: "ci", Time: at, Name: EventGroup, Actor: "ann", Team: "shop", Outcome: schema.OutcomeSuccess},
 	}
 	byID := cmpopts.SortSlices(func(a, b schema.Event) bool { return a.ID < b.ID }) // the client sends batches at the same time
 	if diff := cmp.Diff(want, sink.events(), byID, cmpopts.IgnoreFields(schema.Event{}, "Received")); diff != "" {

@@ -180,5 +180,7 @@ func (f *foreign) segmentMessage(m *segmentMessage, raw []byte) {
 	if err == nil {
 		err = fill(&e, m.Properties, false)
 	}
-	f.event(e, raw, err)
+	if f.event(e, raw, err) {
+		f.member(e, textOf(m.Context.GroupID))
+	}
 }

@@ -64,6 +64,7 @@ func TestSegmentsOwnClientWorks(t *testing.T) {
 	}
 	value := 2.5
 	want := []schema.Event{
+		{ID: membershipID("ann", "shop", at), Name: EventGroup, Actor: "ann", Team: "shop"},
 		{ID: "m1", Name: "report.read", Actor: "ann", Team: "shop", Cluster: "prod-1", Value: &value, Attributes: map[string]string{"page": "start"}},
 		{ID: "m2", Name: EventPageView, Actor: "anon-1", Object: "Costs"},
 		{ID: "m3", Name: EventScreenView, Actor: "ann", Object: "Start"},

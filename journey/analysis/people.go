@@ -14,6 +14,8 @@ type people struct {
 	canonical map[uint64]uint64
 	roster    []membership
 	byActor   map[uint64][]membership
+	// said are the memberships that actors have told of themselves; they count where the roster does not know the actor.
+	said map[uint64][]membership
 }
 
 // membership is one row of the roster: of a member, or of the team itself when actor is 0. Times are Unix milliseconds.
@@ -33,6 +35,12 @@ const aliasesSQL = `SELECT actor, argMax(canonical, version) AS canonical FROM a
 
 const rosterSQL = `SELECT team, actor, toUnixTimestamp64Milli(valid_from) AS valid_from, toUnixTimestamp64Milli(valid_to) AS valid_to, voluntary
 FROM roster_current ORDER BY team, actor, valid_from`
+
+// OpenEnd is the end of a membership that nobody has ended, in Unix milliseconds.
+const OpenEnd = 4102444800000
+
+const saidSQL = `SELECT actor, toInt64(toUInt16(day)) * 86400000 AS since, argMax(team, version) AS told, max(version) AS latest
+FROM actor_groups GROUP BY actor, since ORDER BY since, latest`
 
 // people reads the aliases, and the roster when it is asked for. Both are small.
 func (s Source) people(ctx context.Context, withRoster bool) (people, error) {
@@ -60,7 +68,26 @@ func (s Source) people(ctx context.Context, withRoster bool) (people, error) {
 	if err != nil {
 		return people{}, fmt.Errorf("read the roster: %w", err)
 	}
-	return p, nil
+	return p, s.told(ctx, &p)
+}
+
+// told reads the memberships that actors have told of themselves: each lasts until the actor's next one.
+func (s Source) told(ctx context.Context, p *people) error {
+	p.said = map[uint64][]membership{}
+	err := s.rows(ctx, saidSQL, nil, func(r row) {
+		m := membership{team: r.string(2), actor: p.one(r.uint64(0)), from: r.int64(1), to: OpenEnd}
+		before := p.said[m.actor]
+		if last := len(before) - 1; last >= 0 && before[last].from == m.from {
+			before = before[:last] // another name of the actor said so later on that day
+		} else if last >= 0 {
+			before[last].to = m.from
+		}
+		p.said[m.actor] = append(before, m)
+	})
+	if err != nil {
+		return fmt.Errorf("read the teams that actors told: %w", err)
+	}
+	return nil
 }
 
 // follow walks from an identity to the one that stands for all. Two identities that were each merged into the other
@@ -98,19 +125,33 @@ func (p people) teamsAt(actor uint64, ms int64) []string {
 			teams = append(teams, m.team)
 		}
 	}
-	return teams
+	if len(teams) > 0 {
+		return teams
+	}
+	for _, m := range p.said[actor] {
+		if m.holdsAt(ms) {
+			return []string{m.team}
+		}
+	}
+	return nil
 }
 
 // cuts are the instants in (from, to) at which some membership begins or ends: between two of them, everybody's teams
 // stay the same.
 func (p people) cuts(from, to int64) []int64 {
 	var cuts []int64
-	for _, m := range p.roster {
-		for _, at := range []int64{m.from, m.to} {
-			if m.actor != 0 && from < at && at < to {
-				cuts = append(cuts, at)
+	add := func(list []membership) {
+		for _, m := range list {
+			for _, at := range []int64{m.from, m.to} {
+				if m.actor != 0 && from < at && at < to {
+					cuts = append(cuts, at)
+				}
 			}
 		}
+	}
+	add(p.roster)
+	for _, list := range p.said {
+		add(list)
 	}
 	slices.Sort(cuts)
 	return slices.Compact(cuts)
@@ -140,8 +181,7 @@ func slotOf(starts []int64, ms int64) int {
 
 func millis(t time.Time) int64 { return t.UnixMilli() }
 
-// Identities are what statements about people need besides the events: which identities are one, and when memberships of the
-// roster begin or end.
+// Identities are what statements about people need besides the events: which identities are one, and when memberships begin or end.
 type Identities struct {
 	// Merged and Canonical are of one length: Merged[i] is another identity of Canonical[i].
 	Merged, Canonical []uint64
@@ -149,8 +189,11 @@ type Identities struct {
 	RosterCuts []int64
 }
 
-const rosterCutsSQL = `SELECT arraySort(groupUniqArrayArray([toUnixTimestamp64Milli(valid_from), toUnixTimestamp64Milli(valid_to)])) AS cuts
-FROM roster_current WHERE actor != 0`
+const rosterCutsSQL = `SELECT arraySort(groupUniqArrayArray(at)) AS cuts FROM (
+    SELECT [toUnixTimestamp64Milli(valid_from), toUnixTimestamp64Milli(valid_to)] AS at FROM roster_current WHERE actor != 0
+    UNION ALL
+    SELECT [toInt64(toUInt16(day)) * 86400000] AS at FROM actor_groups
+)`
 
 // Identities reads merged identities and the roster's changes.
 func (s Source) Identities(ctx context.Context) (Identities, error) {

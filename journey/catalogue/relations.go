@@ -154,15 +154,26 @@ func (q question) oneActor() string {
 	return "transform(actor, {alias_from:Array(UInt64)}, {alias_to:Array(UInt64)}, actor)"
 }
 
-// members lists, for each actor, the memberships as (team, from, to) in Unix milliseconds.
+// members lists, for each actor, the memberships of the roster, and those that actors have told of themselves, as (team, from, to) in Unix
+// milliseconds.
 func (q question) members(string) string {
-	return fmt.Sprintf(`SELECT %s AS member, groupArray((team, toUnixTimestamp64Milli(valid_from), toUnixTimestamp64Milli(valid_to))) AS memberships
-FROM roster_current WHERE actor != 0 GROUP BY member`, q.oneActor())
+	return fmt.Sprintf(`SELECT member, groupArrayIf((team, valid_from, valid_to), NOT told) AS memberships, groupArrayIf((team, valid_from, valid_to), told) AS said
+FROM (
+    SELECT %[1]s AS member, toString(team) AS team, toUnixTimestamp64Milli(valid_from) AS valid_from, toUnixTimestamp64Milli(valid_to) AS valid_to, false AS told
+    FROM roster_current WHERE actor != 0
+    UNION ALL
+    SELECT member, latest AS team, since AS valid_from,
+        leadInFrame(since, 1, toInt64(%[2]d)) OVER (PARTITION BY member ORDER BY since ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS valid_to, true AS told
+    FROM (SELECT %[1]s AS member, toInt64(toUInt16(day)) * 86400000 AS since, toString(argMax(team, version)) AS latest FROM actor_groups GROUP BY member, since)
+) GROUP BY member`, q.oneActor(), analysis.OpenEnd)
 }
 
-// teamsAt are the teams of a row with actor_team and memberships at an instant.
+// teamsAt are the teams of a row with actor_team, memberships and said at an instant: the event's own, else the roster's, else what the
+// actor said.
 func teamsAt(instant string) string {
-	return fmt.Sprintf("if(actor_team != '', [toString(actor_team)], arrayDistinct(arrayMap(m -> toString(m.1), arrayFilter(m -> m.2 <= %[1]s AND %[1]s < m.3, memberships))))", instant)
+	return fmt.Sprintf("if(actor_team != '', [toString(actor_team)], arrayDistinct(arrayMap(m -> toString(m.1), "+
+		"if(arrayExists(m -> m.2 <= %[1]s AND %[1]s < m.3, memberships), arrayFilter(m -> m.2 <= %[1]s AND %[1]s < m.3, memberships), "+
+		"arrayFilter(m -> m.2 <= %[1]s AND %[1]s < m.3, said)))))", instant)
 }
 
 // split is the column dim of a relation made of events; where it is split by team, a row is there once for each team.
@@ -200,7 +211,7 @@ func (q question) acts(sql string) string {
 	if !byTeam && !teamsWord.MatchString(sql) {
 		return fmt.Sprintf("SELECT *, %s AS dim FROM (\n    %s\n)", q.split(), events)
 	}
-	events = fmt.Sprintf("SELECT * EXCEPT (member, memberships), %s AS teams FROM (\n    %s\n    ) AS e LEFT JOIN members AS r ON e.actor = r.member",
+	events = fmt.Sprintf("SELECT * EXCEPT (member, memberships, said), %s AS teams FROM (\n    %s\n    ) AS e LEFT JOIN members AS r ON e.actor = r.member",
 		teamsAt("toUnixTimestamp64Milli(time)"), events)
 	_, filtered := q.filter[journey.DimensionTeam]
 	condition := ""

@@ -33,7 +33,7 @@ type Environment interface {
 func (in Input) Tables() []string {
 	tables := []string{schema.TableAliases, schema.TableRoster, "roster_versions"}
 	if len(in.Events) > 0 {
-		tables = append(tables, schema.TableEvents, schema.TableEventIDs, schema.TableFirstSeen, "activity_days", "source_hours")
+		tables = append(tables, schema.TableEvents, schema.TableEventIDs, schema.TableFirstSeen, "activity_days", "source_hours", "actor_groups")
 	}
 	if len(in.Resources) > 0 {
 		tables = append(tables, schema.TableResourceChanges, schema.TableResources, schema.TableClusterHours)
