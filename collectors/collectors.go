@@ -12,7 +12,7 @@ import (
 )
 
 // The endpoints that a token can be good for. EndpointAgent takes resource changes and slices, EndpointIncidents alerts and incidents,
-// EndpointAPI reads.
+// EndpointRemoteWrite samples; EndpointAPI reads.
 const (
 	EndpointEvents      = "events"
 	EndpointAudit       = "audit"
@@ -21,13 +21,15 @@ const (
 	EndpointCloudEvents = "cloudevents"
 	EndpointAgent       = "agent"
 	EndpointIncidents   = "incidents"
+	EndpointRemoteWrite = "remotewrite"
 	EndpointAPI         = "api"
 )
 
 // Endpoints lists every endpoint that a token can be good for.
 func Endpoints() []string {
 	return []string{
-		EndpointEvents, EndpointAudit, EndpointSegment, EndpointPostHog, EndpointCloudEvents, EndpointAgent, EndpointIncidents, EndpointAPI,
+		EndpointEvents, EndpointAudit, EndpointSegment, EndpointPostHog, EndpointCloudEvents, EndpointAgent, EndpointIncidents, EndpointRemoteWrite,
+		EndpointAPI,
 	}
 }
 

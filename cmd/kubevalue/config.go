@@ -45,6 +45,8 @@ type Config struct {
 	promIndicators []promquery.Indicator
 	// scrapeIndicators are what they count by the counters of scraped targets.
 	scrapeIndicators []scrape.Indicator
+	// writtenIndicators are what they count by the counters that Prometheus servers send.
+	writtenIndicators []scrape.Indicator
 	// documentServers are the URLs of Prometheus servers that only OpenSLO documents name.
 	documentServers map[string]string
 }

@@ -59,7 +59,7 @@ func (c *Config) loadObjectives() ([]configuredObjective, error) {
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	c.promIndicators, c.scrapeIndicators = inOrder(from.promql), inOrder(from.counted)
+	c.promIndicators, c.scrapeIndicators, c.writtenIndicators = inOrder(from.promql), inOrder(from.counted), inOrder(from.written)
 	slices.SortFunc(out, func(a, b configuredObjective) int { return strings.Compare(a.Definition.Name, b.Definition.Name) })
 	return out, nil
 }
@@ -131,6 +131,8 @@ func (from *sliceSources) indicator(ind openslo.Indicator, o openslo.Objective) 
 		return from.prometheus(ind, o)
 	case "scrape":
 		return from.scraped(ind, o)
+	case "remotewrite":
+		return counterIndicator(ind, o, from.written)
 	}
 	if ind.RawType == "failure" {
 		return indicator{}, 0, errors.New("rawType failure: slices count successes; write rawType: success")
@@ -143,7 +145,7 @@ func (from *sliceSources) indicator(ind openslo.Indicator, o openslo.Objective) 
 		return indicator{Name: p.Name, Revision: probe.Revision(p), Group: p.Group}, p.Slice, nil
 	}
 	if ind.Type() != "kubevalue" || len(ind.Sources()) != 1 {
-		return indicator{}, 0, fmt.Errorf("metricSource type %q is not collected: use type Prometheus with spec {query: PROMQL}, type scrape with spec {query: SELECTOR}, or type kubevalue with spec {probe: NAME} or {indicator: NAME, slice: 5m}", ind.Type())
+		return indicator{}, 0, fmt.Errorf("metricSource type %q is not collected: use type Prometheus with spec {query: PROMQL}, type scrape or remotewrite with spec {query: SELECTOR}, or type kubevalue with spec {probe: NAME} or {indicator: NAME, slice: 5m}", ind.Type())
 	}
 	spec := ind.Sources()[0].Spec
 	name, _ := spec["indicator"].(string)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/kubevalue/kubevalue/collectors/remotewrite"
 	"github.com/kubevalue/kubevalue/collectors/scrape"
 	"github.com/kubevalue/kubevalue/slo/openslo"
 )
@@ -62,11 +63,17 @@ func (c *Config) checkScrapes(f *yamlFile) {
 
 // scraped is an indicator that counts by the counters of scraped targets.
 func (from *sliceSources) scraped(ind openslo.Indicator, o openslo.Objective) (indicator, time.Duration, error) {
-	if !ind.Counter || ind.Total == nil {
-		return indicator{}, 0, errors.New("a metricSource of type scrape counts events by counters: want ratioMetric with counter: true, total, and good or bad")
-	}
 	if len(from.cfg.Scrapes) == 0 {
 		return indicator{}, 0, errors.New("it counts by the counters of scraped targets, and none is configured: list them under scrapes")
+	}
+	return counterIndicator(ind, o, from.counted)
+}
+
+// counterIndicator reads an indicator whose sources are selectors of counters, and adds it to those of its kind.
+func counterIndicator(ind openslo.Indicator, o openslo.Objective, into map[string]scrape.Indicator) (indicator, time.Duration, error) {
+	kind := ind.Type()
+	if !ind.Counter || ind.Total == nil {
+		return indicator{}, 0, fmt.Errorf("a metricSource of type %s counts events by counters: want ratioMetric with counter: true, total, and good or bad", kind)
 	}
 	out := scrape.Indicator{Name: orElse(ind.Name, o.Definition.Name), Slice: o.SliceWindow}
 	for _, part := range []struct {
@@ -78,7 +85,7 @@ func (from *sliceSources) scraped(ind openslo.Indicator, o openslo.Objective) (i
 		}
 		query, ok := part.of.Spec["query"].(string)
 		if !ok || len(part.of.Spec) != 1 {
-			return indicator{}, 0, fmt.Errorf("a metricSource of type scrape has spec {query: SELECTOR}, e.g. requests_total{code=~\"5..\"}")
+			return indicator{}, 0, fmt.Errorf("a metricSource of type %s has spec {query: SELECTOR}, e.g. requests_total{code=~\"5..\"}", kind)
 		}
 		*part.at = query
 	}
@@ -87,8 +94,16 @@ func (from *sliceSources) scraped(ind openslo.Indicator, o openslo.Objective) (i
 		return indicator{}, 0, err
 	}
 	at := indicator{Name: out.Name, Revision: scrape.Revision(out)}
-	from.counted[at.Name+"\x00"+at.Revision] = out
+	into[at.Name+"\x00"+at.Revision] = out
 	return at, out.Slice, nil
+}
+
+// remoteWrite counts what Prometheus servers send.
+func (s *service) remoteWrite() (*remotewrite.Receiver, error) {
+	return remotewrite.New(remotewrite.Config{
+		Indicators: s.cfg.writtenIndicators, Authenticate: s.tokens.Authenticate, Sink: s.pipe, Limits: s.cfg.limits(remotewrite.DefaultLimits),
+		Now: s.now, Logger: s.log, Registerer: s.registry,
+	})
 }
 
 // scrapes reads the metrics pages of the configured targets.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/kubevalue/kubevalue/collectors"
 	"github.com/kubevalue/kubevalue/collectors/probe"
+	"github.com/kubevalue/kubevalue/collectors/remotewrite"
 	"github.com/kubevalue/kubevalue/dashboards"
 	"github.com/kubevalue/kubevalue/pipeline"
 	"github.com/kubevalue/kubevalue/schema/warehouse"
@@ -61,6 +62,8 @@ type service struct {
 	db       *warehouse.DB
 	pipe     *pipeline.Pipeline
 	figures  *figures
+	// written counts what Prometheus servers send.
+	written  *remotewrite.Receiver
 	listener net.Listener
 }
 
@@ -166,6 +169,7 @@ func (s *service) run(ctx context.Context) error {
 	background("probes", probes.Run)
 	background("queries of Prometheus servers", queries.Run)
 	background("scrapes", scrapes.Run)
+	background("remote write", s.written.Run)
 	if len(s.cfg.kubeClusters()) > 0 {
 		background("cluster watches", watches.Run)
 	}

@@ -19,11 +19,13 @@ type sliceSources struct {
 	promql map[string]promquery.Indicator
 	// counted are those that count by the counters of scraped targets.
 	counted map[string]scrape.Indicator
+	// written are those that count by the counters that Prometheus servers send.
+	written map[string]scrape.Indicator
 }
 
 func (c *Config) sliceSources() *sliceSources {
 	c.documentServers = map[string]string{}
-	from := &sliceSources{cfg: c, probes: map[string]probe.Target{}, promql: map[string]promquery.Indicator{}, counted: map[string]scrape.Indicator{}}
+	from := &sliceSources{cfg: c, probes: map[string]probe.Target{}, promql: map[string]promquery.Indicator{}, counted: map[string]scrape.Indicator{}, written: map[string]scrape.Indicator{}}
 	for _, p := range c.Probes {
 		from.probes[p.Name] = c.target(p)
 	}

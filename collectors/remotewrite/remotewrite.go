@@ -1,0 +1,189 @@
+// Package remotewrite takes samples from Prometheus servers by remote write 1.0 and counts the events of indicators by the increase of
+// their counters, slice by slice of the samples' own times. Samples that come late correct their slice; those that come twice, or out of
+// order, change nothing. What is counted and not yet handed over is lost with the process: its slices are gaps.
+package remotewrite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/snappy"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/prompb"
+
+	"github.com/kubevalue/kubevalue/collectors"
+	"github.com/kubevalue/kubevalue/collectors/scrape"
+	"github.com/kubevalue/kubevalue/schema"
+)
+
+// DefaultLimits fit Prometheus' default batches of 2,000 samples many times.
+var DefaultLimits = collectors.BodyLimits{Wire: 8 << 20, Decoded: 32 << 20, Timeout: 30 * time.Second}
+
+// Config is what a Receiver needs; Limits, Memory, Now, Logger and Registerer may be left out.
+type Config struct {
+	Indicators   []scrape.Indicator
+	Authenticate collectors.Authenticate
+	Sink         collectors.Sink
+	Limits       collectors.BodyLimits
+	Memory       *collectors.BodyMemory
+	Now          func() time.Time
+	Logger       *slog.Logger
+	Registerer   prometheus.Registerer
+}
+
+// Receiver is POST /api/v1/write, with a bearer token for the endpoint "remotewrite":
+//
+//	204  counted
+//	400  no snappy, or no remote write 1.0: the sender should not send it again
+//	401, 403  token missing, unknown, expired, or not good for the endpoint
+//	413  too large               415  remote write 2.0              429, 503  come again after Retry-After
+type Receiver struct {
+	cfg     Config
+	samples *prometheus.CounterVec
+	tally   *tally
+}
+
+// New checks all indicators and names every fault of them at once.
+func New(cfg Config) (*Receiver, error) {
+	if cfg.Authenticate == nil || cfg.Sink == nil {
+		return nil, errors.New("remotewrite: authentication and a sink are required")
+	}
+	if cfg.Limits == (collectors.BodyLimits{}) {
+		cfg.Limits = DefaultLimits
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	counters, err := scrape.NewCounters(cfg.Indicators)
+	if err != nil {
+		return nil, err
+	}
+	r := &Receiver{cfg: cfg, tally: newTally(counters), samples: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "kubevalue_remotewrite_samples_total",
+		Help: "Samples that came by remote write, by result: counted, ignored (of no indicator), or too_late.",
+	}, []string{"result"})}
+	if cfg.Registerer != nil {
+		if err := cfg.Registerer.Register(r.samples); err != nil {
+			return nil, fmt.Errorf("remotewrite: register metrics: %w", err)
+		}
+	}
+	return r, nil
+}
+
+// errForm means that a body is no remote write 1.0.
+var errForm = errors.New("the body is no remote write 1.0: want a snappy-compressed prometheus.WriteRequest")
+
+// ServeHTTP takes one request.
+func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	err := r.receive(w, req)
+	switch {
+	case errors.Is(err, errForm):
+		collectors.Answer(w, http.StatusBadRequest, map[string]string{"code": "bad_request", "error": err.Error()})
+	case err != nil:
+		collectors.Refuse(w, err)
+	default:
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+func (r *Receiver) receive(w http.ResponseWriter, req *http.Request) error {
+	grant, err := r.cfg.Authenticate(req.Context(), collectors.BearerToken(req), collectors.EndpointRemoteWrite)
+	if err != nil {
+		return err
+	}
+	if encoding := req.Header.Get("Content-Encoding"); encoding != "snappy" || strings.Contains(req.Header.Get("Content-Type"), "write.v2") {
+		return fmt.Errorf("%w: this endpoint takes remote write 1.0, compressed by snappy", collectors.ErrBodyEncoding)
+	}
+	plain := req.Clone(req.Context())
+	plain.Header.Del("Content-Encoding") // snappy is unpacked here
+	packed, release, err := collectors.ReadBody(w, plain, r.cfg.Limits, r.cfg.Memory)
+	if err != nil {
+		return err
+	}
+	defer release()
+	size, err := snappy.DecodedLen(packed)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errForm, err)
+	}
+	if int64(size) > r.cfg.Limits.Decoded {
+		return fmt.Errorf("%w: %d bytes, at most %d after decompression", collectors.ErrBodyTooLarge, size, r.cfg.Limits.Decoded)
+	}
+	body, err := snappy.Decode(nil, packed)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errForm, err)
+	}
+	var in prompb.WriteRequest
+	if err := in.Unmarshal(body); err != nil {
+		return fmt.Errorf("%w: %w", errForm, err)
+	}
+	if err := grant.Charge(len(in.Timeseries)); err != nil {
+		return err
+	}
+	r.take(in.Timeseries)
+	return nil
+}
+
+func (r *Receiver) take(all []prompb.TimeSeries) {
+	var builder labels.ScratchBuilder
+	r.tally.mu.Lock()
+	defer r.tally.mu.Unlock()
+	now := r.cfg.Now()
+	var n results
+	for _, series := range all { // first, so that the order of series does not matter
+		r.tally.target(series.ToLabels(&builder, nil), series.Samples)
+	}
+	for _, series := range all {
+		l := series.ToLabels(&builder, nil)
+		r.tally.add(l, series.Samples, now, &n)
+	}
+	r.samples.WithLabelValues("counted").Add(float64(n.counted))
+	r.samples.WithLabelValues("ignored").Add(float64(n.ignored))
+	r.samples.WithLabelValues("too_late").Add(float64(n.late))
+}
+
+// every is how often slices that have changed are handed over.
+const every = 5 * time.Second
+
+// Run hands slices over until the context ends.
+func (r *Receiver) Run(ctx context.Context) error {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			within, cancel := context.WithTimeout(context.WithoutCancel(ctx), every)
+			defer cancel()
+			r.send(within)
+			return nil
+		case <-ticker.C:
+			r.send(ctx)
+		}
+	}
+}
+
+// send hands over the slices that have ended and changed; those that the sink does not take stay changed.
+func (r *Receiver) send(ctx context.Context) {
+	batch := r.tally.changed(r.cfg.Now())
+	if len(batch) == 0 {
+		return
+	}
+	err := r.cfg.Sink.Append(ctx, schema.Batch{Slices: batch})
+	var refused *collectors.BatchError
+	if errors.As(err, &refused) {
+		r.cfg.Logger.Error("slices of remote write are dropped: the pipeline refuses them", "slices", len(batch), "error", err)
+		return
+	}
+	if err != nil {
+		r.cfg.Logger.Warn("slices of remote write wait for the sink", "slices", len(batch), "error", err)
+		r.tally.again(batch)
+	}
+}

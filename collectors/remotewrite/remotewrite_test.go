@@ -1,0 +1,196 @@
+package remotewrite
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/snappy"
+	"github.com/prometheus/prometheus/prompb"
+
+	"github.com/kubevalue/kubevalue/collectors"
+	"github.com/kubevalue/kubevalue/collectors/scrape"
+	"github.com/kubevalue/kubevalue/schema"
+)
+
+var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+type sink struct {
+	slices map[time.Time]schema.Slice
+	taken  int
+	err    error
+}
+
+func (s *sink) Append(_ context.Context, b schema.Batch) error {
+	if s.err != nil {
+		return s.err
+	}
+	for _, one := range b.Slices {
+		s.slices[one.Start] = one
+		s.taken++
+	}
+	return nil
+}
+
+// bench is a receiver with a clock that tests set.
+type bench struct {
+	*Receiver
+	sink *sink
+	now  time.Time
+	t    *testing.T
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{sink: &sink{slices: map[time.Time]schema.Slice{}}, now: start, t: t}
+	r, err := New(Config{
+		Indicators: []scrape.Indicator{{Name: "requests", Bad: `requests_total{code=~"5.."}`, Total: "requests_total"}},
+		Authenticate: func(_ context.Context, token, endpoint string) (collectors.Grant, error) {
+			if token != "secret" || endpoint != collectors.EndpointRemoteWrite {
+				return collectors.Grant{}, collectors.ErrUnauthorized
+			}
+			return collectors.Grant{}, nil
+		},
+		Sink: b.sink, Now: func() time.Time { return b.now },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Receiver = r
+	return b
+}
+
+// of is a series of requests by code with values at seconds after the start, in turns.
+func of(code string, values ...float64) prompb.TimeSeries {
+	s := prompb.TimeSeries{Labels: []prompb.Label{{Name: "__name__", Value: "requests_total"}, {Name: "code", Value: code}, {Name: "instance", Value: "a"}, {Name: "job", Value: "api"}}}
+	if code == "" {
+		s.Labels = []prompb.Label{{Name: "__name__", Value: "up"}, {Name: "instance", Value: "a"}, {Name: "job", Value: "api"}}
+	}
+	for i := 0; i+1 < len(values); i += 2 {
+		s.Samples = append(s.Samples, prompb.Sample{Timestamp: start.Add(time.Duration(values[i] * float64(time.Second))).UnixMilli(), Value: values[i+1]})
+	}
+	return s
+}
+
+func packed(t *testing.T, series ...prompb.TimeSeries) []byte {
+	t.Helper()
+	body, err := (&prompb.WriteRequest{Timeseries: series}).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return snappy.Encode(nil, body)
+}
+
+func (b *bench) post(body []byte, header ...string) (int, string) {
+	req := httptest.NewRequest(http.MethodPost, "/api/v1/write", bytes.NewReader(body))
+	req.Header.Set("Content-Encoding", "snappy")
+	req.Header.Set("Content-Type", "application/x-protobuf")
+	req.Header.Set("Authorization", "Bearer secret")
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	b.ServeHTTP(w, req)
+	return w.Code, w.Body.String()
+}
+
+func (b *bench) send2(series ...prompb.TimeSeries) {
+	b.t.Helper()
+	if code, text := b.post(packed(b.t, series...)); code != http.StatusNoContent {
+		b.t.Fatal(code, text)
+	}
+}
+
+// told are the slices that were handed over up to a minute: bad/total, or - for none.
+func (b *bench) told(minutes int) string {
+	var out []string
+	for m := range minutes {
+		s, ok := b.sink.slices[start.Add(time.Duration(m)*time.Minute)]
+		switch {
+		case !ok:
+			out = append(out, "-")
+		case s.State == schema.SliceGap:
+			out = append(out, "_")
+		default:
+			out = append(out, fmt.Sprintf("%v/%v", s.Total-s.Good, s.Total))
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+func TestEventsAreCountedByTheTimesOfTheirSamples(t *testing.T) {
+	b := newBench(t)
+	at := func(seconds int, want string) {
+		t.Helper()
+		b.now = start.Add(time.Duration(seconds) * time.Second)
+		b.send(t.Context())
+		if got := b.told(8); got != want {
+			t.Errorf("after %d s: %s, want %s", seconds, got, want)
+		}
+	}
+	b.send2(of("", 0, 1, 15, 1), of("200", 0, 100, 15, 110, 30, 120))
+	at(59, "- - - - - - - -") // it is not over
+	b.send2(of("200", 45, 130, 60, 140), of("500", 45, 3), of("", 45, 1, 60, 1))
+	at(70, "- - - - - - - -") // it has not settled
+	at(75, "3/33 - - - - - - -")
+	taken := b.sink.taken
+	b.send2(of("200", 45, 130, 30, 999), of("500", 45, 3)) // twice, and out of order
+	at(100, "3/33 - - - - - - -")
+	if b.sink.taken != taken {
+		t.Error("what came twice was handed over again")
+	}
+	b.send2(of("500", 59, 5)) // late, from a slow shard
+	at(130, "5/35 0/10 - - - - - -")
+	b.send2(of("200", 65, 5, 70, 7), of("500", 65, math.NaN(), 70, -1)) // a restart, and what is no count
+	at(200, "5/35 0/17 - - - - - -")
+	b.send2(of("200", 375, 1000, 390, 1001), of("503", 390, 9), of("504", 375, 50), of("", 375, 1, 390, 1)) // after more than five minutes
+	at(450, "5/35 0/17 - - - - 9/10 -")
+	b.sink.err = collectors.ErrFull
+	b.send2(of("200", 420, 1003))
+	at(500, "5/35 0/17 - - - - 9/10 -")
+	b.sink.err = nil
+	at(505, "5/35 0/17 - - - - 9/10 0/2")
+	b.now = start.Add(10 * time.Hour)
+	b.send2(of("200", 435, 2000)) // from a sender that was away for too long
+	at(10*3600+60, "5/35 0/17 - - - - 9/10 0/2")
+}
+
+func TestBodiesThatAreNoRemoteWrite(t *testing.T) {
+	bomb := snappy.Encode(nil, make([]byte, 64<<20))
+	for _, c := range []struct {
+		name   string
+		body   []byte
+		header []string
+		want   int
+	}{
+		{"HTML", []byte("<html>"), nil, 400},
+		{"no protocol buffers", snappy.Encode(nil, []byte("<html>")), nil, 400},
+		{"cut short", packed(t, of("200", 0, 1))[:20], nil, 400},
+		{"a bomb", bomb, nil, 413},
+		{"too large", make([]byte, DefaultLimits.Wire+1), nil, 413},
+		{"gzip", packed(t), []string{"Content-Encoding", "gzip"}, 415},
+		{"remote write 2.0", packed(t), []string{"Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"}, 415},
+		{"a wrong token", packed(t, of("200", 0, 1)), []string{"Authorization", "Bearer wrong"}, 401},
+	} {
+		b := newBench(t)
+		if code, text := b.post(c.body, c.header...); code != c.want || len(b.tally.series) != 0 {
+			t.Errorf("%s: %d %s, want %d", c.name, code, text, c.want)
+		}
+	}
+}
+
+func TestSeriesThatAreLongGoneAreForgotten(t *testing.T) {
+	b := newBench(t)
+	b.send2(of("200", 0, 1, 15, 2), of("", 0, 1))
+	b.now = start.Add(5 * time.Hour)
+	b.send(t.Context())
+	if len(b.tally.series)+len(b.tally.targets)+len(b.tally.open) != 0 {
+		t.Errorf("%d series, %d targets, %d slices are remembered", len(b.tally.series), len(b.tally.targets), len(b.tally.open))
+	}
+}
