@@ -92,11 +92,11 @@ func (s *server) adoptionOver(c *gin.Context, span Span) (section, string) {
 	if source == nil {
 		return section{part: s.missing(c, "adoption", false, nil)}, ""
 	}
-	all, err := source(c, nil, span)
+	all, err := source(c.Request.Context(), nil, span)
 	if err != nil {
 		return section{part: s.missing(c, "adoption", true, err)}, ""
 	}
-	free, err := source(c, new(true), span)
+	free, err := source(c.Request.Context(), new(true), span)
 	if err != nil {
 		return section{part: s.missing(c, "voluntary adoption", true, err)}, ""
 	}
@@ -143,7 +143,7 @@ func (s *server) activeOver(c *gin.Context, entity analysis.Entity, span Span) s
 	if s.cfg.Sources.Active == nil {
 		return section{part: s.missing(c, "activity", false, nil)}
 	}
-	rows, err := s.cfg.Sources.Active(c, entity, span)
+	rows, err := s.cfg.Sources.Active(c.Request.Context(), entity, span)
 	if err != nil {
 		return section{part: s.missing(c, "activity", true, err)}
 	}
@@ -170,7 +170,7 @@ func (s *server) lifecycleOver(c *gin.Context, of string, span Span) section {
 	if s.cfg.Sources.Lifecycle == nil {
 		return section{part: s.missing(c, "the lifecycle", false, nil)}
 	}
-	rows, err := s.cfg.Sources.Lifecycle(c, entities[of].entity, span)
+	rows, err := s.cfg.Sources.Lifecycle(c.Request.Context(), entities[of].entity, span)
 	if err != nil {
 		return section{part: s.missing(c, "the lifecycle", true, err)}
 	}
@@ -236,7 +236,7 @@ func (s *server) retentionOver(c *gin.Context, of string, span Span) retentionVi
 	if s.cfg.Sources.Retention == nil {
 		return retentionView{part: s.missing(c, "retention", false, nil)}
 	}
-	rows, err := s.cfg.Sources.Retention(c, entities[of].entity, span)
+	rows, err := s.cfg.Sources.Retention(c.Request.Context(), entities[of].entity, span)
 	if err != nil {
 		return retentionView{part: s.missing(c, "retention", true, err)}
 	}
@@ -292,7 +292,7 @@ func (s *server) teamsOf(c *gin.Context, p journey.Period) teamsView {
 	if s.cfg.Sources.Teams == nil {
 		return teamsView{part: s.missing(c, "joined and left teams", false, nil)}
 	}
-	a, err := s.cfg.Sources.Teams(c, p.Label)
+	a, err := s.cfg.Sources.Teams(c.Request.Context(), p.Label)
 	if err != nil {
 		return teamsView{part: s.missing(c, "joined and left teams", true, err)}
 	}

@@ -12,11 +12,11 @@ import (
 // api mounts the REST API, version 1.
 func (s *server) api(g *gin.RouterGroup) {
 	g.GET("/journey", func(c *gin.Context) {
-		shown, err := s.cfg.Sources.Journey(c, c.Query("period"))
+		shown, err := s.cfg.Sources.Journey(c.Request.Context(), c.Query("period"))
 		s.answer(c, shown, err)
 	})
 	g.GET("/objectives", func(c *gin.Context) {
-		all, err := s.cfg.Sources.Objectives(c)
+		all, err := s.cfg.Sources.Objectives(c.Request.Context())
 		if all == nil {
 			all = []Objective{}
 		}
@@ -28,7 +28,7 @@ func (s *server) api(g *gin.RouterGroup) {
 	})
 	if s.cfg.Sources.Metrics != nil {
 		g.GET("/metrics", func(c *gin.Context) {
-			all, err := s.cfg.Sources.Metrics(c)
+			all, err := s.cfg.Sources.Metrics(c.Request.Context())
 			s.answer(c, all, err)
 		})
 	}
@@ -49,7 +49,7 @@ func (s *server) metricAnswer(c *gin.Context) {
 		s.fail(c, BadRequestError{Why: "periods " + strconv.Quote(c.Query("periods")) + ": want a number from 1 to " + strconv.Itoa(maxPeriods)})
 		return
 	}
-	metric, values, err := s.cfg.Sources.Metric(c, c.Param("id"), c.Query("period"), periods)
+	metric, values, err := s.cfg.Sources.Metric(c.Request.Context(), c.Param("id"), c.Query("period"), periods)
 	s.answer(c, struct {
 		Metric journey.Metric  `json:"metric"`
 		Values []journey.Value `json:"values"`
@@ -66,7 +66,7 @@ func (s *server) budgets(c *gin.Context) {
 		}
 		arguments[name] = values[0]
 	}
-	value, err := s.cfg.Sources.Budgets(c, c.Param("question"), arguments)
+	value, err := s.cfg.Sources.Budgets(c.Request.Context(), c.Param("question"), arguments)
 	s.answer(c, value, err)
 }
 

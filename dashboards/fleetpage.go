@@ -47,12 +47,12 @@ func (s *server) fleetPage(c *gin.Context) {
 	if s.cfg.Sources.Fleet == nil {
 		view.part = s.missing(c, "clusters", false, nil)
 	} else {
-		fleet, err := s.cfg.Sources.Fleet(c)
+		fleet, err := s.cfg.Sources.Fleet(c.Request.Context())
 		if err != nil {
 			s.fail(c, err)
 			return
 		}
-		objectives, err := s.cfg.Sources.Objectives(c)
+		objectives, err := s.cfg.Sources.Objectives(c.Request.Context())
 		if err != nil {
 			s.cfg.Logger.ErrorContext(c, "part of a page failed", "part", "objectives of clusters", "error", err)
 		}

@@ -54,7 +54,7 @@ type summary struct {
 const LookbackPeriods = 12
 
 func (s *server) journeyPage(c *gin.Context) {
-	shown, err := s.cfg.Sources.Journey(c, c.Query("period"))
+	shown, err := s.cfg.Sources.Journey(c.Request.Context(), c.Query("period"))
 	if err != nil {
 		s.fail(c, err)
 		return
@@ -100,7 +100,7 @@ func (s *server) series(c *gin.Context, shown journey.Shown) map[string][]journe
 			}
 		}
 	}
-	series, err := s.cfg.Sources.Series(c, ids, Span{Period: shown.Period.Label, Periods: LookbackPeriods})
+	series, err := s.cfg.Sources.Series(c.Request.Context(), ids, Span{Period: shown.Period.Label, Periods: LookbackPeriods})
 	if err != nil {
 		s.cfg.Logger.ErrorContext(c, "series of the journey map failed", "error", err)
 	}

@@ -32,7 +32,7 @@ type metricView struct {
 
 func (s *server) metricPage(c *gin.Context) {
 	id := c.Param("id")
-	metric, values, err := s.cfg.Sources.Metric(c, id, c.Query("period"), LookbackPeriods)
+	metric, values, err := s.cfg.Sources.Metric(c.Request.Context(), id, c.Query("period"), LookbackPeriods)
 	if err != nil {
 		s.fail(c, err)
 		return
@@ -88,7 +88,7 @@ func (s *server) split(c *gin.Context, v *metricView) splitView {
 	for _, d := range dimensions {
 		out.Ways = append(out.Ways, link{Text: d, Href: address(page, url.Values{"period": {label}}, "by", d) + "#split", Current: d == out.By})
 	}
-	values, err := s.cfg.Sources.Split(c, v.Metric.ID, label, out.By)
+	values, err := s.cfg.Sources.Split(c.Request.Context(), v.Metric.ID, label, out.By)
 	if err != nil {
 		out.part = s.missing(c, "the split by "+out.By, true, err)
 		return out
@@ -139,7 +139,7 @@ func attention(a, b splitRow, good journey.Direction) int {
 // statements shows the SQL as it was run, or else the definition's with the parameters that the period gives.
 func (s *server) statements(c *gin.Context, v *metricView) {
 	if s.cfg.Sources.Statements != nil && v.Latest != nil && (v.Metric.SQL != nil || v.Metric.Analysis != nil) {
-		found, err := s.cfg.Sources.Statements(c, v.Metric.ID, v.Latest.Period.Label)
+		found, err := s.cfg.Sources.Statements(c.Request.Context(), v.Metric.ID, v.Latest.Period.Label)
 		if err == nil && len(found) > 0 {
 			slices.SortStableFunc(found, func(a, b Statement) int { return order(a.Supporting, b.Supporting) })
 			v.Statements = found

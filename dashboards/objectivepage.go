@@ -70,7 +70,7 @@ func judge(o Objective) verdict {
 }
 
 func (s *server) objectivesPage(c *gin.Context) {
-	all, err := s.cfg.Sources.Objectives(c)
+	all, err := s.cfg.Sources.Objectives(c.Request.Context())
 	if err != nil {
 		s.fail(c, err)
 		return
@@ -150,14 +150,14 @@ func (s *server) objectivePage(c *gin.Context) {
 // detail asks for all about an objective, or, where that is not connected, for what the list has.
 func (s *server) detail(c *gin.Context, name string) (ObjectiveDetail, error) {
 	if s.cfg.Sources.Objective != nil {
-		return s.cfg.Sources.Objective(c, name)
+		return s.cfg.Sources.Objective(c.Request.Context(), name)
 	}
 	o, err := s.objective(c, name)
 	return ObjectiveDetail{Objective: o}, err
 }
 
 func (s *server) objective(c *gin.Context, name string) (Objective, error) {
-	all, err := s.cfg.Sources.Objectives(c)
+	all, err := s.cfg.Sources.Objectives(c.Request.Context())
 	if err != nil {
 		return Objective{}, err
 	}

@@ -92,7 +92,7 @@ func (s *server) authorize(c *gin.Context) {
 	if !ok {
 		_, token, _ = c.Request.BasicAuth()
 	}
-	if err := s.cfg.Authorize(c, token); err != nil {
+	if err := s.cfg.Authorize(c.Request.Context(), token); err != nil {
 		c.Header("WWW-Authenticate", `Basic realm="kubevalue", charset="UTF-8"`)
 		s.problem(c, http.StatusUnauthorized, "unauthorized", "a token for the endpoint api is wanted, as bearer token or as password: `kubevalue token create --endpoint api`")
 	}
@@ -108,7 +108,7 @@ func secure(c *gin.Context) {
 }
 
 func (s *server) ready(c *gin.Context) {
-	faults := s.cfg.Health(c)
+	faults := s.cfg.Health(c.Request.Context())
 	if len(faults) == 0 {
 		c.String(http.StatusOK, "ok\n")
 		return

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/kubevalue/kubevalue/schema"
 	"github.com/kubevalue/kubevalue/slo"
 )
@@ -56,21 +58,29 @@ func (s *objectiveSet) questions(ctx context.Context, of []configuredObjective, 
 			owner = append(owner, i)
 		}
 	}
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return s.beginnings(ctx, out, series, owner) })
+	both.Go(func() error { return s.watermarks(ctx, out, series, owner, now) })
+	return out, both.Wait()
+}
+
+// beginnings says of each question when measuring began in the first of its series.
+func (s *objectiveSet) beginnings(ctx context.Context, qs []question, series []schema.SliceQuery, owner []int) error {
 	first, err := s.store.FirstSlices(ctx, series)
 	if err != nil {
-		return nil, fmt.Errorf("when measuring began: %w", err)
+		return fmt.Errorf("when measuring began: %w", err)
 	}
 	for k, i := range owner {
-		if req := &out[i].req; !first[k].IsZero() && (req.Since.IsZero() || first[k].Before(req.Since)) {
+		if req := &qs[i].req; !first[k].IsZero() && (req.Since.IsZero() || first[k].Before(req.Since)) {
 			req.Since = first[k]
 		}
 	}
-	for i := range out {
-		if out[i].req.Since.IsZero() {
-			out[i].req.Since = s.started // nothing was measured yet: measuring begins with this process
+	for i := range qs {
+		if qs[i].req.Since.IsZero() {
+			qs[i].req.Since = s.started // nothing was measured yet: measuring begins with this process
 		}
 	}
-	return out, s.watermarks(ctx, out, series, owner, now)
+	return nil
 }
 
 // watermarks moves questions about times that measurement has not reached back to where it is complete in all of their series.
