@@ -108,7 +108,7 @@ func (s *service) tellDemo(ctx context.Context, cmd *cobra.Command, o demoOption
 		return fmt.Errorf("wait for the tables: %w", err)
 	}
 	out := cmd.OutOrStdout()
-	fmt.Fprintf(out, "%d weeks of %d teams on %d clusters: %d events, %d slices, %d incidents.\n", o.weeks, len(world.Teams), len(world.Clusters), sent.Events, sent.Slices, sent.Incidents)
+	fmt.Fprintf(out, "%d weeks of %d teams on %d clusters: %d events, %d changes in clusters, %d slices, %d incidents.\n", o.weeks, len(world.Teams), len(world.Clusters), sent.Events, sent.Changes, sent.Slices, sent.Incidents)
 	for _, audience := range []reports.Audience{reports.Managers, reports.Consumers} {
 		r, err := s.figures.report(ctx, audience, "")
 		if err != nil {

@@ -215,6 +215,9 @@ func text(v any) string {
 }
 
 func instantOf(v any) time.Time {
+	if t, ok := v.(*time.Time); ok && t != nil {
+		return *t
+	}
 	t, _ := v.(time.Time)
 	return t
 }

@@ -98,32 +98,6 @@ func (f *figures) teamLists(ctx context.Context, label string) (reports.Adoption
 	return out, err
 }
 
-// fleet is the configured clusters, with what their audit events and objectives say of them.
-func (f *figures) fleet(ctx context.Context) ([]dashboards.Cluster, error) {
-	result, err := f.db.Query(ctx, `
-		SELECT cluster, max(received) AS last, uniqExactIf(namespace, namespace != '' AND time > {week:DateTime64(3, 'UTC')}) AS namespaces
-		FROM events WHERE cluster != '' GROUP BY cluster`, map[string]any{"week": f.now().AddDate(0, 0, -7)})
-	if err != nil {
-		return nil, fmt.Errorf("clusters by their events: %w", err)
-	}
-	seen := map[string][]any{}
-	for _, r := range result.Rows {
-		seen[text(r[0])] = r
-	}
-	var out []dashboards.Cluster
-	for _, c := range f.cfg.Clusters {
-		cluster := dashboards.Cluster{Name: c.Name, Region: c.Region, Objectives: f.objectives.about(c.Name)}
-		if r, ok := seen[c.Name]; ok {
-			cluster.LastContact = instantOf(r[1])
-			cluster.Namespaces = new(int(count(r[2])))
-		} else {
-			cluster.Fault = "no audit event has arrived"
-		}
-		out = append(out, cluster)
-	}
-	return out, nil
-}
-
 // about lists the objectives whose name or probed indicator is the cluster's.
 func (s *objectiveSet) about(cluster string) []string {
 	out := []string{}

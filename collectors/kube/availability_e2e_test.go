@@ -75,7 +75,7 @@ func secondsIn(turns []turn, from, to time.Time) (good float64) {
 	return good
 }
 
-func TestAvailabilityAgainstARealControlPlane(t *testing.T) {
+func TestE2EAvailabilityAgainstARealControlPlane(t *testing.T) {
 	p := startPlane(t)
 	s := &store{db: warehousetest.Open(t)}
 	hanging := hangingCluster(t)

@@ -15,7 +15,7 @@ import (
 	"github.com/kubevalue/kubevalue/schema/warehouse/warehousetest"
 )
 
-func TestAgainstARealControlPlane(t *testing.T) {
+func TestE2ELifecycleAgainstARealControlPlane(t *testing.T) {
 	r := &run{p: startPlane(t), store: &store{db: warehousetest.Open(t)}}
 	r.web = r.p.client.AppsV1().Deployments("before")
 	before := time.Now()

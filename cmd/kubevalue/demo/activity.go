@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/kubevalue/kubevalue/schema"
 )
 
 // Action is one thing that somebody did, as the API server of Cluster saw it.
@@ -45,6 +47,8 @@ type UsageEvent struct {
 type Day struct {
 	Actions []Action
 	Events  []UsageEvent
+	// Rollouts are what the clusters saw of deployments.
+	Rollouts []schema.ResourceChange
 }
 
 // Day simulates the day that starts at midnight; the same seed gives the same day, whichever days were asked for before.
@@ -62,17 +66,14 @@ func (w *World) Day(midnight time.Time) Day {
 	if !weekend {
 		w.managersDay(&d, r, midnight)
 	}
+	w.spacesDay(&d, midnight)
 	d.Actions = slices.DeleteFunc(d.Actions, func(a Action) bool { return a.At.After(w.Until) })
 	d.Events = slices.DeleteFunc(d.Events, func(e UsageEvent) bool { return e.Time.After(w.Until) })
+	d.Rollouts = slices.DeleteFunc(d.Rollouts, func(c schema.ResourceChange) bool { return c.Time.After(w.Until) })
 	return d
 }
 
 func (w *World) teamDay(d *Day, r *rand.Rand, t *Team, midnight time.Time, weekend bool) {
-	if midnight.Sub(t.Joined) < 24*time.Hour {
-		for _, c := range t.Clusters {
-			d.Actions = append(d.Actions, action(r, midnight, c, t, r.IntN(len(t.Members)), "create namespaces", t.Name, 201))
-		}
-	}
 	for m := range t.Members {
 		chance := t.activity * rampUp(midnight.Sub(t.Joined))
 		if weekend {
@@ -109,18 +110,14 @@ func (w *World) personDay(d *Day, r *rand.Rand, t *Team, m int, midnight time.Ti
 			what = "delete deployments"
 		case p < 0.80:
 			what, code = "create pods/exec", 101
-		case p < 0.84:
-			what, code = "create namespaces", 201
-		case p < 0.865 && !t.abandons:
-			what = "delete namespaces"
-		case p < 0.90:
+		case p >= 0.865 && p < 0.90:
 			what, code = "create deployments", 403 // quota
-		case p < 0.93:
+		case p >= 0.90 && p < 0.93:
 			what, code = "delete secrets", 403 // RBAC
 		default:
 			what = "patch services"
 		}
-		a := action(r, midnight, cluster, t, m, what, "", code)
+		a := action(r, midnight, cluster, t, m, what, code)
 		if code == 403 && what == "create deployments" {
 			a.Message = fmt.Sprintf("deployments.apps %q is forbidden: exceeded quota: team, requested: pods=4, used: pods=20, limited: pods=20", a.Name)
 		} else if code == 403 {
@@ -130,11 +127,6 @@ func (w *World) personDay(d *Day, r *rand.Rand, t *Team, m int, midnight time.Ti
 			a.Code, a.Message = 504, "etcdserver: request timed out"
 		}
 		d.Actions = append(d.Actions, a)
-		if a.Resource == "namespaces" && a.Verb == "create" && a.Code < 400 && r.Float64() < 0.75 {
-			first := action(r, midnight, cluster, t, m, "create deployments", "", 201)
-			first.At, first.Namespace = a.At.Add(time.Duration(min(360, 2+r.ExpFloat64()*45))*time.Minute), a.Name
-			d.Actions = append(d.Actions, first)
-		}
 	}
 }
 
@@ -160,7 +152,7 @@ func (w *World) surveyDay(d *Day, r *rand.Rand, t *Team, midnight time.Time) {
 
 var apiGroups = map[string]string{"deployments": "apps"}
 
-func action(r *rand.Rand, midnight time.Time, cluster int, t *Team, member int, what, namespace string, code int) Action {
+func action(r *rand.Rand, midnight time.Time, cluster int, t *Team, member int, what string, code int) Action {
 	verb, resource, _ := strings.Cut(what, " ")
 	sub := ""
 	if resource == "pods/exec" {
@@ -171,12 +163,6 @@ func action(r *rand.Rand, midnight time.Time, cluster int, t *Team, member int, 
 		Verb: verb, Group: apiGroups[resource], Resource: resource, Sub: sub, Code: code,
 		Namespace: t.Name, Name: fmt.Sprintf("%s-%d", resource[:3], r.IntN(30)), Latency: time.Duration(5+r.IntN(60)) * time.Millisecond,
 	}
-	if resource == "namespaces" {
-		a.Namespace, a.Name = "", namespace
-		if namespace == "" {
-			a.Name = fmt.Sprintf("%s-feature-%d", t.Name, r.IntN(40))
-		}
-	}
 	return a
 }
 
@@ -185,11 +171,12 @@ func workTime(r *rand.Rand, midnight time.Time) time.Time {
 	return midnight.Add(7*time.Hour + time.Duration((r.Float64()+r.Float64())*5*float64(time.Hour))).Truncate(time.Millisecond)
 }
 
-// deployment is a CI job that deploys: its service account patches, and the job tells of commit and outcome. Deployments fail more
-// often while the API server does.
+// deployment is a CI job that deploys: its service account patches, the job tells of commit and outcome, and the cluster shows
+// the rollout. Deployments fail more often while the API server does.
 func (w *World) deployment(d *Day, r *rand.Rand, t *Team, midnight time.Time) {
 	cluster := t.Clusters[r.IntN(len(t.Clusters))]
-	a := action(r, midnight, cluster, t, 0, "patch deployments", "", 200)
+	a := action(r, midnight, cluster, t, 0, "patch deployments", 200)
+	a.Name = []string{"web", "worker"}[r.IntN(2)]
 	a.User = "system:serviceaccount:" + t.Name + ":ci-deployer"
 	a.Groups = []string{"system:serviceaccounts", "system:serviceaccounts:" + t.Name, "system:authenticated"}
 	outcome := "success"
@@ -197,28 +184,30 @@ func (w *World) deployment(d *Day, r *rand.Rand, t *Team, midnight time.Time) {
 		outcome, a.Code, a.Message = "failure", 500, "rollout did not become ready"
 	}
 	d.Actions = append(d.Actions, a)
-	d.told(r, t, w.Clusters[cluster], a, outcome)
+	rolled := func(a Action, commit, outcome string) {
+		if s := w.main(t, cluster); s != nil && a.At.After(s.Ready) {
+			d.Rollouts = append(d.Rollouts, w.rollout(r, s, a.Name, commit[:10], a.At, outcome == "failure")...)
+		}
+	}
+	rolled(a, d.told(r, t, w.Clusters[cluster], a, outcome), outcome)
 	if outcome == "failure" && r.Float64() < 0.9 {
 		again := a
 		again.At, again.Code, again.Message = a.At.Add(time.Duration(min(360, 10+r.ExpFloat64()*90))*time.Minute), 200, ""
 		d.Actions = append(d.Actions, again)
-		d.told(r, t, w.Clusters[cluster], again, "success")
+		rolled(again, d.told(r, t, w.Clusters[cluster], again, "success"), "success")
 	}
 }
 
-// told is what the CI job tells of a deployment.
-func (d *Day) told(r *rand.Rand, t *Team, c Cluster, a Action, outcome string) {
+// told is what the CI job tells of a deployment, whose commit it returns.
+func (d *Day) told(r *rand.Rand, t *Team, c Cluster, a Action, outcome string) string {
 	commit := fmt.Sprintf("%016x%016x%08x", r.Uint64(), r.Uint64(), r.Uint32())
 	lead := time.Duration(20+r.ExpFloat64()*400) * time.Minute
-	environment := c.Stage
-	if environment == "prod-a" || environment == "prod-b" {
-		environment = "production"
-	}
 	d.Events = append(d.Events, UsageEvent{
 		ID: "deploy-" + commit[:20], Time: a.At, Name: "deployment", Actor: "ci-" + t.Name, Team: t.Name, Cluster: c.Name,
 		Namespace: t.Name, Object: a.Name, Outcome: outcome,
-		Attributes: map[string]string{"commit": commit, "commit_time": a.At.Add(-lead).UTC().Format(time.RFC3339), "environment": environment},
+		Attributes: map[string]string{"commit": commit, "commit_time": a.At.Add(-lead).UTC().Format(time.RFC3339), "environment": c.environment()},
 	})
+	return commit
 }
 
 // managersDay is the few managers who look at reports, more of them as the platform grows.

@@ -21,6 +21,12 @@ func TestTheSameSeedGivesTheSameOrganisation(t *testing.T) {
 	if diff := cmp.Diff(a.Slices(day), b.Slices(day)); diff != "" {
 		t.Errorf("one seed, two days of slices:\n%s", diff)
 	}
+	if diff := cmp.Diff(a.Changes(day), b.Changes(day)); diff != "" || len(a.Changes(day)) == 0 {
+		t.Errorf("one seed, two days of changes:\n%s", diff)
+	}
+	if diff := cmp.Diff(a.Uptime(day), b.Uptime(day)); diff != "" {
+		t.Errorf("one seed, two days of uptime:\n%s", diff)
+	}
 	if cmp.Equal(a.Day(day), other.Day(day)) {
 		t.Error("another seed gives the same day")
 	}

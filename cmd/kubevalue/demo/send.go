@@ -24,11 +24,12 @@ type Doors struct {
 }
 
 // Sent counts what was sent.
-type Sent struct{ Events, Slices, Incidents int }
+type Sent struct{ Events, Slices, Incidents, Changes int }
 
 const (
-	auditBatch = 400 // the API server's own default
-	sliceBatch = 20_000
+	auditBatch  = 400 // the API server's own default
+	sliceBatch  = 20_000
+	changeBatch = 4_000
 )
 
 // Send simulates all days and sends them; progress hears of every day. Sent again, the same world changes nothing.
@@ -36,18 +37,21 @@ func (w *World) Send(ctx context.Context, doors Doors, progress func(day, days i
 	var sent Sent
 	var slices []schema.Slice
 	days := int(w.End.Sub(w.Start).Hours() / 24)
+	var changes []schema.ResourceChange
 	flush := func() error {
-		if len(slices) == 0 {
+		if len(slices)+len(changes) == 0 {
 			return nil
 		}
-		err := doors.post(ctx, "/v1/agent", schema.Batch{Slices: slices})
+		err := doors.post(ctx, "/v1/agent", schema.Batch{Slices: slices, Changes: changes})
 		sent.Slices += len(slices)
-		slices = slices[:0]
+		sent.Changes += len(changes)
+		slices, changes = slices[:0], changes[:0]
 		return err
 	}
 	for i := range days {
 		midnight := w.Start.AddDate(0, 0, i)
-		n, err := w.sendDay(ctx, doors, w.Day(midnight))
+		day := w.Day(midnight)
+		n, err := w.sendDay(ctx, doors, day)
 		if err != nil {
 			return sent, err
 		}
@@ -55,7 +59,9 @@ func (w *World) Send(ctx context.Context, doors Doors, progress func(day, days i
 		for _, s := range w.Slices(midnight) {
 			slices = append(slices, w.slice(s, doors.Revision))
 		}
-		if len(slices) >= sliceBatch {
+		slices = append(slices, w.Uptime(midnight)...)
+		changes = append(append(changes, w.Changes(midnight)...), day.Rollouts...)
+		if len(slices) >= sliceBatch || len(changes) >= changeBatch {
 			if err := flush(); err != nil {
 				return sent, err
 			}

@@ -18,6 +18,8 @@ type World struct {
 	Clusters  []Cluster
 	Teams     []Team
 	Incidents []Incident
+	// Spaces are the namespaces of the teams.
+	Spaces []Space
 }
 
 // Cluster is a simulated cluster.
@@ -69,6 +71,7 @@ func NewWorld(seed uint64, weeks int, now time.Time) *World {
 	}
 	w.makeTeams(rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 3)))
 	w.makeIncidents(rand.New(rand.NewPCG(seed, 2)))
+	w.makeSpaces(rand.New(rand.NewPCG(seed, 3)))
 	return w
 }
 

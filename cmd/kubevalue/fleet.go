@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/kubevalue/kubevalue/dashboards"
+)
+
+// fleetSQL is what is known of each cluster by its resources: the newest cluster of a name, and what is in it. The coverage is the
+// share of the hours since {week:DateTime64(3, 'UTC')} in which the cluster was watched.
+const fleetSQL = `
+SELECT r.cluster, name.1, name.2, name.3, name.4, nodes, namespaces, workloads, watched FROM (
+    SELECT toString(cluster) AS cluster, argMaxIf((toString(k8s_version), created, seen, attributes['provider']), seen, kind = 'Cluster') AS name,
+        countIf(kind = 'Node') AS nodes, countIf(kind = 'Namespace') AS namespaces,
+        countIf(kind IN ('Deployment', 'StatefulSet', 'DaemonSet')) AS workloads, countIf(kind = 'Cluster') AS selves
+    FROM resources FINAL WHERE deleted IS NULL GROUP BY cluster
+) AS r LEFT JOIN (
+    SELECT toString(cluster) AS cluster, uniqExact(hour) AS watched FROM cluster_hours WHERE hour >= toStartOfHour({week:DateTime64(3, 'UTC')}) GROUP BY cluster
+) AS h ON r.cluster = h.cluster
+WHERE selves > 0`
+
+// audited is when a cluster's events came last, and in how many namespaces things happened in the last week.
+const auditedSQL = `
+SELECT cluster, max(received) AS last, uniqExactIf(namespace, namespace != '' AND time > {week:DateTime64(3, 'UTC')}) AS namespaces
+FROM events WHERE cluster != '' GROUP BY cluster`
+
+// fleet is the configured clusters, with what their resources, audit events and objectives say of them.
+func (f *figures) fleet(ctx context.Context) ([]dashboards.Cluster, error) {
+	week := f.now().AddDate(0, 0, -7)
+	events, err := f.byCluster(ctx, auditedSQL, week)
+	if err != nil {
+		return nil, fmt.Errorf("clusters by their events: %w", err)
+	}
+	resources, err := f.byCluster(ctx, fleetSQL, week)
+	if err != nil {
+		return nil, fmt.Errorf("clusters by their resources: %w", err)
+	}
+	var out []dashboards.Cluster
+	for _, c := range f.cfg.Clusters {
+		cluster := dashboards.Cluster{Name: c.Name, Region: c.Region, Objectives: f.objectives.about(c.Name)}
+		audited, ok := events[c.Name]
+		if ok {
+			cluster.LastContact = instantOf(audited[1])
+			cluster.Namespaces = new(int(count(audited[2])))
+		}
+		watched, isWatched := resources[c.Name]
+		if isWatched {
+			watchedCluster(&cluster, watched, week, f.now())
+		}
+		if !ok && !isWatched {
+			cluster.Fault = "neither an audit event nor a sign of its resources has arrived"
+		}
+		out = append(out, cluster)
+	}
+	return out, nil
+}
+
+// watchedCluster fills in what a row of fleetSQL says.
+func watchedCluster(c *dashboards.Cluster, row []any, week, now time.Time) {
+	c.Version, c.Created, c.Provider = text(row[1]), instantOf(row[2]), text(row[4])
+	if seen := instantOf(row[3]); seen.After(c.LastContact) {
+		c.LastContact = seen
+	}
+	c.Nodes, c.Namespaces, c.Workloads = new(int(count(row[5]))), new(int(count(row[6]))), new(int(count(row[7])))
+	hours := now.Truncate(time.Hour).Sub(week.Truncate(time.Hour)).Hours() + 1
+	c.Coverage = new(min(1, float64(count(row[8]))/hours))
+}
+
+// byCluster are the rows of a statement by their first column.
+func (f *figures) byCluster(ctx context.Context, sql string, week time.Time) (map[string][]any, error) {
+	result, err := f.db.Query(ctx, sql, map[string]any{"week": week})
+	if err != nil {
+		return nil, err
+	}
+	rows := map[string][]any{}
+	for _, r := range result.Rows {
+		rows[text(r[0])] = r
+	}
+	return rows, nil
+}
