@@ -54,7 +54,7 @@ func (db *DB) insert(ctx context.Context, b block) error {
 		kinds[i] = clickhouse.ColumnNameAndType{Name: c.name, Type: c.kind}
 	}
 	ctx = with(ctx, settings, clickhouse.WithColumnNamesAndTypes(kinds))
-	batch, err := db.conn.PrepareBatch(ctx, "INSERT INTO "+b.table+" ("+strings.Join(names, ", ")+")")
+	batch, err := db.inserts.PrepareBatch(ctx, "INSERT INTO "+b.table+" ("+strings.Join(names, ", ")+")")
 	if err != nil {
 		return failed(op, b.table, err)
 	}

@@ -113,7 +113,7 @@ func (db *DB) exec(ctx context.Context, op, sql string) error {
 
 // createDatabase creates the database if it is not there, for which a user may lack the right.
 func (db *DB) createDatabase(ctx context.Context) error {
-	conn, err := db.connect("default")
+	conn, err := db.connect("default", maxIdleConns)
 	if err != nil {
 		return fmt.Errorf("open the warehouse %s: %w", db, err)
 	}

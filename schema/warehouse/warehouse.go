@@ -43,6 +43,7 @@ type Options struct {
 type DB struct {
 	dsn     dsn
 	conn    driver.Conn
+	inserts driver.Conn   // for inserts only
 	engine  *chdb.Process // nil: somebody else's
 	socket  string        // of the embedded engine; empty: a server
 	dataDir string        // of the embedded engine
@@ -51,10 +52,12 @@ type DB struct {
 	version atomic.Uint64 // the last that was given out
 }
 
-// Connections to a server or engine; each insert or query uses one.
+// Connections to a server or engine; each insert or query uses one. The driver takes idle ones in turn, and each keeps a buffer
+// as large as the largest insert that it ever sent: so inserts have their own, of which one stays open.
 const (
-	maxOpenConns = 16
-	maxIdleConns = 8
+	maxOpenConns   = 16
+	maxIdleConns   = 8
+	maxIdleInserts = 1
 )
 
 // Open opens a warehouse. An embedded engine is started, which ctx bounds; a server is not contacted yet, so that a service
@@ -75,7 +78,11 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err := db.startEngine(ctx, o); err != nil {
 		return nil, fmt.Errorf("open the warehouse %s: %w", d, err)
 	}
-	if db.conn, err = db.connect(d.database); err != nil {
+	db.conn, err = db.connect(d.database, maxIdleConns)
+	if err == nil {
+		db.inserts, err = db.connect(d.database, maxIdleInserts)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the warehouse %s: %w", d, err), db.stopEngine())
 	}
 	return db, nil
@@ -111,8 +118,8 @@ func (db *DB) stopEngine() error {
 	return db.engine.Close()
 }
 
-// connect makes a pool of connections that use a database. It contacts nobody.
-func (db *DB) connect(database string) (driver.Conn, error) {
+// connect makes a pool of connections that use a database, of which idle ones stay open. It contacts nobody.
+func (db *DB) connect(database string, idle int) (driver.Conn, error) {
 	d := db.dsn
 	o := &clickhouse.Options{
 		Protocol:     clickhouse.HTTP,
@@ -122,7 +129,7 @@ func (db *DB) connect(database string) (driver.Conn, error) {
 		DialTimeout:  d.dialTimeout,
 		ReadTimeout:  d.readTimeout,
 		MaxOpenConns: maxOpenConns,
-		MaxIdleConns: maxIdleConns,
+		MaxIdleConns: idle,
 	}
 	o.ClientInfo.Products = append(o.ClientInfo.Products, struct{ Name, Version string }{"kubevalue", ""})
 	switch d.transport {
@@ -174,7 +181,7 @@ func (db *DB) Ping(ctx context.Context) error {
 // Close closes the connections and stops the embedded engine that Open started. What was acknowledged is safe, whatever the
 // error says.
 func (db *DB) Close() error {
-	err := db.conn.Close()
+	err := errors.Join(db.conn.Close(), db.inserts.Close())
 	if err = errors.Join(err, db.stopEngine()); err != nil {
 		return fmt.Errorf("close the warehouse %s: %w", db, err)
 	}
