@@ -36,14 +36,14 @@ func (s *service) visit(ctx context.Context, v dashboards.Visit) {
 	}
 }
 
-// span are the periods of a span, oldest first, and the arguments of an analysis over them.
-func (f *figures) span(s dashboards.Span, entity analysis.Entity) ([]journey.Period, analysis.Args, error) {
+// span are the arguments of an analysis over the periods of a span.
+func (f *figures) span(s dashboards.Span, entity analysis.Entity) (analysis.Args, error) {
 	last, err := f.period(s.Period)
 	if err != nil {
-		return nil, analysis.Args{}, err
+		return analysis.Args{}, err
 	}
 	periods := f.back(last, s.Periods)
-	return periods, analysis.Args{Entity: entity, Grain: last.Grain, From: periods[0].From, To: last.To}, nil
+	return analysis.Args{Entity: entity, Grain: last.Grain, From: periods[0].From, To: last.To}, nil
 }
 
 // analyses asks the tables with the organisation's settings.
@@ -52,7 +52,7 @@ func (f *figures) analyses() analysis.Source {
 }
 
 func (f *figures) active(ctx context.Context, entity analysis.Entity, span dashboards.Span) ([]analysis.ActiveRow, error) {
-	_, args, err := f.span(span, entity)
+	args, err := f.span(span, entity)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func (f *figures) active(ctx context.Context, entity analysis.Entity, span dashb
 }
 
 func (f *figures) adoption(ctx context.Context, voluntary *bool, span dashboards.Span) ([]analysis.AdoptionRow, error) {
-	_, args, err := f.span(span, analysis.Teams)
+	args, err := f.span(span, analysis.Teams)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (f *figures) adoption(ctx context.Context, voluntary *bool, span dashboards
 }
 
 func (f *figures) lifecycle(ctx context.Context, entity analysis.Entity, span dashboards.Span) ([]analysis.LifecycleRow, error) {
-	_, args, err := f.span(span, entity)
+	args, err := f.span(span, entity)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (f *figures) lifecycle(ctx context.Context, entity analysis.Entity, span da
 }
 
 func (f *figures) retention(ctx context.Context, entity analysis.Entity, span dashboards.Span) ([]analysis.RetentionRow, error) {
-	_, args, err := f.span(span, entity)
+	args, err := f.span(span, entity)
 	if err != nil {
 		return nil, err
 	}
