@@ -238,21 +238,25 @@ type apiJourney struct {
 }
 
 // checkFigures compares the metrics of the current week with what was done: ann, bob and cy of two of three eligible teams acted,
-// one quota and one permission said no.
+// one quota and one permission said no. The cluster itself is watched: one version, everything in one place, nothing stuck, and the
+// namespaces and workloads that were made have lead times.
 func (e *e2e) checkFigures(t *testing.T) {
 	t.Helper()
-	want := map[string]float64{"A1": 3, "A2": 2, "C15": 2.0 / 3, "C11": 1, "C12": 1.0 / 3, "C16": 1}
+	want := map[string]float64{"A1": 3, "A2": 2, "C15": 2.0 / 3, "C11": 1, "C12": 1.0 / 3, "C16": 1,
+		"O13": 1, "O38": 0, "O14": 0, "O19": 1, "O20": 1, "O26": 1, "X2": 0, "C7": 1}
+	atLeast := map[string]int{"C3": 1, "C17": 2, "C18": 2} // namespaces, workloads, rollouts
 	eventually(t, "the figures of the current week", 90*time.Second, func() error {
 		var shown apiJourney
 		if err := e.get(t, "/api/v1/journey?period=current", &shown); err != nil {
 			return err
 		}
-		got := map[string]float64{}
+		got, samples := map[string]float64{}, map[string]int{}
 		for _, cell := range shown.Cells {
 			for _, f := range cell.Figures {
 				if f.Error != "" {
 					return fmt.Errorf("%s: %s", f.Metric.ID, f.Error)
 				}
+				samples[f.Metric.ID] = f.Value.N
 				if f.Value.Value != nil {
 					got[f.Metric.ID] = *f.Value.Value
 				}
@@ -262,6 +266,11 @@ func (e *e2e) checkFigures(t *testing.T) {
 			g, ok := got[id]
 			if !ok || math.Abs(g-w) > 1e-9 {
 				return fmt.Errorf("%s is %v, want %v; all: %v", id, g, w, got)
+			}
+		}
+		for id, n := range atLeast {
+			if v, ok := got[id]; !ok || samples[id] < n || v < 0 {
+				return fmt.Errorf("%s is %v of %d, want a value of at least %d; all: %v", id, v, samples[id], n, got)
 			}
 		}
 		return nil
