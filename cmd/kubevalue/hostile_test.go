@@ -49,7 +49,7 @@ func repeated(t testing.TB, size int, beginning, middle, end string) []byte {
 func TestHostileBodiesCostBoundedMemory(t *testing.T) {
 	b := boot(t, "")
 	token := b.token("app", collectors.EndpointEvents, collectors.EndpointSegment, collectors.EndpointPostHog, collectors.EndpointCloudEvents, collectors.EndpointAudit)
-	const large, senders, most = 10 << 20, 4, 300 << 20
+	const large, senders, most = 4 << 20, 4, 300 << 20
 	for name, c := range map[string]struct {
 		path string
 		body []byte
