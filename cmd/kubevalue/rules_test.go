@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/kubevalue/kubevalue/collectors"
@@ -54,7 +54,7 @@ func TestAlertRulesAskForMetricsThatExist(t *testing.T) {
 		}
 		for _, selector := range parser.ExtractSelectors(expr) {
 			for _, m := range selector {
-				if m.Name == labels.MetricName {
+				if m.Name == model.MetricNameLabel {
 					asked++
 					if !have[m.Value] {
 						t.Errorf("%s asks for %s, which nobody exposes", rule.Alert, m.Value)
