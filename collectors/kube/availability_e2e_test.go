@@ -88,7 +88,7 @@ func TestE2EAvailabilityAgainstARealControlPlane(t *testing.T) {
 	otherWorkloads(t, p)
 	s.await(t, 1, schema.KindDeployment, "shop", "web", schema.ChangeRolloutSucceeded)
 
-	group := kube.Group("real", "shop", schema.KindDeployment, "web")
+	group := schema.WorkloadGroup("real", "shop", schema.KindDeployment, "web")
 	eventually(t, "a measured slice", func() bool { return len(s.measured(group)) > 0 })
 
 	// All pods go, twice; their successors are ready some seconds later.

@@ -5,6 +5,6 @@
 //
 //   - resource changes: created, ready, scaled, rollouts with their outcome, terminating, deleted and so on, each with a key that is
 //     the same whoever notices it. What happened while nobody watched is dated by the API server where it says so, else by an interval;
-//   - slices of the indicator WorkloadAvailability: seconds in which a workload had enough available pods, of the seconds in which it
+//   - slices of the indicator schema.WorkloadAvailability: seconds in which a workload had enough available pods, of the seconds in which it
 //     should have had any. A slice is measured when the watches stood from its start to its end, which a request after its end has proven.
 package kube

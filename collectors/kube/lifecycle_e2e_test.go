@@ -128,7 +128,7 @@ func (r *run) seesAnOutage(t *testing.T) {
 	if late := time.Since(up); late > 30*time.Second {
 		t.Errorf("the cluster was back for %s before it was watched again", late)
 	}
-	r.checkOutage(t, kube.Group("real", "shop", schema.KindDeployment, "web"), down, up)
+	r.checkOutage(t, schema.WorkloadGroup("real", "shop", schema.KindDeployment, "web"), down, up)
 }
 
 // comesBack: while the collector is away, a deletion and a rollout. What was missed lies in the interval.

@@ -1,29 +1,10 @@
 package kube
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"time"
 
 	"github.com/kubevalue/kubevalue/schema"
 )
-
-// WorkloadAvailability is the indicator of workloads: Good are the seconds of a slice in which a Deployment, StatefulSet or
-// DaemonSet had at least max(1, desired - maxUnavailable) available pods, Total those in which any were desired, so a
-// workload that is scaled to 0 is 0 of 0. maxUnavailable is what its update strategy tolerates, 0 for Recreate and OnDelete. The time
-// from its creation to its first available pods counts. The group is CLUSTER/NAMESPACE/KIND/NAME.
-const WorkloadAvailability = "workload-availability"
-
-// WorkloadRevision is the revision of the definition of WorkloadAvailability.
-func WorkloadRevision() string {
-	sum := sha256.Sum256([]byte(WorkloadAvailability + " 1: available >= max(1, desired - maxUnavailable), seconds"))
-	return hex.EncodeToString(sum[:8])
-}
-
-// Group is the group of a workload's slices.
-func Group(cluster, namespace, kind, name string) string {
-	return cluster + "/" + namespace + "/" + kind + "/" + name
-}
 
 // meter adds up, within a slice, for how long a workload was available, and for how long it should have been.
 type meter struct {
@@ -77,7 +58,7 @@ func (m *meter) take(end time.Time) (sum, bool) {
 // slice makes a record of a sum. Of two records of a slice the measured one wins, whoever writes last.
 func (s sum) slice(group string, start time.Time, length time.Duration, written time.Time, measured bool) schema.Slice {
 	slice := schema.Slice{
-		Indicator: WorkloadAvailability, Revision: WorkloadRevision(), Group: group,
+		Indicator: schema.WorkloadAvailability, Revision: schema.WorkloadRevision(), Group: group,
 		Start: start, Seconds: uint32(length / time.Second), State: schema.SliceGap, Version: uint64(start.UnixMilli()),
 	}
 	if measured {

@@ -66,7 +66,7 @@ func (c *cluster) closeSlice(start, end time.Time) {
 		}
 		for _, t := range f.tracked {
 			if sum, there := t.meter.take(end); there {
-				done.add(f.name, Group(c.cc.Name, t.res.Namespace, f.name, t.res.Name), sum)
+				done.add(f.name, schema.WorkloadGroup(c.cc.Name, t.res.Namespace, f.name, t.res.Name), sum)
 			}
 		}
 	}
@@ -103,7 +103,7 @@ func (c *cluster) endMeter(f *feed, t *tracked) {
 		return
 	}
 	if s, there := t.meter.take(c.now()); there {
-		group := Group(c.cc.Name, t.res.Namespace, f.name, t.res.Name)
+		group := schema.WorkloadGroup(c.cc.Name, t.res.Namespace, f.name, t.res.Name)
 		was := c.slices.ended[group].sum
 		c.slices.ended[group] = ended{f.name, sum{was.good + s.good, was.total + s.total}}
 	}

@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/kubevalue/kubevalue/collectors/kube"
 	"github.com/kubevalue/kubevalue/schema"
 )
 
@@ -38,8 +37,8 @@ func (w *World) Uptime(midnight time.Time) []schema.Slice {
 			}
 			total := uptimeSlice.Seconds()
 			out = append(out, schema.Slice{
-				Indicator: kube.WorkloadAvailability, Revision: kube.WorkloadRevision(),
-				Group: kube.Group(w.Clusters[s.Cluster].Name, s.Name, schema.KindDeployment, "web"), Start: start, Seconds: uint32(total),
+				Indicator: schema.WorkloadAvailability, Revision: schema.WorkloadRevision(),
+				Group: schema.WorkloadGroup(w.Clusters[s.Cluster].Name, s.Name, schema.KindDeployment, "web"), Start: start, Seconds: uint32(total),
 				Good: max(0, total-bad), Total: total, State: schema.SliceMeasured, Version: 1,
 			})
 		}
