@@ -105,7 +105,7 @@ func (r *Receiver) door(take func(ctx context.Context, body []byte) (answer, err
 		a, err := r.receive(w, req, take)
 		switch {
 		case errors.Is(err, errForm):
-			collectors.Answer(w, http.StatusBadRequest, map[string]string{"code": "bad_request", "error": err.Error()})
+			collectors.Problem(w, http.StatusBadRequest, "bad_request", err.Error())
 		case err != nil:
 			r.cfg.Logger.WarnContext(req.Context(), "incidents were not taken", "error", err)
 			collectors.Refuse(w, err)

@@ -171,7 +171,8 @@ func TestBodiesThatAreNoIncidents(t *testing.T) {
 		code int
 		want string
 	}{
-		{"HTML", r.Alertmanager(), "<html>", 400, "want Alertmanager's webhook, version 4"},
+		{"HTML", r.Alertmanager(), "<html>", 400, `{"status":"error","code":"bad_request","message":"`},
+		{"HTML says what is wanted", r.Alertmanager(), "<html>", 400, "want Alertmanager's webhook, version 4"},
 		{"another version", r.Alertmanager(), `{"version":"3"}`, 400, `version \"3\"`},
 		{"no fingerprint", r.Alertmanager(), told(`{"status":"firing","startsAt":"2026-03-01T11:00:00Z"}`), 400, "an alert needs fingerprint and startsAt"},
 		{"a status that is none", r.Alertmanager(), told(`{"status":"maybe","startsAt":"2026-03-01T11:00:00Z","fingerprint":"x"}`), 400, "must be firing or resolved"},

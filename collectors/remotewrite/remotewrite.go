@@ -87,7 +87,7 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	err := r.receive(w, req)
 	switch {
 	case errors.Is(err, errForm):
-		collectors.Answer(w, http.StatusBadRequest, map[string]string{"code": "bad_request", "error": err.Error()})
+		collectors.Problem(w, http.StatusBadRequest, "bad_request", err.Error())
 	case err != nil:
 		collectors.Refuse(w, err)
 	default:

@@ -179,7 +179,7 @@ func TestBodiesThatAreNoRemoteWrite(t *testing.T) {
 		{"a wrong token", packed(t, of("200", 0, 1)), []string{"Authorization", "Bearer wrong"}, 401},
 	} {
 		b := newBench(t)
-		if code, text := b.post(c.body, c.header...); code != c.want || len(b.tally.series) != 0 {
+		if code, text := b.post(c.body, c.header...); code != c.want || !strings.Contains(text, `"status":"error","code":"`) || len(b.tally.series) != 0 {
 			t.Errorf("%s: %d %s, want %d", c.name, code, text, c.want)
 		}
 	}
