@@ -3,9 +3,6 @@
 package probe
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -14,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/kubevalue/kubevalue/collectors"
 )
 
 // Kind says how a target is tried.
@@ -33,7 +32,6 @@ const (
 const (
 	DefaultInterval = 10 * time.Second
 	DefaultTimeout  = 5 * time.Second
-	DefaultSlice    = time.Minute
 	DefaultMaxBody  = 1 << 20
 )
 
@@ -78,7 +76,7 @@ func (t Target) WithDefaults() Target {
 		t.Timeout = min(DefaultTimeout, t.Interval)
 	}
 	if t.Slice == 0 {
-		t.Slice = DefaultSlice
+		t.Slice = collectors.DefaultSlice
 	}
 	if t.MaxBody == 0 {
 		t.MaxBody = DefaultMaxBody
@@ -155,7 +153,7 @@ func Revision(t Target) string {
 	t = t.WithDefaults()
 	status := slices.Clone(t.Status)
 	slices.Sort(status)
-	definition, err := json.Marshal(struct {
+	return collectors.Revision(struct {
 		Kind     Kind          `json:"kind"`
 		Address  string        `json:"address"`
 		Interval time.Duration `json:"interval"`
@@ -166,9 +164,4 @@ func Revision(t Target) string {
 		Server   string        `json:"server"`
 		Insecure bool          `json:"insecure"`
 	}{t.Kind, t.Address, t.Interval, t.Timeout, t.Slice, t.Method, slices.Compact(status), t.ServerName, t.InsecureSkipVerify})
-	if err != nil {
-		panic(err) // strings and numbers can always be encoded
-	}
-	sum := sha256.Sum256(definition)
-	return hex.EncodeToString(sum[:8])
 }

@@ -1,9 +1,6 @@
 package promquery
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -13,10 +10,9 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/promql/parser"
-)
 
-// DefaultSlice is the length of slices unless an indicator says otherwise.
-const DefaultSlice = time.Minute
+	"github.com/kubevalue/kubevalue/collectors"
+)
 
 // Indicator is an SLI that is asked of a Prometheus server: Total with one of Good and Bad, or Raw, or Threshold, each a query.
 type Indicator struct {
@@ -37,14 +33,14 @@ type Indicator struct {
 	Threshold string
 	Op        string
 	Value     float64
-	// Slice is the length of a slice, in whole seconds; DefaultSlice when zero.
+	// Slice is the length of a slice, in whole seconds; collectors.DefaultSlice when zero.
 	Slice time.Duration
 }
 
 // WithDefaults fills what is not set.
 func (i Indicator) WithDefaults() Indicator {
 	if i.Slice == 0 {
-		i.Slice = DefaultSlice
+		i.Slice = collectors.DefaultSlice
 	}
 	return i
 }
@@ -60,12 +56,7 @@ func (i Indicator) Validate() error {
 func Revision(i Indicator) string {
 	i = i.WithDefaults()
 	i.Name = ""
-	definition, err := json.Marshal(i)
-	if err != nil {
-		panic(err) // texts, and a number that compile has checked
-	}
-	sum := sha256.Sum256(definition)
-	return hex.EncodeToString(sum[:8])
+	return collectors.Revision(i)
 }
 
 // role is what the answer to a query means.
@@ -94,8 +85,8 @@ func compile(i Indicator) (*plan, error) {
 	if i.Name == "" {
 		fault("name: want one")
 	}
-	if i.Slice < time.Second || i.Slice%time.Second != 0 || (24*time.Hour)%i.Slice != 0 {
-		fault("slice %s: want whole seconds that divide a day", i.Slice)
+	if err := collectors.CheckSlice(i.Slice); err != nil {
+		fault("%w", err)
 		return nil, errors.Join(faults...)
 	}
 	if i.Threshold != "" && !slices.Contains([]string{"lt", "lte", "gt", "gte"}, i.Op) {

@@ -1,19 +1,15 @@
 package scrape
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
-)
 
-// DefaultSlice is the length of slices unless an indicator says otherwise.
-const DefaultSlice = time.Minute
+	"github.com/kubevalue/kubevalue/collectors"
+)
 
 // Indicator counts events by the counters of all targets: Total with one of Good and Bad, each a selector such as
 // apiserver_request_total{job="apiserver",code!~"5.."}. Besides the labels of a series it may name those of its target: job, instance
@@ -24,14 +20,14 @@ type Indicator struct {
 	// Good, Bad and Total are selectors. While no series matches Total nothing is measured; where none matches Good or Bad there was no
 	// such event.
 	Good, Bad, Total string
-	// Slice is the length of a slice, in whole seconds; DefaultSlice when zero.
+	// Slice is the length of a slice, in whole seconds; collectors.DefaultSlice when zero.
 	Slice time.Duration
 }
 
 // WithDefaults fills what is not set.
 func (i Indicator) WithDefaults() Indicator {
 	if i.Slice == 0 {
-		i.Slice = DefaultSlice
+		i.Slice = collectors.DefaultSlice
 	}
 	return i
 }
@@ -46,12 +42,7 @@ func (i Indicator) Validate() error {
 func Revision(i Indicator) string {
 	i = i.WithDefaults()
 	i.Name = ""
-	definition, err := json.Marshal(i)
-	if err != nil {
-		panic(err) // texts and a duration can always be encoded
-	}
-	sum := sha256.Sum256(definition)
-	return hex.EncodeToString(sum[:8])
+	return collectors.Revision(i)
 }
 
 // counted is an indicator with its selectors read.
@@ -71,8 +62,8 @@ func compile(i Indicator) (*counted, error) {
 	if i.Name == "" {
 		fault("name: want one")
 	}
-	if i.Slice < time.Second || i.Slice%time.Second != 0 || (24*time.Hour)%i.Slice != 0 {
-		fault("slice %s: want whole seconds that divide a day", i.Slice)
+	if err := collectors.CheckSlice(i.Slice); err != nil {
+		fault("%w", err)
 	}
 	if i.Total == "" || (i.Good == "") == (i.Bad == "") {
 		fault("want total with one of good and bad")
