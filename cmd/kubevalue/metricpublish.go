@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -223,16 +222,10 @@ func publishedValue(r schema.Published) (journey.Value, error) {
 	return v, nil
 }
 
-// sameValues compares what a reader sees. Sums are the same up to rounding only, since they are added in any order.
+// sameValues compares what a reader sees.
 func sameValues(a, b journey.Value) bool {
-	same := func(a, b *float64) bool {
-		if a == nil || b == nil {
-			return a == b
-		}
-		return math.Abs(*a-*b) <= 1e-9*max(1, math.Abs(*a), math.Abs(*b))
-	}
-	return a.Version == b.Version && a.N == b.N && a.Unit == b.Unit && a.Withheld == b.Withheld && same(a.Value, b.Value) && same(a.Numerator, b.Numerator) &&
-		same(a.Denominator, b.Denominator) && same(a.Low, b.Low) && same(a.High, b.High) && same(a.Coverage, b.Coverage)
+	return a.Version == b.Version && a.N == b.N && a.Unit == b.Unit && a.Withheld == b.Withheld && sameOptional(a.Value, b.Value) && sameOptional(a.Numerator, b.Numerator) &&
+		sameOptional(a.Denominator, b.Denominator) && sameOptional(a.Low, b.Low) && sameOptional(a.High, b.High) && sameOptional(a.Coverage, b.Coverage)
 }
 
 // asPublished answers a request with what was published of closed periods, and computes only the rest. Figures that are split or

@@ -251,11 +251,21 @@ func publishedStatus(r schema.Published) (slo.Status, error) {
 	return s, nil
 }
 
-// sameFigures compares what a reader sees. Sums of many slices are the same up to rounding only, since they are added in any order.
+// same compares sums, which are the same up to rounding only, since they are added in any order.
+func same(a, b float64) bool { return math.Abs(a-b) <= 1e-9*max(1, math.Abs(a), math.Abs(b)) }
+
+// sameOptional compares sums that may be undefined.
+func sameOptional(a, b *float64) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return same(*a, *b)
+}
+
+// sameFigures compares what a reader sees.
 func sameFigures(a, b slo.Status) bool {
-	same := func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*max(1, math.Abs(a), math.Abs(b)) }
 	for _, pair := range [][2]*float64{{a.SLI, b.SLI}, {a.Coverage, b.Coverage}, {a.Consumed, b.Consumed}, {a.Good, b.Good}, {a.Total, b.Total}, {a.Uptime, b.Uptime}} {
-		if (pair[0] == nil) != (pair[1] == nil) || pair[0] != nil && !same(*pair[0], *pair[1]) {
+		if !sameOptional(pair[0], pair[1]) {
 			return false
 		}
 	}
