@@ -86,6 +86,7 @@ const (
 	KindStatefulSet = "StatefulSet"
 	KindDaemonSet   = "DaemonSet"
 	KindJob         = "Job"
+	KindCronJob     = "CronJob"
 	KindClaim       = "PersistentVolumeClaim"
 	KindQuota       = "ResourceQuota"
 )
@@ -115,7 +116,7 @@ type Resource struct {
 	RolloutStarted time.Time    `json:"rollout_started,omitzero"`
 	// Version is that of Kubernetes for clusters (API server) and nodes (kubelet), else of the label app.kubernetes.io/version.
 	Version string `json:"version,omitempty"`
-	// Team owns it, as far as its labels tell; TeamSource is "label", "namespace" or empty.
+	// Team owns it; TeamSource is the OwnerSource by which it does.
 	Team       string `json:"team,omitempty"`
 	TeamSource string `json:"team_source,omitempty"`
 	// Labels are the labels and annotations that the collector was told to keep.

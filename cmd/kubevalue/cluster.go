@@ -30,6 +30,7 @@ func (c *Config) kubeClusters() []kube.ClusterConfig {
 func (s *service) kubeCollector() (*kube.Collector, error) {
 	return kube.New(kube.Config{
 		Clusters: s.cfg.kubeClusters(), Sink: s.pipe, Known: s.db.LiveResources, Now: s.now, Logger: s.log, Registerer: s.registry,
+		Owner: s.owners.Owner, KeepLabels: s.owners.Labels(),
 	})
 }
 

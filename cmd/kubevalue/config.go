@@ -25,6 +25,9 @@ type Config struct {
 	Retention    RetentionConfig    `yaml:"retention"`
 	Identity     IdentityConfig     `yaml:"identity"`
 	Roster       []TeamConfig       `yaml:"roster"`
+	RosterFiles  []string           `yaml:"roster_files"`
+	Owners       OwnersConfig       `yaml:"owners"`
+	Capabilities []CapabilityConfig `yaml:"capabilities"`
 	Clusters     []ClusterConfig    `yaml:"clusters"`
 	Probes       []ProbeConfig      `yaml:"probes"`
 	Prometheus   []PrometheusConfig `yaml:"prometheus"`
@@ -49,6 +52,8 @@ type Config struct {
 	writtenIndicators []scrape.Indicator
 	// documentServers are the URLs of Prometheus servers that only OpenSLO documents name.
 	documentServers map[string]string
+	// components are the owning teams of a catalog's components, by the value of their label.
+	components map[string]string
 }
 
 // Organisation is who the figures are for, and how it counts time.

@@ -50,7 +50,7 @@ func (s *service) doors() ([]dashboards.Door, error) {
 		{Method: http.MethodPost, Path: "/v1/events", Handler: receiver.Native()},
 		{Method: http.MethodGet, Path: "/v1/events/schema", Handler: receiver.Schema()},
 		{Method: http.MethodPost, Path: "/v1/agent", Handler: agent.New(agent.Config{
-			Authenticate: s.tokens.Authenticate, Sink: s.pipe, Memory: memory, Limits: s.cfg.limits(agent.DefaultLimits),
+			Authenticate: s.tokens.Authenticate, Sink: s.pipe, Memory: memory, Limits: s.cfg.limits(agent.DefaultLimits), Owner: s.owners.Owner,
 		})},
 	}...), nil
 }

@@ -243,7 +243,7 @@ type apiJourney struct {
 func (e *e2e) checkFigures(t *testing.T) {
 	t.Helper()
 	want := map[string]float64{"A1": 3, "A2": 2, "C15": 2.0 / 3, "C11": 1, "C12": 1.0 / 3, "C16": 1,
-		"O13": 1, "O38": 0, "O14": 0, "O19": 1, "O20": 1, "O26": 1, "X2": 0, "C7": 1}
+		"O13": 1, "O38": 0, "O14": 0, "O19": 1, "O20": 1, "O40": 0, "X2": 0, "C7": 1}
 	atLeast := map[string]int{"C3": 1, "C17": 2, "C18": 2} // namespaces, workloads, rollouts
 	eventually(t, "the figures of the current week", 90*time.Second, func() error {
 		var shown apiJourney

@@ -17,6 +17,7 @@ const (
 	inputSettings  = "settings"
 	inputMerges    = "merges"
 	inputRoster    = "roster"
+	inputRegistry  = "registries"
 	inputEvents    = "events"
 	inputHistory   = "history"
 	inputResources = "resources"
@@ -27,6 +28,7 @@ const (
 // metricInputChanges say what it is called when an input has changed.
 var metricInputChanges = []struct{ input, reason string }{
 	{inputDefinition, "definition change"}, {inputSettings, "settings change"}, {inputMerges, "merged identities"}, {inputRoster, "roster change"},
+	{inputRegistry, "change of capabilities"},
 	{inputEvents, "late data"}, {inputHistory, "late data of earlier periods"}, {inputResources, "late data from clusters"},
 	{inputFigures, "change of an objective's figures"},
 }
@@ -135,8 +137,13 @@ func (f *figures) commonInputs(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compare the teams that actors told: %w", err)
 	}
+	registries, err := f.db.Query(ctx, "SELECT registry, argMax(digest, version) FROM registry_versions GROUP BY registry ORDER BY registry", nil)
+	if err != nil {
+		return nil, fmt.Errorf("compare what is registered: %w", err)
+	}
 	return map[string]string{
 		inputSettings: digest(settings),
+		inputRegistry: digest(fmt.Append(nil, registries.Rows)),
 		inputMerges:   digest(fmt.Append(nil, identities.Merged, identities.Canonical)),
 		inputRoster:   digest(fmt.Append(nil, append(roster.Rows[0], said.Rows[0]...)...)),
 	}, nil

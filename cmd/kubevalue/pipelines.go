@@ -81,7 +81,7 @@ func compiled(patterns []string) []*regexp.Regexp {
 	return out
 }
 
-// putRoster writes the configured roster, when it is another one than before.
+// putRoster writes the configured roster and the capabilities, when they are others than before.
 func putRoster(ctx context.Context, cfg *Config, db *warehouse.DB, resolver *identity.Resolver, now time.Time) error {
 	var teams []identity.Team
 	for _, t := range cfg.Roster {
@@ -99,7 +99,10 @@ func putRoster(ctx context.Context, cfg *Config, db *warehouse.DB, resolver *ide
 	if err != nil {
 		return fmt.Errorf("roster: %w", err)
 	}
-	_, err = db.PutRoster(ctx, digest, now, rows)
+	if _, err = db.PutRoster(ctx, digest, now, rows); err != nil {
+		return err
+	}
+	_, err = db.PutCapabilities(ctx, now, cfg.capabilities())
 	return err
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/kubevalue/kubevalue/collectors/remotewrite"
 	"github.com/kubevalue/kubevalue/dashboards"
 	"github.com/kubevalue/kubevalue/pipeline"
+	"github.com/kubevalue/kubevalue/pipeline/identity"
 	"github.com/kubevalue/kubevalue/schema/warehouse"
 )
 
@@ -75,6 +76,7 @@ type service struct {
 	tokens   *collectors.TokenStore
 	db       *warehouse.DB
 	pipe     *pipeline.Pipeline
+	owners   *identity.Owners
 	figures  *figures
 	// written counts what Prometheus servers send.
 	written  *remotewrite.Receiver
@@ -107,6 +109,10 @@ func newService(ctx context.Context, cfg *Config, log *slog.Logger) (_ *service,
 		return nil, err
 	}
 	if s.pipe, err = openPipeline(ctx, cfg, s.db, pipelineParts{dir: cfg.path(cfg.Spool.Dir), log: log, now: s.now, registry: s.registry}); err != nil {
+		return nil, err
+	}
+	s.owners = identity.NewOwners(cfg.ownerRules())
+	if err = learnCreators(ctx, s.db, s.owners); err != nil {
 		return nil, err
 	}
 	if s.figures, err = newFigures(cfg, s.db, s.now); err != nil {
@@ -187,6 +193,7 @@ func (s *service) run(ctx context.Context) error {
 	if len(s.cfg.kubeClusters()) > 0 {
 		background("cluster watches", watches.Run)
 	}
+	background("creators of namespaces", s.learnCreators)
 	background("pipeline", s.pipe.Run)
 	background("alerts", s.alerting())
 	background("closed periods", s.publishing)

@@ -19,12 +19,14 @@ import (
 // DefaultLimits fit about 100,000 slices or 50,000 changes a request; the pipeline takes 100,000 records at most.
 var DefaultLimits = collectors.BodyLimits{Wire: 16 << 20, Decoded: 32 << 20, Timeout: 30 * time.Second}
 
-// Config is what a Handler needs; all of it but Limits, which are DefaultLimits when zero, and Memory.
+// Config is what a Handler needs; all of it but Limits, which are DefaultLimits when zero, Memory and Owner.
 type Config struct {
 	Authenticate collectors.Authenticate
 	Sink         collectors.Sink
 	Limits       collectors.BodyLimits
 	Memory       *collectors.BodyMemory
+	// Owner says whose a resource is for which the agent names no team, or which the configuration maps to one.
+	Owner schema.OwnerFunc
 }
 
 // Handler is POST /v1/agent. The body is one JSON object with any of the lists "slices", "incidents" and "changes", whose entries
@@ -102,10 +104,25 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request) (int, error) {
 			return 0, fmt.Errorf("%w: change %d is of cluster %q and team %q, for which the token is not good", collectors.ErrForbidden, i, c.Cluster, c.Team)
 		}
 	}
+	h.own(in.Changes)
 	if err := grant.Charge(in.Len()); err != nil {
 		return 0, err
 	}
 	return in.Len(), h.cfg.Sink.Append(r.Context(), in)
+}
+
+// own fills in owners. What an agent says counts, unless the configuration maps the resource.
+func (h *Handler) own(changes []schema.ResourceChange) {
+	if h.cfg.Owner == nil {
+		return
+	}
+	for i := range changes {
+		c := &changes[i]
+		team, by := h.cfg.Owner(schema.OwnerQuestion{At: c.StateTime(), Resource: &c.Resource})
+		if team != "" && (c.Team == "" || by == schema.OwnerByMapping) {
+			c.Team, c.TeamSource = team, string(by)
+		}
+	}
 }
 
 // Decode reads a body strictly: a key that is not known is a mistake that would otherwise go unnoticed. Its errors wrap ErrForm.

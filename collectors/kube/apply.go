@@ -162,15 +162,8 @@ func (c *cluster) update(t *tracked, o *object) {
 	}
 	t.res.Created, t.res.Generation, t.res.Version = o.created, o.generation, o.release
 	t.res.Labels, t.res.Attributes = o.labels, o.attributes
-	t.res.Team, t.res.TeamSource = o.team, ""
-	switch {
-	case o.team != "":
-		t.res.TeamSource = "label"
-	case o.namespace != "":
-		if space := c.spaces[o.namespace]; space != nil && space.t != nil && space.t.res.Team != "" {
-			t.res.Team, t.res.TeamSource = space.t.res.Team, "namespace"
-		}
-	}
+	t.parentKind, t.parent = o.parentKind, o.parent
+	c.own(t, c.now())
 }
 
 // becameReady records that something could be used for the first time. The server's word counts if it has one.

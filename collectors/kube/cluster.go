@@ -59,13 +59,15 @@ type cluster struct {
 	settling        bool
 	records         int
 	selfAt          time.Time
-	slices          slicer
+	// ownersAt is when the owners of all objects were asked for.
+	ownersAt time.Time
+	slices   slicer
 }
 
 func newCluster(cfg Config, cc ClusterConfig, out *outbox, m metrics) *cluster {
 	return &cluster{
 		cfg: cfg, cc: cc, out: out, metrics: m, region: cc.Region,
-		keep: keeper{team: cfg.TeamLabels, labels: cfg.KeepLabels},
+		keep: keeper{labels: cfg.KeepLabels},
 		wake: make(chan struct{}, 1), feeds: map[string]*feed{}, pods: map[uid]podEntry{}, sets: map[uid]*setEntry{},
 		setsByRevision: map[setKey]*setEntry{}, spaces: map[string]*space{}, slices: newSlicer(cfg.Slice),
 	}
@@ -262,6 +264,7 @@ func (c *cluster) tick() {
 	if now.Unix()%int64(chores/time.Second) == 0 {
 		c.checkDeadlines(now)
 		c.checkEmpty(now)
+		c.askOwners(now)
 		c.observeDay(now)
 		c.count()
 	}

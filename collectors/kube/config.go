@@ -45,10 +45,10 @@ type Config struct {
 	Known func(ctx context.Context, cluster string) ([]schema.ResourceChange, error)
 	// KnownTimeout is 30 s when 0.
 	KnownTimeout time.Duration
-	// TeamLabels are the labels and annotations that name the owning team, the first one that is there wins; on the object itself
-	// before those on its namespace. Nil: DefaultTeamLabels.
-	TeamLabels []string
-	// KeepLabels are the labels and annotations to store. Nil: DefaultKeepLabels.
+	// Owner says which team owns an object. It is asked whenever an object changes, and about all of them every half minute, since its answer
+	// may change by itself. Nil: nobody owns anything.
+	Owner schema.OwnerFunc
+	// KeepLabels are the labels and annotations to store, which are also those that Owner sees, beside DefaultKeepLabels.
 	KeepLabels []string
 	// Slice is the length of slices, a divisor of an hour of at least 10 s; 0: a minute.
 	Slice time.Duration
@@ -69,15 +69,13 @@ type Config struct {
 	Connect func(ClusterConfig) (*Clients, error)
 }
 
-// DefaultTeamLabels name the owning team unless the configuration says otherwise.
-func DefaultTeamLabels() []string { return []string{"kubevalue.dev/team", "team"} }
-
-// DefaultKeepLabels are stored unless the configuration says otherwise.
+// DefaultKeepLabels are stored in any case.
 func DefaultKeepLabels() []string {
 	return []string{
-		"app.kubernetes.io/name", "app.kubernetes.io/part-of", "app.kubernetes.io/managed-by", "backstage.io/kubernetes-id",
-		"environment", "env", "kubevalue.dev/expires", "argocd.argoproj.io/tracking-id", "helm.toolkit.fluxcd.io/name",
-		"kustomize.toolkit.fluxcd.io/name", "pod-security.kubernetes.io/enforce",
+		"app.kubernetes.io/name", "app.kubernetes.io/part-of", "app.kubernetes.io/managed-by", schema.LabelComponent,
+		"environment", "env", "kubevalue.dev/expires", schema.LabelArgoTracking, schema.LabelArgoInstance,
+		"helm.toolkit.fluxcd.io/name", schema.LabelFluxHelm, "kustomize.toolkit.fluxcd.io/name", schema.LabelFluxKustomize,
+		"pod-security.kubernetes.io/enforce",
 	}
 }
 
@@ -105,11 +103,9 @@ func (c Config) withDefaults() Config {
 	orDuration(&c.EmptyAfter, defaultEmptyAfter)
 	orDuration(&c.SyncTimeout, defaultSyncTimeout)
 	orDuration(&c.KnownTimeout, defaultKnownTimeout)
-	if c.TeamLabels == nil {
-		c.TeamLabels = DefaultTeamLabels()
-	}
-	if c.KeepLabels == nil {
-		c.KeepLabels = DefaultKeepLabels()
+	c.KeepLabels = append(DefaultKeepLabels(), c.KeepLabels...)
+	if c.Owner == nil {
+		c.Owner = func(schema.OwnerQuestion) (string, schema.OwnerSource) { return "", schema.OwnerUnknown }
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -204,12 +204,23 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 const slice = 10 * time.Second
 
+// labelled is the owner that a label names, or that of the namespace.
+func labelled(q schema.OwnerQuestion) (string, schema.OwnerSource) {
+	if team := q.Resource.Labels["team"]; team != "" {
+		return team, schema.OwnerByLabel
+	}
+	if space := q.Space(q.Resource.Namespace); space != nil && space.Labels["team"] != "" {
+		return space.Labels["team"], schema.OwnerByNamespace
+	}
+	return "", schema.OwnerUnknown
+}
+
 // collect runs a collector until stop is called.
 func collect(t *testing.T, s *store, clusters ...kube.ClusterConfig) (*kube.Collector, func()) {
 	t.Helper()
 	c, err := kube.New(kube.Config{
 		Clusters: clusters, Sink: s, Known: s.db.LiveResources, Slice: slice, EmptyAfter: 4 * time.Second, RolloutDeadline: 6 * time.Second,
-		SyncTimeout: 10 * time.Second, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		SyncTimeout: 10 * time.Second, Owner: labelled, KeepLabels: []string{"team"}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -225,7 +225,7 @@ func TestTheTeamOfANamespaceOwnsWhatNobodyElseDoes(t *testing.T) {
 	own.Labels = map[string]string{"team": "blue", "app.kubernetes.io/part-of": "shop", "ignored": "yes"}
 	db := &appsv1.StatefulSet{ObjectMeta: metaOf("db", noon)}
 	r.sync(map[string][]any{
-		schema.KindNamespace:  {namespaceAt("shop", noon, map[string]string{"kubevalue.dev/team": "red", "team": "pink"})},
+		schema.KindNamespace:  {namespaceAt("shop", noon, map[string]string{"team": "red"})},
 		schema.KindDeployment: {own}, schema.KindStatefulSet: {db},
 	})
 	got := map[string]string{}

@@ -26,7 +26,8 @@ type object struct {
 	version              string // resourceVersion
 	created, terminating time.Time
 	generation           int64
-	team                 string // by its own labels
+	parentKind           string // of its controller, where that is watched itself
+	parent               uid
 	labels               map[string]string
 	attributes           map[string]string
 	release              string // schema.Resource.Version
@@ -87,7 +88,7 @@ func shortUID(text string) uid {
 const maxKept = 250
 
 // keeper knows which labels and annotations are of interest.
-type keeper struct{ team, labels []string }
+type keeper struct{ labels []string }
 
 // base fills in what all objects have.
 func (k keeper) base(m metav1.Object) *object {
@@ -101,15 +102,10 @@ func (k keeper) base(m metav1.Object) *object {
 			o.terminating = o.terminating.Add(-time.Duration(*grace) * time.Second)
 		}
 	}
-	labels, annotations := m.GetLabels(), m.GetAnnotations()
-	for _, key := range k.team {
-		if o.team = bounded(labels[key]); o.team == "" {
-			o.team = bounded(annotations[key])
-		}
-		if o.team != "" {
-			break
-		}
+	if owner := metav1.GetControllerOfNoCopy(m); owner != nil && owner.Kind == schema.KindCronJob {
+		o.parentKind, o.parent = owner.Kind, shortUID(string(owner.UID))
 	}
+	labels, annotations := m.GetLabels(), m.GetAnnotations()
 	for _, key := range k.labels {
 		value, ok := labels[key]
 		if !ok {

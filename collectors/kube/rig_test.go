@@ -51,7 +51,7 @@ var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 func newRig(t *testing.T, clock time.Time) *rig {
 	t.Helper()
 	r := &rig{t: t, clock: clock, version: 100}
-	cfg := Config{Now: func() time.Time { return r.clock }}.withDefaults()
+	cfg := Config{Now: func() time.Time { return r.clock }, Owner: teamLabels, KeepLabels: []string{"team"}}.withDefaults()
 	m := newMetrics()
 	r.cluster = newCluster(cfg, ClusterConfig{Name: "c1", Region: "eu", Kubeconfig: "none"}, newOutbox(nil, slog.New(slog.DiscardHandler), m), m)
 	r.clients = fakeClients(nil)
@@ -59,6 +59,20 @@ func newRig(t *testing.T, clock time.Time) *rig {
 		r.feed(k)
 	}
 	return r
+}
+
+// teamLabels says that what is labelled belongs to that team, and else to that of the namespace.
+func teamLabels(q schema.OwnerQuestion) (string, schema.OwnerSource) {
+	if team := q.Resource.Labels["team"]; team != "" {
+		return team, schema.OwnerByLabel
+	}
+	if q.Parent != nil && q.Parent.Labels["team"] != "" {
+		return q.Parent.Labels["team"], schema.OwnerByLabel
+	}
+	if space := q.Space(q.Resource.Namespace); space != nil && space.Labels["team"] != "" {
+		return space.Labels["team"], schema.OwnerByNamespace
+	}
+	return "", schema.OwnerUnknown
 }
 
 func (r *rig) pass(d time.Duration) { r.clock = r.clock.Add(d) }

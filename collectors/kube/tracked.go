@@ -20,6 +20,9 @@ type tracked struct {
 	res schema.Resource
 	// desired and available are -1 for what is no workload.
 	desired, available int64
+	// parent is the controller of the object, where that is watched too; parentKind is empty where there is none.
+	parentKind string
+	parent     uid
 	// template and restart are the hashes of the newest rollout's template; reason is why it was rolled out.
 	template, restart, reason string
 	// progressed is when the rollout last made progress; updated and up are the numbers of updated and available pods then.

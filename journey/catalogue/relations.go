@@ -45,6 +45,7 @@ var relations = []relation{
 	{"states", regexp.MustCompile(`\bstates\b`), question.states},
 	{"workload_slices", regexp.MustCompile(`\bworkload_slices\b`), question.workloadSlices},
 	{"owners", regexp.MustCompile(`\bowners\b`), question.owners},
+	{"capabilities", regexp.MustCompile(`\bcapabilities\b`), question.capabilities},
 }
 
 // statement puts the relations that a metric's statement mentions in front of it, with the parameters that they use.
@@ -294,6 +295,13 @@ func (q question) eligible(string) string {
 	return fmt.Sprintf(`SELECT span.1 AS period, %s AS dim, team, %s AS actor, voluntary, persona
 FROM roster_current ARRAY JOIN arrayZip({starts:Array(Int64)}, {ends:Array(Int64)}) AS span
 WHERE valid_from < fromUnixTimestamp64Milli(span.2, 'UTC') AND valid_to > fromUnixTimestamp64Milli(span.1, 'UTC')%s`, split, q.oneActor(), condition)
+}
+
+// capabilities are what the platform offered at some time in each period.
+func (q question) capabilities(string) string {
+	return `SELECT span.1 AS period, '' AS dim, toString(name) AS capability, title, toString(owner) AS owner, events
+FROM capabilities_current ARRAY JOIN arrayZip({starts:Array(Int64)}, {ends:Array(Int64)}) AS span
+WHERE valid_from < fromUnixTimestamp64Milli(span.2, 'UTC') AND valid_to > fromUnixTimestamp64Milli(span.1, 'UTC')`
 }
 
 func (q question) spans(string) string {

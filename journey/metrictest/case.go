@@ -14,12 +14,13 @@ import (
 const DefaultSource = "metric-test"
 
 func (r *reader) test(n *node, fileSettings journey.Settings) Case {
-	r.keys(n, "name", "now", "settings", "roster", "events", "resources", "slices", "aliases", "incidents", "objectives", "expect")
+	r.keys(n, "name", "now", "settings", "roster", "capabilities", "events", "resources", "slices", "aliases", "incidents", "objectives", "expect")
 	c := Case{File: n.file, Line: n.line, Column: n.column, Name: r.required(n, "name")}
 	c.Settings = r.settings(n.get("settings"), fileSettings)
 	r.required(n, "now")
 	c.Now = r.time(n, "now")
 	c.Input.Roster = r.roster(n.get("roster"))
+	c.Input.Capabilities = r.capabilities(n.get("capabilities"))
 	c.Input.Events = r.events(n.get("events"), c.Now)
 	c.Input.Resources = r.resources(n.get("resources"), c.Now)
 	c.Input.Slices = r.slices(n.get("slices"), c.Now)
@@ -64,6 +65,18 @@ func (r *reader) roster(list *node) []Team {
 			r.fail(n, "from %s is not before to %s", r.text(n, "from"), r.text(n, "to"))
 		}
 		out = append(out, t)
+	}
+	return out
+}
+
+// capabilities are the registry of what the platform offers.
+func (r *reader) capabilities(list *node) []schema.Capability {
+	var out []schema.Capability
+	for _, n := range r.list(list, "capabilities") {
+		r.keys(n, "name", "owner", "events", "from", "to")
+		out = append(out, schema.Capability{
+			Name: r.required(n, "name"), Owner: r.text(n, "owner"), Events: r.texts(n, "events"), From: r.time(n, "from"), To: r.time(n, "to"),
+		})
 	}
 	return out
 }

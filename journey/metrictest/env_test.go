@@ -55,6 +55,9 @@ func (e *environment) ingest(ctx context.Context, c metrictest.Case, batches []s
 	if _, err := e.PutRoster(ctx, digest, c.Now, roster); err != nil {
 		return err
 	}
+	if _, err := e.PutCapabilities(ctx, c.Now, c.Input.Capabilities); err != nil {
+		return err
+	}
 	processor := pipeline.NewProcessor(pipeline.ProcessorConfig{Store: e.DB, Identity: resolver, Attributes: []string{"commit_time", "environment", "items"}})
 	for i, b := range batches {
 		if _, err := processor.Process(ctx, fmt.Sprintf("case-%d-%d", e.round, i), b); err != nil {

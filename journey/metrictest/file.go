@@ -33,6 +33,8 @@ type Input struct {
 	// Resources are what happened in clusters, and Slices what indicators measured, as far as it was delivered by now.
 	Resources []schema.ResourceChange
 	Slices    []schema.Slice
+	// Capabilities are what the platform offers.
+	Capabilities []schema.Capability
 	// Incidents are those that started by now.
 	Incidents []schema.Incident
 	// Objectives are what the SLO engine is to say; they take no part in ingestion.

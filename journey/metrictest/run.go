@@ -22,7 +22,7 @@ import (
 type Environment interface {
 	// Reset forgets everything that the case before left, see Input.Tables.
 	Reset(ctx context.Context) error
-	// Ingest takes the roster, then the aliases, then the events, in their order, without a limit on lateness, and the changes of
+	// Ingest takes the roster and the registries, then the aliases, then the events, in their order, without a limit on lateness, and the changes of
 	// resources and the slices. The clock of ingestion is each event's Received.
 	Ingest(ctx context.Context, c Case) error
 	// Query runs a read-only statement, as journey.QueryFunc does.
@@ -32,6 +32,9 @@ type Environment interface {
 // Tables are those that an input fills, for an environment's Reset. Of an actor the link to its name may stay: no case sees it.
 func (in Input) Tables() []string {
 	tables := []string{schema.TableAliases, schema.TableRoster, "roster_versions"}
+	if len(in.Capabilities) > 0 {
+		tables = append(tables, schema.TableCapabilities, schema.TableRegistries)
+	}
 	if len(in.Events) > 0 {
 		tables = append(tables, schema.TableEvents, schema.TableEventIDs, schema.TableFirstSeen, "activity_days", "source_hours", "actor_groups")
 	}
