@@ -32,7 +32,8 @@ func demoCommand() *cobra.Command {
 		Short: "Run the service with a simulated organisation",
 		Long: `Starts the service on the embedded engine and lets a simulated organisation speak to it through the real front doors: 12 clusters in three
 regions, 40 teams and 600 engineers over half a year, with an outage, the work that followed, a team that leaves and teams that were told to come. The same
-seed gives the same organisation. Then it writes both weekly reports, prints where they and the pages are, and runs until it is stopped.
+seed gives the same organisation. Then it writes both weekly reports, prints where they and the pages are, and goes on until it is stopped: the organisation
+works on at its own pace (people on weekdays from 7 to 17 UTC, clusters always), and what it does arrives every minute.
 
 All of it is invented. The directory holds an ordinary configuration: look at it, or go on with ` + "`kubevalue serve`" + `.`,
 		Args: cobra.NoArgs,
@@ -74,53 +75,60 @@ func runDemo(cmd *cobra.Command, o demoOptions) error {
 	defer stop()
 	done := make(chan error, 1)
 	go func() { done <- s.run(ctx) }()
-	if err := s.tellDemo(ctx, cmd, o, world); err != nil {
+	doors, err := s.tellDemo(ctx, cmd, o, world)
+	if err != nil {
 		stop()
 		return errors.Join(err, <-done)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "Ready after %.0f s. The pages are at %s (Ctrl-C stops the service).\n", time.Since(began).Seconds(), s.url())
 	if o.exit {
 		stop()
+		return <-done
 	}
+	go world.Live(ctx, doors, s.now, func(err error) {
+		s.log.WarnContext(ctx, "the simulated organisation could not be heard, it tries again in a minute", "error", err)
+	})
 	return <-done
 }
 
-// tellDemo sends the simulated organisation, waits until it is in the tables, and writes the reports.
-func (s *service) tellDemo(ctx context.Context, cmd *cobra.Command, o demoOptions, world *demo.World) error {
+// tellDemo sends the simulated organisation, waits until it is in the tables, and writes the reports. It returns the doors, which the
+// organisation may go on to use.
+func (s *service) tellDemo(ctx context.Context, cmd *cobra.Command, o demoOptions, world *demo.World) (demo.Doors, error) {
+	var doors demo.Doors
 	token, err := s.tokens.Create(collectors.Grant{
 		Name: "demo", Endpoints: []string{collectors.EndpointAudit, collectors.EndpointEvents, collectors.EndpointAgent}, Backfill: true,
-		Expires: time.Now().Add(24 * time.Hour),
+		Expires: s.now().AddDate(1, 0, 0),
 	})
 	if err != nil {
-		return err
+		return doors, err
 	}
 	bar := newBar(cmd.ErrOrStderr(), "simulating", int64(o.weeks*7))
-	doors := demo.Doors{
+	doors = demo.Doors{
 		BaseURL: s.url(), Token: token, Client: &http.Client{Timeout: time.Minute},
 		Revision: func(string) string { return agentRevision },
 	}
 	sent, err := world.Send(ctx, doors, func(day, _ int, _ demo.Sent) { _ = bar.Set(day) })
 	if err != nil {
-		return fmt.Errorf("simulate: %w", err)
+		return doors, fmt.Errorf("simulate: %w", err)
 	}
 	_ = bar.Finish()
 	if err := s.pipe.Flush(ctx); err != nil {
-		return fmt.Errorf("wait for the tables: %w", err)
+		return doors, fmt.Errorf("wait for the tables: %w", err)
 	}
 	out := cmd.OutOrStdout()
 	fmt.Fprintf(out, "%d weeks of %d teams on %d clusters: %d events, %d changes in clusters, %d slices, %d incidents.\n", o.weeks, len(world.Teams), len(world.Clusters), sent.Events, sent.Changes, sent.Slices, sent.Incidents)
 	for _, audience := range []reports.Audience{reports.Managers, reports.Consumers} {
 		r, err := s.figures.report(ctx, audience, "")
 		if err != nil {
-			return err
+			return doors, err
 		}
 		files, err := writeReport(filepath.Join(o.dir, "reports"), r)
 		if err != nil {
-			return err
+			return doors, err
 		}
 		fmt.Fprintf(out, "Report for %s: %s\n", audience, files[0])
 	}
-	return nil
+	return doors, nil
 }
 
 // demoMark is a file that says that a directory may be emptied.

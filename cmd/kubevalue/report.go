@@ -86,11 +86,14 @@ func writeReport(dir string, r reports.Report) ([]string, error) {
 	}
 	base := filepath.Join(dir, fmt.Sprintf("weekly-%s-%s", r.Audience, r.Period.Label))
 	var files []string
-	for ext, data := range map[string][]byte{".html": html, ".txt": []byte(render.Text(r))} {
-		if err := os.WriteFile(base+ext, data, 0o644); err != nil {
+	for _, f := range []struct {
+		ext  string
+		data []byte
+	}{{".html", html}, {".txt", []byte(render.Text(r))}} {
+		if err := os.WriteFile(base+f.ext, f.data, 0o644); err != nil {
 			return files, fmt.Errorf("write the report: %w", err)
 		}
-		files = append(files, base+ext)
+		files = append(files, base+f.ext)
 	}
 	return files, nil
 }

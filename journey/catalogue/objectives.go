@@ -2,6 +2,7 @@ package catalogue
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/kubevalue/kubevalue/journey"
@@ -64,16 +65,25 @@ func selects(m journey.Metric, r journey.Request, o journey.ObjectiveFigure) boo
 	return true
 }
 
-// combine makes one figure of several. n is the number of measured slices, coverage the smallest.
+// combine makes one figure of several. n is the number of measured slices, coverage the smallest: that of an objective of which
+// nothing is known is 0.
 func combine(m journey.Metric, group []journey.ObjectiveFigure) *cell {
 	c := &cell{}
+	pooled := m.Objective.Combine == "pooled"
+	if pooled && len(group) > 1 { // alone, a composite speaks for itself; among others, its parts do
+		group = slices.DeleteFunc(group, func(o journey.ObjectiveFigure) bool { return o.SLI != nil && o.Total == nil })
+	}
 	for _, o := range group {
 		c.n += o.Measured
-		if o.Coverage != nil && (c.coverage == nil || *o.Coverage < *c.coverage) {
-			c.coverage = o.Coverage
+		coverage := o.Coverage
+		if coverage == nil && o.SLI == nil && o.Total == nil {
+			coverage = new(float64)
+		}
+		if coverage != nil && (c.coverage == nil || *coverage < *c.coverage) {
+			c.coverage = coverage
 		}
 	}
-	if m.Objective.Combine == "pooled" {
+	if pooled {
 		c.pool(group)
 		return c
 	}
@@ -86,23 +96,20 @@ func combine(m journey.Metric, group []journey.ObjectiveFigure) *cell {
 	return c
 }
 
-// pool sums good and total over the objectives that have them; if any has none, the sum would be of another thing.
+// pool sums good and total over the objectives; one of which nothing is known has nothing to add.
 func (c *cell) pool(group []journey.ObjectiveFigure) {
 	if len(group) == 1 {
 		c.value, c.numerator, c.denominator = group[0].SLI, group[0].Good, group[0].Total
 		return
 	}
-	good, total := 0.0, 0.0
 	for _, o := range group {
 		if o.Good == nil || o.Total == nil {
-			return
+			continue
 		}
-		good, total = good+*o.Good, total+*o.Total
+		c.numerator, c.denominator = new(orZero(c.numerator)+*o.Good), new(orZero(c.denominator)+*o.Total)
 	}
-	c.numerator, c.denominator = &good, &total
-	if total > 0 {
-		sli := good / total
-		c.value = &sli
+	if orZero(c.denominator) > 0 {
+		c.value = new(*c.numerator / *c.denominator)
 	}
 }
 

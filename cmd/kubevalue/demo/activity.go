@@ -58,7 +58,7 @@ func (w *World) Day(midnight time.Time) Day {
 	weekend := midnight.Weekday() == time.Saturday || midnight.Weekday() == time.Sunday
 	for i := range w.Teams {
 		t := &w.Teams[i]
-		if t.Joined.IsZero() || midnight.Before(t.Joined) || !t.Left.IsZero() && !midnight.Before(t.Left) {
+		if t.Joined.IsZero() || midnight.Before(t.Joined) || !t.Left.IsZero() && !midnight.Before(t.Left) || t.awake(midnight).After(midnight) {
 			continue
 		}
 		w.teamDay(&d, r, t, midnight, weekend)

@@ -27,8 +27,7 @@ type Space struct {
 
 // makeSpaces plans all namespaces: one for each team on each of its clusters, and others for a while. Half-way through, people learn
 // to say when a namespace ends, and clean up sooner. Some teams never do, and the one that leaves lets everything lie.
-func (w *World) makeSpaces(r *rand.Rand) {
-	learned := w.week(15)
+func (w *World) makeSpaces(r, later *rand.Rand) {
 	for i := range w.Teams {
 		t := &w.Teams[i]
 		if t.Joined.IsZero() {
@@ -45,11 +44,12 @@ func (w *World) makeSpaces(r *rand.Rand) {
 			}
 			w.Spaces = append(w.Spaces, s)
 		}
-		w.makeFeatures(r, i, learned)
+		next := w.makeFeatures(r, i, t.Joined.AddDate(0, 0, r.IntN(7)), w.End)
+		w.makeFeatures(later, i, next, w.End.Add(horizon))
 	}
 	// One deletion hangs in a finalizer.
 	for i := range w.Spaces {
-		if s := &w.Spaces[i]; !s.Gone.IsZero() && s.Asked.After(w.Until.AddDate(0, 0, -20)) && s.Asked.Before(w.Until.AddDate(0, 0, -9)) {
+		if s := &w.Spaces[i]; !s.Gone.IsZero() && s.Asked.After(w.End.AddDate(0, 0, -21)) && s.Asked.Before(w.End.AddDate(0, 0, -9)) {
 			s.Gone = time.Time{}
 			break
 		}
@@ -62,22 +62,33 @@ func (s *Space) deployed(r *rand.Rand, minutes float64) {
 	s.Ready = s.Deployed.Add(time.Duration(12+r.ExpFloat64()*40) * time.Second)
 }
 
-func (w *World) makeFeatures(r *rand.Rand, team int, learned time.Time) {
+// makeFeatures plans namespaces for a while from day at of a team on, and returns the day of the first one that is not before end.
+func (w *World) makeFeatures(r *rand.Rand, team int, at, end time.Time) time.Time {
 	t := &w.Teams[team]
-	end := w.End
-	if !t.Left.IsZero() {
+	learned := w.week(15)
+	if !t.Left.IsZero() && t.Left.Before(end) {
 		end = t.Left
 	}
-	for n, at := 1, t.Joined.AddDate(0, 0, r.IntN(7)); at.Before(end); n, at = n+1, at.AddDate(0, 0, 5+r.IntN(10)) {
+	n := 0
+	for _, s := range w.Spaces {
+		if s.Team == team && s.Feature {
+			n++
+		}
+	}
+	for ; at.Before(end); at = at.AddDate(0, 0, 5+r.IntN(10)) {
 		if at.Weekday() == time.Saturday || at.Weekday() == time.Sunday {
 			at = at.AddDate(0, 0, 2)
 		}
-		s := Space{Team: team, Cluster: t.Clusters[1+r.IntN(2)], Name: fmt.Sprintf("%s-feature-%d", t.Name, n), Feature: true, By: r.IntN(len(t.Members)), Born: workTime(r, at)}
+		n++
+		s := Space{
+			Team: team, Cluster: t.Clusters[1+r.IntN(2)], Name: fmt.Sprintf("%s-feature-%d", t.Name, n), Feature: true, By: r.IntN(len(t.Members)),
+			Born: workTime(r, t.awake(at)),
+		}
 		if unused := r.Float64() < 0.15; unused {
 			s.Emptied = s.Born
 		} else {
 			s.deployed(r, min(360, 2+r.ExpFloat64()*45))
-			s.Emptied = workTime(r, at.AddDate(0, 0, 4+r.IntN(18)))
+			s.Emptied = workTime(r, t.awake(at).AddDate(0, 0, 4+r.IntN(18)))
 		}
 		lag := 2 + r.IntN(25)
 		if at.After(learned) {
@@ -85,11 +96,12 @@ func (w *World) makeFeatures(r *rand.Rand, team int, learned time.Time) {
 			lag = 1 + r.IntN(8)
 		}
 		if !t.abandons {
-			s.Asked = workTime(r, s.Emptied.Truncate(24*time.Hour).AddDate(0, 0, lag))
+			s.Asked = workTime(r, t.awake(s.Emptied.Truncate(24*time.Hour).AddDate(0, 0, lag)))
 			s.Gone = s.Asked.Add(time.Duration(6+r.ExpFloat64()*20) * time.Second)
 		}
 		w.Spaces = append(w.Spaces, s)
 	}
+	return at
 }
 
 // main is a team's own namespace on a cluster; nil: it has none.
@@ -296,42 +308,46 @@ func (c Cluster) nodes() int {
 	return map[string]int{"dev": 4, "staging": 5, "prod-a": 12, "prod-b": 10}[c.Stage]
 }
 
-// clusterChanges renews the record of a cluster every hour, upgrades it and then its nodes. One agent is away for two days.
-func (w *World) clusterChanges(cluster int, midnight time.Time, add func(schema.ResourceChange)) {
+// observed is the record of a cluster as an agent in it renews it.
+func (w *World) observed(cluster int, when time.Time) schema.ResourceChange {
 	self := w.change(cluster, schema.KindCluster, "", w.Clusters[cluster].Name)
 	self.Created = w.born(cluster)
 	self.FirstReady = self.Created.Add(11 * time.Minute)
-	upgrades := w.upgrades(cluster)
+	minor, pods, spaces := firstMinor, 0, 0
+	for _, u := range w.upgrades(cluster) {
+		if !u.After(when) {
+			minor++
+		}
+	}
+	for i := range w.Spaces {
+		s := &w.Spaces[i]
+		if s.Cluster != cluster || s.Born.After(when) || !s.Gone.IsZero() && !s.Gone.After(when) {
+			continue
+		}
+		spaces++
+		if !s.Ready.IsZero() && (s.Emptied.IsZero() || s.Emptied.After(when)) {
+			pods += 3 * len(s.workloads())
+		}
+	}
+	self.Version = version(minor)
+	self.Attributes = map[string]string{"count.Pod": strconv.Itoa(pods), "count.Namespace": strconv.Itoa(spaces), "count.Node": strconv.Itoa(w.Clusters[cluster].nodes())}
+	return at(self, schema.ChangeObserved, when.Format("2006-01-02T15"), when)
+}
+
+// clusterChanges renews the record of a cluster every hour, upgrades it and then its nodes. One agent is away for two days.
+func (w *World) clusterChanges(cluster int, midnight time.Time, add func(schema.ResourceChange)) {
 	away := w.week(9)
 	for hour := midnight; hour.Before(midnight.Add(24 * time.Hour)); hour = hour.Add(time.Hour) {
 		if w.Clusters[cluster].Stage == "dev" && cluster > 8 && !hour.Before(away) && hour.Before(away.Add(48*time.Hour)) {
 			continue
 		}
-		minor, pods, spaces := firstMinor, 0, 0
-		for _, u := range upgrades {
-			if !u.After(hour) {
-				minor++
-			}
-		}
-		for i := range w.Spaces {
-			s := &w.Spaces[i]
-			if s.Cluster != cluster || s.Born.After(hour) || !s.Gone.IsZero() && !s.Gone.After(hour) {
-				continue
-			}
-			spaces++
-			if !s.Ready.IsZero() && (s.Emptied.IsZero() || s.Emptied.After(hour)) {
-				pods += 3 * len(s.workloads())
-			}
-		}
-		self.Version = version(minor)
-		self.Attributes = map[string]string{"count.Pod": strconv.Itoa(pods), "count.Namespace": strconv.Itoa(spaces), "count.Node": strconv.Itoa(w.Clusters[cluster].nodes())}
-		add(at(self, schema.ChangeObserved, hour.Format("2006-01-02T15"), hour))
+		add(w.observed(cluster, hour))
 	}
 	for n := range w.Clusters[cluster].nodes() {
 		node := w.change(cluster, schema.KindNode, "", fmt.Sprintf("node-%d", n))
-		node.Created, node.Version = self.Created, version(firstMinor)
+		node.Created, node.Version = w.born(cluster), version(firstMinor)
 		add(at(node, schema.ChangeObserved, w.Start.Format(time.DateOnly), w.Start))
-		for i, u := range upgrades {
+		for i, u := range w.upgrades(cluster) {
 			node.Version = version(firstMinor + i + 1)
 			add(at(node, schema.ChangeUpdated, node.Version, u.Add(time.Duration(20+9*n)*time.Hour)))
 		}

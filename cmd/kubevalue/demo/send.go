@@ -143,23 +143,33 @@ func (a Action) auditEvent() map[string]any {
 	return e
 }
 
-// records are the incidents as the agent endpoint takes them, one per cluster that was hit.
+// records are all incidents that somebody has noticed, as the agent endpoint takes them.
 func (w *World) records() []schema.Incident {
 	var out []schema.Incident
-	for _, in := range w.Incidents {
-		rec := schema.Incident{
-			ID: in.ID, Service: "clusters", Title: in.Title, Class: in.Class, Origin: schema.Origin(in.Origin),
-			Start: in.Start, Detected: in.Start.Add(4 * time.Minute), Resolved: in.End, Version: 1,
-		}
-		for _, c := range in.Clusters {
-			rec.Objectives = append(rec.Objectives, w.Clusters[c].Name)
-		}
-		if !in.FollowupDone.IsZero() {
-			rec.Followups = []schema.Followup{{ID: in.ID + "-1", Title: in.Followup, Owner: "platform", Due: in.FollowupDone, Done: in.FollowupDone}}
-		}
-		out = append(out, rec)
+	for i := range w.Incidents {
+		out = append(out, w.told(&w.Incidents[i])...)
 	}
 	return out
+}
+
+// told is an incident as it is known: nothing until it is noticed, and again when it is over.
+func (w *World) told(in *Incident) []schema.Incident {
+	if in.detected().After(w.Until) {
+		return nil
+	}
+	rec := schema.Incident{
+		ID: in.ID, Service: "clusters", Title: in.Title, Class: in.Class, Origin: schema.Origin(in.Origin), Start: in.Start, Detected: in.detected(), Version: 1,
+	}
+	if !in.End.After(w.Until) {
+		rec.Resolved, rec.Version = in.End, 2
+	}
+	for _, c := range in.Clusters {
+		rec.Objectives = append(rec.Objectives, w.Clusters[c].Name)
+	}
+	if !in.FollowupDone.IsZero() {
+		rec.Followups = []schema.Followup{{ID: in.ID + "-1", Title: in.Followup, Owner: "platform", Due: in.FollowupDone, Done: in.FollowupDone}}
+	}
+	return []schema.Incident{rec}
 }
 
 // post sends JSON to a door and reads the answer; a refusal is an error with the service's own words.

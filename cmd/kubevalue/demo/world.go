@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// World is the simulated organisation in the half-open interval [Start, End).
+// World is the simulated organisation in the half-open interval [Start, End), and for a while after it: days can be asked for until
+// the organisation is stopped, namespaces and incidents are planned for another horizon.
 type World struct {
 	Seed       uint64
 	Start, End time.Time
@@ -33,6 +34,8 @@ type Team struct {
 	// (zero: it stays).
 	Eligible, Joined, Left time.Time
 	Voluntary              bool
+	// pauses are times in which nobody of the team works with the platform.
+	pauses []pause
 	// starts is when each member first works with the platform: most as soon as the team does, some are hired later.
 	starts []time.Time
 	// Clusters are indices of the clusters that the team works on.
@@ -41,6 +44,19 @@ type Team struct {
 	activity float64
 	// abandons marks a team that leaves its namespaces behind.
 	abandons bool
+}
+
+// pause is the half-open time of whole days [from, to).
+type pause struct{ from, to time.Time }
+
+// awake is the day itself, or the first one after the pause that it lies in.
+func (t *Team) awake(day time.Time) time.Time {
+	for _, p := range t.pauses {
+		if !day.Before(p.from) && day.Before(p.to) {
+			return p.to
+		}
+	}
+	return day
 }
 
 // Incident is a simulated interruption of some clusters' API servers.
@@ -58,6 +74,8 @@ type Incident struct {
 const (
 	teamCount   = 40
 	peopleCount = 600
+	// horizon is for how long after End new namespaces and incidents are planned.
+	horizon = 56 * 24 * time.Hour
 )
 
 // NewWorld makes the organisation of a seed over whole weeks that end with the day of now.
@@ -70,8 +88,8 @@ func NewWorld(seed uint64, weeks int, now time.Time) *World {
 		}
 	}
 	w.makeTeams(rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 3)))
-	w.makeIncidents(rand.New(rand.NewPCG(seed, 2)))
-	w.makeSpaces(rand.New(rand.NewPCG(seed, 3)))
+	w.makeIncidents(rand.New(rand.NewPCG(seed, 2)), rand.New(rand.NewPCG(seed, 4)))
+	w.makeSpaces(rand.New(rand.NewPCG(seed, 3)), rand.New(rand.NewPCG(seed, 5)))
 	return w
 }
 
@@ -94,7 +112,8 @@ var givenNames = [...]string{
 }
 
 // makeTeams lays out the story: a third is there from the start, the others join over four months, three never do, one leaves,
-// four were told to come, and three leave namespaces behind.
+// four were told to come, and three leave namespaces behind. Some teams pause; in the last whole week one has joined, one has come
+// back, and one has fallen silent.
 func (w *World) makeTeams(r, hired *rand.Rand) {
 	people := 0
 	for i, name := range teamNames {
@@ -114,9 +133,17 @@ func (w *World) makeTeams(r, hired *rand.Rand) {
 		}
 		t.Eligible, t.Joined = w.Start, w.Start
 		if i >= 13 {
-			t.Eligible = w.week(float64(i-13) / 3)
-			t.Joined = t.Eligible.AddDate(0, 0, 2+r.IntN(21))
+			joins := 1 + float64(i-13)*0.62 + 0.6*r.Float64()
+			t.Joined = w.week(joins)
+			if i%3 == 0 { // the others could have come at once
+				t.Eligible = w.week(joins - 1)
+			}
+			if i%4 == 1 {
+				from := joins + 2 + r.Float64()*(22-joins)
+				t.pauses = append(t.pauses, pause{w.week(from), w.week(from + 1.5 + r.Float64())})
+			}
 		}
+		w.lastWeek(&t)
 		if name == "intranet" || name == "legacy-erp" || name == "treasury" {
 			t.Joined = time.Time{}
 		}
@@ -136,19 +163,28 @@ func (w *World) makeTeams(r, hired *rand.Rand) {
 	}
 }
 
-// makeIncidents lays out the outages: etcd trouble in one region, again and again with nobody taking the time for it, until the great
-// outage and the work that followed it; failing certificates elsewhere with no follow-up, and one provider outage.
-func (w *World) makeIncidents(r *rand.Rand) {
-	fixed := w.week(17)
-	add := func(week float64, minutes int, bad float64, clusters []int, in Incident) {
-		in.Start = w.week(week).Add(time.Duration(8*60+r.IntN(600)) * time.Minute)
-		in.End = in.Start.Add(time.Duration(minutes) * time.Minute)
-		in.ID = fmt.Sprintf("INC-%03d", len(w.Incidents)+1)
-		in.Clusters, in.Bad = clusters, bad
-		w.Incidents = append(w.Incidents, in)
+// lastWeek is the story of the week that the first reports are about: the last one, from Monday to Sunday, that is over.
+func (w *World) lastWeek(t *Team) {
+	day := w.Until.Truncate(24 * time.Hour)
+	monday := day.AddDate(0, 0, -7-(int(day.Weekday())+6)%7)
+	switch t.Name {
+	case "edge":
+		t.Eligible, t.Joined = w.Start, monday.AddDate(0, 0, 1)
+	case "b2b":
+		t.pauses = []pause{{monday.AddDate(0, 0, -21), monday}}
+	case "media":
+		t.pauses = []pause{{monday.AddDate(0, 0, -3), monday.AddDate(0, 0, 15)}}
 	}
+}
+
+// makeIncidents lays out the outages: etcd trouble in one region, again and again with nobody taking the time for it, until the great
+// outage and the work that followed it; failing certificates elsewhere with no follow-up, one provider outage, and one incident that is
+// under way.
+func (w *World) makeIncidents(r, later *rand.Rand) {
+	fixed := w.week(17)
 	eu := []int{0, 1}
-	const etcd = "etcd-latency"
+	etcd := Incident{Title: "API server slow while etcd compacts", Class: "etcd-latency", Origin: "own"}
+	certificate := Incident{Title: "Webhook certificate expired", Class: "certificates", Origin: "own"}
 	for week := 0.6; week < 26; week += 0.5 {
 		at := w.week(week)
 		switch {
@@ -157,15 +193,35 @@ func (w *World) makeIncidents(r *rand.Rand) {
 		case !at.Before(fixed) && r.Float64() < 0.9:
 			continue
 		}
-		add(week, 10+r.IntN(14), 0.3+0.3*r.Float64(), eu[:1+r.IntN(2)], Incident{Title: "API server slow while etcd compacts", Class: etcd, Origin: "own"})
+		w.addIncident(r, at, 10+r.IntN(14), 0.3+0.3*r.Float64(), eu[:1+r.IntN(2)], etcd)
 	}
-	add(14.1, 170, 1, []int{0, 1, 2}, Incident{Title: "etcd lost quorum in eu-central", Class: etcd, Origin: "own",
-		FollowupDone: fixed, Followup: "Faster disks and a defragmentation schedule for etcd"})
+	outage := etcd
+	outage.Title, outage.FollowupDone, outage.Followup = "etcd lost quorum in eu-central", fixed, "Faster disks and a defragmentation schedule for etcd"
+	w.addIncident(r, w.week(14.1), 170, 1, []int{0, 1, 2}, outage)
 	for week := 1.3; week < 26; week += 1.4 {
-		add(week, 6+r.IntN(8), 0.6, []int{4 + r.IntN(2)}, Incident{Title: "Webhook certificate expired", Class: "certificates", Origin: "own"})
+		w.addIncident(r, w.week(week), 6+r.IntN(8), 0.6, []int{4 + r.IntN(2)}, certificate)
 	}
-	add(21.2, 55, 0.9, []int{8, 9, 10, 11}, Incident{Title: "Provider network outage in ap-south", Class: "provider", Origin: "upstream"})
+	w.addIncident(r, w.week(21.2), 55, 0.9, []int{8, 9, 10, 11}, Incident{Title: "Provider network outage in ap-south", Class: "provider", Origin: "upstream"})
+	w.addIncident(r, w.Until, 0, 0.25, []int{9}, Incident{Title: "Old API server overloaded in ap-south", Class: "old-version", Origin: "own"})
+	last := &w.Incidents[len(w.Incidents)-1]
+	last.Start = w.Until.Truncate(time.Minute).Add(-25 * time.Minute)
+	last.End = last.Start.Add(70 * time.Minute)
+	for day := w.End; day.Before(w.End.Add(horizon)); day = day.AddDate(0, 0, 9+later.IntN(3)) {
+		w.addIncident(later, day, 6+later.IntN(8), 0.6, []int{4 + later.IntN(2)}, certificate)
+	}
 }
+
+// addIncident adds one that begins some time in the working hours of a day.
+func (w *World) addIncident(r *rand.Rand, day time.Time, minutes int, bad float64, clusters []int, in Incident) {
+	in.Start = day.Truncate(24 * time.Hour).Add(time.Duration(8*60+r.IntN(600)) * time.Minute)
+	in.End = in.Start.Add(time.Duration(minutes) * time.Minute)
+	in.ID = fmt.Sprintf("INC-%03d", len(w.Incidents)+1)
+	in.Clusters, in.Bad = clusters, bad
+	w.Incidents = append(w.Incidents, in)
+}
+
+// detected is when somebody noticed.
+func (in *Incident) detected() time.Time { return in.Start.Add(4 * time.Minute) }
 
 // bad is the share of a cluster's requests that fail because of incidents at a moment.
 func (w *World) bad(cluster int, at time.Time) float64 {
