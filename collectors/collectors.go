@@ -12,7 +12,7 @@ import (
 )
 
 // The endpoints that a token can be good for. EndpointAgent takes resource changes and slices, EndpointIncidents alerts and incidents,
-// EndpointRemoteWrite samples; EndpointAPI reads.
+// EndpointRemoteWrite samples, EndpointExclusions what counts for no budget; EndpointAPI reads.
 const (
 	EndpointEvents      = "events"
 	EndpointAudit       = "audit"
@@ -22,6 +22,7 @@ const (
 	EndpointAgent       = "agent"
 	EndpointIncidents   = "incidents"
 	EndpointRemoteWrite = "remotewrite"
+	EndpointExclusions  = "exclusions"
 	EndpointAPI         = "api"
 )
 
@@ -29,7 +30,7 @@ const (
 func Endpoints() []string {
 	return []string{
 		EndpointEvents, EndpointAudit, EndpointSegment, EndpointPostHog, EndpointCloudEvents, EndpointAgent, EndpointIncidents, EndpointRemoteWrite,
-		EndpointAPI,
+		EndpointExclusions, EndpointAPI,
 	}
 }
 

@@ -42,7 +42,7 @@ func (s *service) doors() ([]dashboards.Door, error) {
 	if s.written, err = s.remoteWrite(); err != nil {
 		return nil, err
 	}
-	return append(foreignDoors(receiver), []dashboards.Door{
+	return append(append(foreignDoors(receiver), s.exclusionDoors()...), []dashboards.Door{
 		{Method: http.MethodPost, Path: "/api/v1/write", Handler: s.written},
 		{Method: http.MethodPost, Path: "/v1/alertmanager", Handler: incidents.Alertmanager()},
 		{Method: http.MethodPost, Path: "/v1/incidents", Handler: incidents.Native()},

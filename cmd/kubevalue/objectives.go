@@ -163,9 +163,10 @@ func (from *sliceSources) indicator(ind openslo.Indicator, o openslo.Objective) 
 
 // objectiveSet answers questions about the configured objectives from the tables.
 type objectiveSet struct {
-	all        []configuredObjective
-	store      objectiveStore
-	exclusions []configuredExclusion
+	all   []configuredObjective
+	store objectiveStore
+	// exclusions are those of the configuration.
+	exclusions []schema.Exclusion
 	maxLag     time.Duration
 	// closeAfter is how long after its end a period takes late data.
 	closeAfter time.Duration
@@ -183,12 +184,8 @@ type objectiveSet struct {
 type objectiveStore interface {
 	sliceStore
 	publishedStore
+	exclusionStore
 	Incidents(ctx context.Context, from, to time.Time) ([]schema.Incident, error)
-}
-
-type configuredExclusion struct {
-	slo.Exclusion
-	objectives []string
 }
 
 // concerns says whether an incident is about an objective: it names it, or names none and has the same service.

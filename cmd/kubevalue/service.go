@@ -78,6 +78,8 @@ type service struct {
 	pipe     *pipeline.Pipeline
 	owners   *identity.Owners
 	figures  *figures
+	// restate wakes the publisher: closed periods may have other figures now.
+	restate chan struct{}
 	// written counts what Prometheus servers send.
 	written  *remotewrite.Receiver
 	listener net.Listener
@@ -85,7 +87,7 @@ type service struct {
 
 // newService opens what the configuration names and listens; nothing runs before run.
 func newService(ctx context.Context, cfg *Config, log *slog.Logger) (_ *service, err error) {
-	s := &service{cfg: cfg, log: log, now: time.Now, registry: prometheus.NewRegistry()}
+	s := &service{cfg: cfg, log: log, now: time.Now, registry: prometheus.NewRegistry(), restate: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			s.close()

@@ -195,7 +195,7 @@ func TestPeriodsThatCannotBeAsked(t *testing.T) {
 
 func TestAttributionSumsToTheWhole(t *testing.T) {
 	s := twoMonths(t)
-	s.exclusions = []configuredExclusion{{Exclusion: slo.Exclusion{From: hour("2026-10-20 00:00"), To: hour("2026-10-20 03:00"), Reason: "drill", Author: "ops"}}}
+	s.exclusions = []schema.Exclusion{{From: hour("2026-10-20 00:00"), To: hour("2026-10-20 03:00"), Reason: "drill", Author: "ops"}}
 	answer, err := s.attribute(t.Context(), "checkout", "2026-10", asPublished)
 	if err != nil {
 		t.Fatal(err)
@@ -225,7 +225,7 @@ func TestValueByHourOfTheWeek(t *testing.T) {
 	// Weeks 37 and 38: the Monday hour that costs five times as much was bad in the first week only.
 	storeHours(t, db, "checkout", hour("2026-09-07 00:00"), hour("2026-09-21 00:00"), [2]string{"2026-09-07 10:00", "2026-09-07 11:00"},
 		[2]string{"2026-09-08 00:00", "2026-09-08 01:00"}, [2]string{"2026-09-15 00:00", "2026-09-15 01:00"}, [2]string{"2026-09-16 05:00", "2026-09-16 06:00"})
-	s.exclusions = []configuredExclusion{{Exclusion: slo.Exclusion{From: hour("2026-09-17 03:10"), To: hour("2026-09-17 03:20"), Reason: "drill", Author: "ops"}}}
+	s.exclusions = []schema.Exclusion{{From: hour("2026-09-17 03:10"), To: hour("2026-09-17 03:20"), Reason: "drill", Author: "ops"}}
 	one, five := 1.0, 5.0
 	cfg := Config{zone: time.UTC, Prices: []PriceConfig{{Service: "shop", PerMinute: &one, Currency: "EUR", To: "2026-10-01", Hours: []PriceHoursConfig{
 		{Days: []string{"monday"}, From: "10:00", To: "11:00", PerMinute: &five},

@@ -76,6 +76,7 @@ var apiQuestions = map[string]apiQuestion{
 		}
 		return f.objectives.explain(ctx, a["objective"], a["group"], at)
 	}},
+	"exclusions": {map[string]string{"objective": ""}, listExclusions},
 	"revisions": {map[string]string{"objective": mustBeGiven, "period": "month"}, func(ctx context.Context, f *figures, a apiArguments) (any, error) {
 		p, err := f.objectives.period(a["period"])
 		if err != nil {

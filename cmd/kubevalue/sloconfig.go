@@ -11,27 +11,6 @@ import (
 	"github.com/kubevalue/kubevalue/slo"
 )
 
-// ExclusionConfig is time that counts for no budget: once, or every week.
-type ExclusionConfig struct {
-	// Objectives are the names it applies to; empty: all.
-	Objectives []string `yaml:"objectives"`
-	// From and To bound it; a weekly one may leave them out.
-	From   string                 `yaml:"from"`
-	To     string                 `yaml:"to"`
-	Weekly *WeeklyExclusionConfig `yaml:"weekly"`
-	Reason string                 `yaml:"reason"`
-	Author string                 `yaml:"author"`
-}
-
-// WeeklyExclusionConfig is a span of the clock, e.g. 02:00 to 04:00, on days of every week.
-type WeeklyExclusionConfig struct {
-	Days []string `yaml:"days"`
-	From string   `yaml:"from"`
-	To   string   `yaml:"to"`
-	// Timezone is the zone of the clock; empty: the reporting zone.
-	Timezone string `yaml:"timezone"`
-}
-
 // PriceConfig is what an unavailable minute of a service costs.
 type PriceConfig struct {
 	Service string `yaml:"service"`
@@ -92,79 +71,11 @@ func (c *Config) effective() map[string]effective {
 	return out
 }
 
-// checkExclusions refuses exclusions that exclude nothing, or that nobody stands for.
-func (c *Config) checkExclusions(f *yamlFile) {
-	for i, e := range c.Exclusions {
-		path := indexed("exclusions", i)
-		from, to := c.checkInstant(f, path+".from", e.From), c.checkInstant(f, path+".to", e.To)
-		switch {
-		case e.Weekly != nil:
-			c.checkWeekly(f, path+".weekly", *e.Weekly)
-			if !from.IsZero() && !to.IsZero() && !from.Before(to) {
-				f.At(path+".to", "%s is not after from (%s)", e.To, e.From)
-			}
-		case from.IsZero() || to.IsZero() || !from.Before(to):
-			f.At(path, "an exclusion needs from and to, and to after from")
-		}
-		if e.Reason == "" || e.Author == "" {
-			f.At(path, "an exclusion needs a reason and an author: somebody will ask")
-		}
-	}
-}
-
-func (c *Config) checkWeekly(f *yamlFile, path string, w WeeklyExclusionConfig) {
-	if _, err := weekdaysOf(w.Days); err != nil || len(w.Days) == 0 {
-		f.At(path+".days", "%s", orText(err, "a weekly exclusion needs days: write [sunday] or [monday-friday]"))
-	}
-	from, err := clockTime(w.From)
-	if err != nil {
-		f.At(path+".from", "%v", err)
-	}
-	to, wrong := clockTime(w.To)
-	if wrong != nil {
-		f.At(path+".to", "%v", wrong)
-	}
-	if err == nil && wrong == nil && from >= to {
-		f.At(path+".to", "%s is not after from (%s); split a span over midnight in two", w.To, w.From)
-	}
-	if w.Timezone != "" {
-		if _, err := slo.LoadZone(w.Timezone); err != nil {
-			f.At(path+".timezone", "%v", err)
-		}
-	}
-}
-
 func orText(err error, otherwise string) string {
 	if err != nil {
 		return err.Error()
 	}
 	return otherwise
-}
-
-// exclusions were checked when the configuration was loaded. A weekly one on several days is one for each.
-func (c *Config) exclusions() []configuredExclusion {
-	var out []configuredExclusion
-	for _, e := range c.Exclusions {
-		from, _ := c.instant(e.From)
-		to, _ := c.instant(e.To)
-		one := slo.Exclusion{From: from, To: to, Reason: e.Reason, Author: e.Author}
-		if e.Weekly == nil {
-			out = append(out, configuredExclusion{one, e.Objectives})
-			continue
-		}
-		zone := c.zone
-		if e.Weekly.Timezone != "" {
-			zone, _ = slo.LoadZone(e.Weekly.Timezone)
-		}
-		days, _ := weekdaysOf(e.Weekly.Days)
-		begin, _ := clockTime(e.Weekly.From)
-		end, _ := clockTime(e.Weekly.To)
-		for _, day := range days {
-			one.Weekly = &slo.Weekly{Day: day, From: begin, To: end, Zone: zone}
-			out = append(out, configuredExclusion{one, e.Objectives})
-		}
-	}
-	return out
 }
 
 // weekdaysOf reads names of days and ranges of them, such as monday-friday, each day once.

@@ -37,7 +37,7 @@ const recomputed = "computed by another version of kubevalue"
 // publishedGrains are the calendar periods whose figures are published.
 var publishedGrains = []journey.Grain{journey.GrainWeek, journey.GrainMonth, journey.GrainQuarter}
 
-// longestHistory bounds how far back periods are published by themselves.
+// longestHistory bounds how far back periods are published by themselves, also for an exclusion that has no beginning.
 const longestHistory = 2 * 366 * 24 * time.Hour
 
 // publication is what a run of the publisher wrote.
@@ -45,12 +45,19 @@ type publication struct {
 	Periods   int `json:"periods"`
 	Published int `json:"published"`
 	Revised   int `json:"revised"`
+	// Revisions are the objectives and periods whose figures were revised.
+	Revisions []string `json:"revisions"`
 }
 
 // publish writes the figures of all closed periods that end after a time and are not published yet, and a revision of each that has
 // changed since.
 func (s *objectiveSet) publish(ctx context.Context, since time.Time) (publication, error) {
-	var done publication
+	return s.publishWithin(ctx, since, time.Time{})
+}
+
+// publishWithin does so for the closed periods that overlap a stretch of time; a zero end leaves it open.
+func (s *objectiveSet) publishWithin(ctx context.Context, since, until time.Time) (publication, error) {
+	done := publication{Revisions: []string{}}
 	began, err := s.measuringBegan(ctx)
 	if err != nil || began.IsZero() {
 		return done, err
@@ -60,6 +67,9 @@ func (s *objectiveSet) publish(ctx context.Context, since time.Time) (publicatio
 	}
 	for _, grain := range publishedGrains {
 		for p := s.calendar.Period(grain, since); s.answerPeriod(p).State == periodClosed; p = s.calendar.Next(p) {
+			if !until.IsZero() && !p.From.Before(until) {
+				break
+			}
 			rows, err := s.publishable(ctx, p)
 			if err != nil {
 				return done, fmt.Errorf("publish %s: %w", p.Label, err)
@@ -69,6 +79,7 @@ func (s *objectiveSet) publish(ctx context.Context, since time.Time) (publicatio
 					done.Published++
 				} else {
 					done.Revised++
+					done.Revisions = append(done.Revisions, r.Subject+" in "+p.Label)
 				}
 			}
 			token := fmt.Sprintf("%s/%s/%s/%d", schema.KindObjective, p.Grain, p.Label, s.now().UnixNano())
@@ -130,19 +141,26 @@ func (s *objectiveSet) publishable(ctx context.Context, p journey.Period) ([]sch
 	if err != nil {
 		return nil, err
 	}
+	exclusions, err := s.store.Exclusions(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var out []schema.Published
 	for i, q := range qs {
 		if answers[i].err != nil {
 			continue // the period has no figure that could be published; the answer says why
 		}
-		row, changed, err := nextRevision(published[q.o.Definition.Name], answers[i].status, inputs[i])
+		name := q.o.Definition.Name
+		row, changed, err := nextRevision(published[name], answers[i].status, inputs[i], func(since time.Time) string {
+			return changedExclusions(exclusions, name, storedPeriod(p), since)
+		})
 		if err != nil {
 			return nil, err
 		}
 		if !changed {
 			continue
 		}
-		row.Subject, row.Period, row.ComputedAt = q.o.Definition.Name, storedPeriod(p), s.now().UTC().Truncate(time.Millisecond)
+		row.Subject, row.Period, row.ComputedAt = name, storedPeriod(p), s.now().UTC().Truncate(time.Millisecond)
 		out = append(out, row)
 	}
 	return out, nil
@@ -215,8 +233,8 @@ func exclusionTexts(all []slo.Exclusion, p journey.Period) []string {
 }
 
 // nextRevision is the figure of a period unless it is the one that was published last: false. A period of which nothing was measured
-// is not published before something was.
-func nextRevision(old []schema.Published, status slo.Status, inputs map[string]string) (schema.Published, bool, error) {
+// is not published before something was. excluded says who has changed exclusions since a time, and why.
+func nextRevision(old []schema.Published, status slo.Status, inputs map[string]string, excluded func(since time.Time) string) (schema.Published, bool, error) {
 	row := schema.Published{Kind: schema.KindObjective, Revision: 1, Reason: "closed", Version: inputs[inputDefinition], Inputs: inputs}
 	if len(old) == 0 && status.MeasuredSlices == 0 {
 		return row, false, nil
@@ -232,9 +250,14 @@ func nextRevision(old []schema.Published, status slo.Status, inputs map[string]s
 		}
 		var reasons []string
 		for _, c := range inputChanges {
-			if last.Inputs[c.input] != inputs[c.input] {
-				reasons = append(reasons, c.reason)
+			if last.Inputs[c.input] == inputs[c.input] {
+				continue
 			}
+			reason := c.reason
+			if why := excluded(last.ComputedAt); c.input == inputExclusions && why != "" {
+				reason += " (" + why + ")"
+			}
+			reasons = append(reasons, reason)
 		}
 		row.Revision, row.Reason = last.Revision+1, cmp.Or(strings.Join(reasons, ", "), recomputed)
 	}
@@ -295,27 +318,16 @@ const (
 )
 
 // publishing records what the objectives are defined as, publishes the figures of periods as they close, and appends revisions when
-// late data or changed definitions change them.
+// late data, exclusions or changed definitions change them.
 func (s *service) publishing(ctx context.Context) error {
-	objectives := s.figures.objectives
 	since := s.now().Add(-longestHistory)
 	recorded := false
 	for tick := time.NewTicker(publishEvery); ; {
-		err := error(nil)
-		if !recorded {
-			_, err = objectives.recordDefinitions(ctx)
-		}
+		began := s.now()
+		err := s.publishDue(ctx, since, &recorded)
 		if err == nil {
-			recorded = true
-			var done publication
-			if done, err = objectives.publish(ctx, since); err == nil {
-				since = s.now().Add(-recheck)
-			}
-			if done.Published+done.Revised > 0 {
-				s.log.InfoContext(ctx, "figures of closed periods published", "published", done.Published, "revised", done.Revised)
-			}
-		}
-		if err != nil && ctx.Err() == nil {
+			since = began
+		} else if ctx.Err() == nil {
 			s.log.ErrorContext(ctx, "figures of closed periods could not be published; it is tried again in an hour", "error", err)
 		}
 		select {
@@ -323,8 +335,38 @@ func (s *service) publishing(ctx context.Context) error {
 			tick.Stop()
 			return nil
 		case <-tick.C:
+		case <-s.restate:
 		}
 	}
+}
+
+// publishDue publishes what may have changed since a time: the last months, and what was excluded since then.
+func (s *service) publishDue(ctx context.Context, since time.Time, recorded *bool) error {
+	objectives := s.figures.objectives
+	if !*recorded {
+		if _, err := objectives.recordDefinitions(ctx); err != nil {
+			return err
+		}
+		*recorded = true
+	}
+	exclusions, err := objectives.store.Exclusions(ctx)
+	if err != nil {
+		return err
+	}
+	from := since.Add(-recheck)
+	for _, e := range exclusions {
+		if !e.Recorded.Before(since) && e.From.Before(from) {
+			from = e.From
+		}
+	}
+	if oldest := s.now().Add(-longestHistory); from.Before(oldest) {
+		from = oldest
+	}
+	done, err := objectives.publish(ctx, from)
+	if done.Published+done.Revised > 0 {
+		s.log.InfoContext(ctx, "figures of closed periods published", "published", done.Published, "revised", done.Revised)
+	}
+	return err
 }
 
 func sloPublishCommand() *cobra.Command {

@@ -81,7 +81,7 @@ func TestClosedPeriodsStayAsPublished(t *testing.T) {
 	}
 
 	// An exclusion, then an incident, then a target that was agreed on in October.
-	s.exclusions = []configuredExclusion{{Exclusion: slo.Exclusion{From: hour("2026-10-20 00:00"), To: hour("2026-10-20 02:00"), Reason: "drill", Author: "ops"}}}
+	s.exclusions = []schema.Exclusion{{From: hour("2026-10-20 00:00"), To: hour("2026-10-20 02:00"), Reason: "drill", Author: "ops"}}
 	publishAll(t, s)
 	found := schema.Incident{ID: "INC-4", Service: "shop", Start: hour("2026-10-20 02:00"), Resolved: hour("2026-10-20 06:00"), Version: 1}
 	if err := db.InsertIncidents(t.Context(), "found", []schema.Incident{found}); err != nil {

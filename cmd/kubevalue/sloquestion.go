@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -44,11 +43,6 @@ func (s *objectiveSet) questions(ctx context.Context, of []configuredObjective, 
 	now := s.now()
 	for i, o := range of {
 		out[i] = question{o: o, req: slo.Request{Objective: o.Definition, Grid: o.Grid, At: at}}
-		for _, e := range s.exclusions {
-			if len(e.objectives) == 0 || slices.Contains(e.objectives, o.Definition.Name) {
-				out[i].req.Exclusions = append(out[i].req.Exclusions, e.Exclusion)
-			}
-		}
 		var err error
 		if out[i].members, err = s.members(ctx, o, at); err != nil {
 			return nil, err
@@ -58,10 +52,25 @@ func (s *objectiveSet) questions(ctx context.Context, of []configuredObjective, 
 			owner = append(owner, i)
 		}
 	}
-	both, ctx := errgroup.WithContext(ctx)
-	both.Go(func() error { return s.beginnings(ctx, out, series, owner) })
-	both.Go(func() error { return s.watermarks(ctx, out, series, owner, now) })
-	return out, both.Wait()
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return s.beginnings(ctx, out, series, owner) })
+	all.Go(func() error { return s.watermarks(ctx, out, series, owner, now) })
+	all.Go(func() error { return s.exclude(ctx, out) })
+	return out, all.Wait()
+}
+
+// exclude gives each question the exclusions that hold for its objective.
+func (s *objectiveSet) exclude(ctx context.Context, qs []question) error {
+	holding, err := s.excluding(ctx)
+	for _, e := range holding {
+		spans := spansOf(e)
+		for i := range qs {
+			if applies(e, qs[i].o.Definition.Name) {
+				qs[i].req.Exclusions = append(qs[i].req.Exclusions, spans...)
+			}
+		}
+	}
+	return err
 }
 
 // beginnings says of each question when measuring began in the first of its series.
