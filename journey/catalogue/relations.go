@@ -43,8 +43,8 @@ var relations = []relation{
 	{"spans", regexp.MustCompile(`\bspans\b`), question.spans},
 	{"changes", regexp.MustCompile(`\bchanges\b`), question.changes},
 	{"states", regexp.MustCompile(`\bstates\b`), question.states},
-	{"workload_slices", regexp.MustCompile(`\bworkload_slices\b`), question.workloadSlices},
 	{"owners", regexp.MustCompile(`\bowners\b`), question.owners},
+	{"workload_slices", regexp.MustCompile(`\bworkload_slices\b`), question.workloadSlices},
 	{"capabilities", regexp.MustCompile(`\bcapabilities\b`), question.capabilities},
 }
 

@@ -79,14 +79,30 @@ func (q question) workloadSlices(string) string {
         FROM sli_series WHERE indicator = '%s'
     ) AS s ON h.series = s.series`, q.inSeconds("hour"), workloadAvailability)
 	}
-	return fmt.Sprintf(`SELECT *, %s AS dim
-FROM (
-    SELECT roundDown(at, {marks:Array(Int64)}) AS period, place[1] AS cluster, place[2] AS namespace, place[3] AS kind, place[4] AS name, good, total
+	placed := fmt.Sprintf(`SELECT roundDown(at, {marks:Array(Int64)}) AS period, place[1] AS cluster, place[2] AS namespace, place[3] AS kind, place[4] AS name, good, total
     FROM (
     %s
-    )
-)
-WHERE 1%s`, q.split(), measured, q.watched())
+    )`, measured)
+	if _, filtered := q.filter[journey.DimensionTeam]; filtered || q.by == journey.DimensionTeam {
+		placed = ownedWorkloads(placed)
+	}
+	return fmt.Sprintf("SELECT *, %s AS dim\nFROM (\n    %s\n)\nWHERE 1%s", q.split(), placed, q.watched())
+}
+
+// ownedWorkloads adds the team to rows of workloads: the one that the workload itself was last seen with, or else the namespace's
+// owner, see owners.
+func ownedWorkloads(rows string) string {
+	return fmt.Sprintf(`SELECT w.period AS period, w.cluster AS cluster, w.namespace AS namespace, w.kind AS kind, w.name AS name, w.good AS good, w.total AS total,
+        multiIf(own.last != '', own.last, o.team != '', o.team, o.opener) AS team
+    FROM (
+    %s
+    ) AS w
+    LEFT JOIN (
+        SELECT toString(cluster) AS cluster, namespace, toString(kind) AS kind, name, argMax(toString(team), seen) AS last
+        FROM resources FINAL WHERE kind IN ('Deployment', 'StatefulSet', 'DaemonSet') AND team != ''
+        GROUP BY cluster, namespace, kind, name
+    ) AS own ON w.cluster = own.cluster AND w.namespace = own.namespace AND w.kind = own.kind AND w.name = own.name
+    LEFT JOIN owners AS o ON w.cluster = o.cluster AND w.namespace = o.namespace`, rows)
 }
 
 func (q question) wholeHours() bool {
