@@ -20,7 +20,8 @@ type metricView struct {
 	Nav    periodNav
 	// Latest is the value of the period asked for; nil when there is none.
 	Latest     *journey.Value
-	Values     []journey.Value
+	Values     []valueRow
+	Published  publishedView
 	Chart      *chart
 	Split      splitView
 	Statements []Statement
@@ -37,7 +38,8 @@ func (s *server) metricPage(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
-	view := metricView{Metric: metric, Values: values}
+	view := metricView{Metric: metric}
+	view.Values, view.Published = s.published(c, id, values)
 	if len(values) > 0 {
 		latest := values[0]
 		if latest.Previous == nil && len(values) > 1 {

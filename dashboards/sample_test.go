@@ -41,7 +41,7 @@ func sampleConfig() dashboards.Config {
 	return dashboards.Config{
 		Sources: dashboards.Sources{
 			Journey: sampleJourney, Objectives: sampleObjectives, Metric: sampleMetric, Metrics: sampleMetrics, Series: sampleSeries,
-			Statements: sampleStatements, Split: sampleSplit, Objective: sampleObjective, Active: sampleActive, Adoption: sampleAdoption,
+			Statements: sampleStatements, Split: sampleSplit, Published: samplePublished, Objective: sampleObjective, Active: sampleActive, Adoption: sampleAdoption,
 			Lifecycle: sampleLifecycle, Retention: sampleRetention, Teams: sampleTeams, Fleet: sampleFleet,
 		},
 		Health:   func(context.Context) map[string]string { return map[string]string{"warehouse": "away"} },
@@ -92,6 +92,30 @@ func wave(name string, t time.Time) float64 {
 // growth goes from 0 to 1 over the half year before the sample's now.
 func growth(t time.Time) float64 {
 	return min(1, max(0, 1-at.Sub(t).Hours()/(26*7*24)))
+}
+
+// samplePublished: all weeks but the last two are published; one of them had late data, and one was withheld at first.
+func samplePublished(ctx context.Context, id, label string, periods int) ([]dashboards.Revision, error) {
+	_, values, err := sampleMetric(ctx, id, label, periods)
+	if err != nil {
+		return nil, err
+	}
+	var out []dashboards.Revision
+	for i, v := range slices.Backward(values) {
+		if i < 2 {
+			continue
+		}
+		v.ComputedAt = v.Period.To.AddDate(0, 0, 3)
+		if first := v; i == 3 && v.Numerator != nil {
+			first.Value, first.Numerator = new((*v.Numerator-4) / *v.Denominator), new(*v.Numerator-4)
+			out = append(out, dashboards.Revision{Number: 1, Reason: "closed", Value: first})
+			v.ComputedAt = v.ComputedAt.AddDate(0, 0, 4)
+			out = append(out, dashboards.Revision{Number: 2, Reason: "late data", Value: v})
+			continue
+		}
+		out = append(out, dashboards.Revision{Number: 1, Reason: "closed", Value: v})
+	}
+	return out, nil
 }
 
 func sampleValue(m journey.Metric, p journey.Period) journey.Value {

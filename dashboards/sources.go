@@ -29,6 +29,8 @@ type Sources struct {
 	Series func(ctx context.Context, metrics []string, span Span) (map[string][]journey.Value, error)
 	// Statements are the statements of a metric as they were run for a period, with the parameters that were bound.
 	Statements func(ctx context.Context, id, period string) ([]Statement, error)
+	// Published are the values of a metric in the periods up to the given one as they were published, by period and then by revision.
+	Published func(ctx context.Context, id, period string, periods int) ([]Revision, error)
 	// Split is a metric in a period by one of its dimensions, in any order.
 	Split func(ctx context.Context, id, period, by string) ([]journey.Value, error)
 	// Objective is all that there is to say about one objective now.
@@ -92,6 +94,14 @@ type ObjectiveDetail struct {
 type BudgetPoint struct {
 	At        time.Time `json:"at"`
 	Remaining *float64  `json:"budget_remaining"`
+}
+
+// Revision is the value of a closed period as it was published. Revision 1 stays what it was; later ones say why they differ.
+type Revision struct {
+	Number uint32
+	// Reason is "closed" for the first one, else what has changed since, such as "late data".
+	Reason string
+	Value  journey.Value
 }
 
 // Statement is SQL as it was run.

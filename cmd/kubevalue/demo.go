@@ -85,10 +85,19 @@ func runDemo(cmd *cobra.Command, o demoOptions) error {
 		stop()
 		return <-done
 	}
+	go s.publishDemo(ctx, world.Start)
 	go world.Live(ctx, doors, s.now, func(err error) {
 		s.log.WarnContext(ctx, "the simulated organisation could not be heard, it tries again in a minute", "error", err)
 	})
 	return <-done
+}
+
+// publishDemo publishes the metrics of the periods that have closed, which a service only does when a day has passed since their last
+// event came in.
+func (s *service) publishDemo(ctx context.Context, since time.Time) {
+	if _, err := s.figures.publishMetrics(ctx, publishOptions{Since: since}); err != nil && ctx.Err() == nil {
+		s.log.ErrorContext(ctx, "metrics of closed periods could not be published", "error", err)
+	}
 }
 
 // tellDemo sends the simulated organisation, waits until it is in the tables, and writes the reports. It returns the doors, which the

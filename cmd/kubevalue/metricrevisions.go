@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kubevalue/kubevalue/dashboards"
 	"github.com/kubevalue/kubevalue/journey"
 	"github.com/kubevalue/kubevalue/reports"
 )
@@ -45,6 +46,30 @@ func (f *figures) valueHistory(ctx context.Context, id string, p journey.Period)
 		answer.Revisions = append(answer.Revisions, valueRevision{r.Revision, r.Reason, r.ComputedAt, r.Inputs, v})
 	}
 	return answer, nil
+}
+
+// published are the revisions of a metric in the periods up to a period, oldest first.
+func (f *figures) published(ctx context.Context, id, label string, periods int) ([]dashboards.Revision, error) {
+	last, err := f.period(label)
+	if err != nil {
+		return nil, err
+	}
+	asked := f.back(last, periods)
+	all, err := f.publishedValues(ctx, id, asked)
+	if err != nil {
+		return nil, err
+	}
+	var out []dashboards.Revision
+	for _, p := range asked {
+		for _, r := range all[publishedKey{id, p.From.UnixMilli()}] {
+			v, err := publishedValue(r)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, dashboards.Revision{Number: r.Revision, Reason: r.Reason, Value: v})
+		}
+	}
+	return out, nil
 }
 
 func metricRevisionsCommand() *cobra.Command {

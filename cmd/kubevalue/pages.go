@@ -20,8 +20,8 @@ func (s *service) sources() dashboards.Sources {
 	return dashboards.Sources{
 		Journey: f.journey, Objectives: f.objectives.statuses, Metric: f.metric,
 		Metrics: func(context.Context) ([]journey.Metric, error) { return f.evaluator.Metrics, nil },
-		Budgets: f.askBudgets, Series: f.series, Statements: f.statements, Split: f.split, Objective: f.objectives.detail, Active: f.active, Adoption: f.adoption, Lifecycle: f.lifecycle,
-		Retention: f.retention, Teams: f.teamLists, Fleet: f.fleet, Visit: s.visit,
+		Budgets: f.askBudgets, Series: f.series, Statements: f.statements, Split: f.split, Published: f.published, Objective: f.objectives.detail,
+		Active: f.active, Adoption: f.adoption, Lifecycle: f.lifecycle, Retention: f.retention, Teams: f.teamLists, Fleet: f.fleet, Visit: s.visit,
 	}
 }
 
