@@ -91,10 +91,14 @@ func (s *server) objectivesPage(c *gin.Context) {
 		}
 		text += "."
 	}
+	uses, more := usesOf(rows)
 	s.show(c, "objectives.html", "objectives", frame{Title: "Objectives", Here: "objectives", Content: struct {
 		Summary string
 		Rows    []objectiveRow
-	}{text, rows}})
+		Uses    []useRow
+		// MoreUses is how many incidents are not shown.
+		MoreUses int
+	}{text, rows, uses, more}})
 }
 
 // objectiveView is the page of one objective.

@@ -45,7 +45,7 @@ func TestEachPageSaysItAllWithoutCharts(t *testing.T) {
 		"/?period=2026-Q3":         {"Quarter 3 of 2026", "2026-Q4"},
 		"/metric/C15":              {"Week 46 of 2026", "27 of 40", "53.5% to 80.5%", "WHERE 1 &lt; 2", "Europe/Berlin", "The band is the 95% interval.", "method: wilson", "version 1, stable"},
 		"/metric/A1":               {"Parameters of this period", "<code>starts</code>", "1794178800000", "none for this figure"},
-		"/objectives":              {"2 of 6 objectives within budget, 1 used up or with a firing alert, 1 on the way to be used up, 2 that cannot be judged.", "alert firing: ticket", "too little measured", "indicator probe/build has none", "at this rate used up on Thu 19 Nov"},
+		"/objectives":              {"2 of 6 objectives within budget, 1 used up or with a firing alert, 1 on the way to be used up, 2 that cannot be judged.", "alert firing: ticket", "too little measured", "indicator probe/build has none", "at this rate used up on Thu 19 Nov", "What used the budgets"},
 		"/objectives/api-eu":       {"−12%", "−4.84 min of 40.3 min over 28d", "INC-41", "etcd-latency", "69.4%", "Unattributed", "1 of 2 done", "announced upgrade (Runtime EU)", "error ratio = 45 bad / 40038 valid slices", "the nearest is ticket 3d/6h, at 106% of it", "From 100% to −12% of the budget. Bands with a name are 2 incidents."},
 		"/objectives/broken":       {"indicator probe/build has none", "not computed"},
 		"/adoption":                {"In 2026-W46, 27 of 40 eligible teams used the platform (67.5%); of the 33 that may choose, 22 did (66.7%).", "ledger", "1 too small to be named", "4 more eligible teams", "2 new, 21 retained, 2 resurrected", "From 13 in 2026-W21 to 27 in 2026-W46."},

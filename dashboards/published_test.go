@@ -39,7 +39,9 @@ func TestAMetricPageWithoutPublishedValues(t *testing.T) {
 	cfg.Sources.Published = func(context.Context, string, string, int) ([]dashboards.Revision, error) { return nil, nil }
 	_, body = page(t, cfg, "/metric/C15", nil)
 	expect(t, "nothing published", body, "Published: 0 of these 12 periods.", "not yet")
-	cfg.Sources.Published = func(context.Context, string, string, int) ([]dashboards.Revision, error) { return nil, errors.New("away") }
+	cfg.Sources.Published = func(context.Context, string, string, int) ([]dashboards.Revision, error) {
+		return nil, errors.New("away")
+	}
 	_, body = page(t, cfg, "/metric/C15", nil)
 	expect(t, "a failing source", body, "what was published could not be computed now", "27 of 40")
 }

@@ -288,6 +288,9 @@ func sampleObjectives(context.Context) ([]dashboards.Objective, error) {
 		return dashboards.Objective{Name: name, Service: service, Description: text, Window: "28d", Method: "timeslices", Zone: "Europe/Berlin", Status: sampleStatus(name, target, consumed)}
 	}
 	eu := row("api-eu", "kubernetes-api-eu", "The API server of the clusters in Europe answers within a second.", 0.999, 1.12)
+	eu.Status.Attribution = &slo.Attribution{Parts: []slo.AttributionPart{
+		{ID: "INC-38", Class: "certificates", Cause: slo.Own, Share: 0.21, Consumed: 0.235, BadMinutes: 9.5}, {ID: "INC-41", Class: "etcd-latency", Cause: slo.Own, Share: 0.62, Consumed: 0.694, BadMinutes: 28}, {ID: slo.Unattributed, Share: 0.17, Consumed: 0.191, BadMinutes: 7.7},
+	}}
 	us := row("api-us", "kubernetes-api-us", "The API server of the clusters in America answers within a second.", 0.999, 0.5)
 	ap := row("api-ap", "kubernetes-api-ap", "The API server of the clusters in Asia answers within a second.", 0.999, 0.82)
 	ap.Status.Forecast = slo.Forecast{Window: 24 * time.Hour, Burn: new(1.9), At: new(at.Add(66 * time.Hour))}
@@ -324,9 +327,6 @@ func sampleObjective(ctx context.Context, name string) (dashboards.ObjectiveDeta
 	}
 	if name == "api-eu" {
 		d.Incidents = sampleIncidents()
-		s.Attribution = &slo.Attribution{Parts: []slo.AttributionPart{
-			{ID: "INC-38", Class: "certificates", Cause: slo.Own, Share: 0.21, Consumed: 0.235, BadMinutes: 9.5}, {ID: "INC-41", Class: "etcd-latency", Cause: slo.Own, Share: 0.62, Consumed: 0.694, BadMinutes: 28}, {ID: slo.Unattributed, Share: 0.17, Consumed: 0.191, BadMinutes: 7.7},
-		}}
 		s.Spared = slo.Spared{BadMinutes: 31, Parts: []slo.SparedPart{{Reason: "announced upgrade", Author: "Runtime EU", Slices: 240, BadMinutes: 31}}}
 	}
 	d.Exclusions = []slo.Exclusion{{From: at.AddDate(0, 0, -20), To: at.AddDate(0, 0, -20).Add(4 * time.Hour), Reason: "announced upgrade"}}

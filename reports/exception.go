@@ -13,9 +13,7 @@ import (
 // exceptions are found by fixed rules, the most urgent kind first: budgets, targets that are missed, figures that got worse,
 // teams that fell silent, measurements that cannot be trusted.
 func (b *builder) exceptions() {
-	for _, o := range b.Objectives {
-		b.add(o.exception(b.o.Audience, b.o.Calendar.Zone))
-	}
+	b.budgetExceptions()
 	var worse []Exception
 	b.eachFigure(func(phase string, f Figure) {
 		if e := f.missedTarget(phase); e != nil {
