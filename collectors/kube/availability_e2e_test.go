@@ -76,7 +76,7 @@ func secondsIn(turns []turn, from, to time.Time) (good float64) {
 }
 
 func TestE2EAvailabilityAgainstARealControlPlane(t *testing.T) {
-	p := startPlane(t)
+	p := startPlane(t, 3)
 	s := &store{db: warehousetest.Open(t)}
 	hanging := hangingCluster(t)
 	c, stop := collect(t, s, hanging, clusterOf(p))

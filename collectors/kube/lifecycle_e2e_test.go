@@ -16,7 +16,7 @@ import (
 )
 
 func TestE2ELifecycleAgainstARealControlPlane(t *testing.T) {
-	r := &run{p: startPlane(t), store: &store{db: warehousetest.Open(t)}}
+	r := &run{p: startPlane(t, 3), store: &store{db: warehousetest.Open(t)}}
 	r.web = r.p.client.AppsV1().Deployments("before")
 	before := time.Now()
 	createNamespace(t, r.p, "before", map[string]string{"team": "blue"})
