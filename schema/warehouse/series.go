@@ -155,6 +155,9 @@ func (db *DB) SlicesOf(ctx context.Context, qs []schema.SliceQuery) ([][]schema.
 // manySeries is how many series an hour is summed for one by one; for more, all series of the hour are.
 const manySeries = 10_000
 
+// sumSettings read the newest slices and write whatever follows from them, also what was written before and spoilt meanwhile.
+var sumSettings = clickhouse.Settings{"do_not_merge_across_partitions_select_final": 1, "insert_deduplicate": 0}
+
 // sumHours writes the sums of all hours and days that the rows touch anew: first the hours, from which the days follow. Of two writers
 // of one day at least one sees the hours of both, and its version is the higher one.
 func (db *DB) sumHours(ctx context.Context, rows []schema.Slice) error {
@@ -180,7 +183,7 @@ func (db *DB) sumHours(ctx context.Context, rows []schema.Slice) error {
 		}
 		params["series"], of = ids, " AND series IN {series:Array(UInt64)}"
 	}
-	err := db.write(ctx, question{op: "sum the hours of slices", table: "sli_hours", params: params, settings: newestSlices, sql: `
+	err := db.write(ctx, question{op: "sum the hours of slices", table: "sli_hours", params: params, settings: sumSettings, sql: `
 		INSERT INTO sli_hours (hour, series, measured, valid, perfect, good, total, bad_fraction, imperfect, version)
 		SELECT toStartOfHour(slice_start) AS hour, series, countIf(state = 'measured'), countIf(state = 'measured' AND total > 0),
 			countIf(state = 'measured' AND total > 0 AND good / total >= 1), sumIf(good, state = 'measured'), sumIf(total, state = 'measured'),
@@ -192,7 +195,7 @@ func (db *DB) sumHours(ctx context.Context, rows []schema.Slice) error {
 	if err != nil {
 		return err
 	}
-	return db.write(ctx, question{op: "sum the days of slices", table: "sli_days", params: params, settings: newestSlices, sql: `
+	return db.write(ctx, question{op: "sum the days of slices", table: "sli_days", params: params, settings: sumSettings, sql: `
 		INSERT INTO sli_days (day, series, measured, valid, perfect, good, total, bad_fraction, version)
 		SELECT toStartOfDay(hour) AS day, series, sum(measured), sum(valid), sum(perfect), sum(good), sum(total), sum(bad_fraction), sum(version)
 		FROM sli_hours FINAL
