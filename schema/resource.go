@@ -35,10 +35,11 @@ const (
 	ChangeRolloutFailed Change = "rollout_failed"
 	// ChangeRolloutSuperseded: another rollout began before this one had succeeded.
 	ChangeRolloutSuperseded Change = "rollout_superseded"
-	// ChangeCompleted and ChangeFailed end a Job. Duration is its run time.
+	// ChangeCompleted and ChangeFailed end a Job, or a synchronisation of an Argo CD Application. Duration is its run time.
 	ChangeCompleted Change = "completed"
 	ChangeFailed    Change = "failed"
-	// ChangeEmptied: the last active pod of a namespace has gone, and none came within some minutes. ChangeOccupied: one came again.
+	// ChangeEmptied: the last active pod of a namespace has gone, and none came within some minutes, or the last ready endpoint of a
+	// Service. ChangeOccupied: one came again.
 	ChangeEmptied  Change = "emptied"
 	ChangeOccupied Change = "occupied"
 	// ChangeTerminating: its deletion was asked for and waits, for a finalizer or for what is in it.
@@ -88,7 +89,13 @@ const (
 	KindJob         = "Job"
 	KindCronJob     = "CronJob"
 	KindClaim       = "PersistentVolumeClaim"
+	KindVolume      = "PersistentVolume"
 	KindQuota       = "ResourceQuota"
+	// KindService are those of type LoadBalancer; Available counts their ready endpoints.
+	KindService = "Service"
+	// KindManagedCluster is a Cluster of Cluster API, KindApplication one of Argo CD: they are watched where they are served.
+	KindManagedCluster = "Cluster.cluster.x-k8s.io"
+	KindApplication    = "Application.argoproj.io"
 )
 
 // Resource is the state of an object in a cluster, as far as figures need it. Zero times mean: not, or not known.
@@ -107,7 +114,7 @@ type Resource struct {
 	Terminating time.Time `json:"terminating,omitzero"`
 	// Generation counts the changes of its specification.
 	Generation int64 `json:"generation,omitempty"`
-	// Desired and Available count pods of a workload; of a namespace, Available counts active pods. Nil: it has no such number.
+	// Desired and Available count pods of a workload; of a namespace, Available counts active pods, of a Service ready endpoints. Nil: it has no such number.
 	Desired   *int64 `json:"desired,omitempty"`
 	Available *int64 `json:"available,omitempty"`
 	// Revision names the newest rollout of a workload, RolloutStarted is when it began.

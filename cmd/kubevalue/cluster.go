@@ -124,7 +124,11 @@ func printCheck(cmd *cobra.Command, r kube.Report) int {
 		return 1
 	}
 	fmt.Fprintf(out, "%s: %s answers as %s in %d ms\n", r.Name, r.Server, r.Version, r.Took.Milliseconds())
+	if len(r.NotServed) > 0 {
+		fmt.Fprintf(out, "%s: not served there, so not watched: %s\n", r.Name, strings.Join(r.NotServed, ", "))
+	}
 	if len(r.Missing) == 0 {
+		fmt.Fprintf(out, "%s: no permission is missing\n", r.Name)
 		return 0
 	}
 	var missing []string

@@ -39,6 +39,10 @@ func (c *cluster) ids(f *feed) map[uid]bool {
 		for id := range c.sets {
 			ids[id] = true
 		}
+	case kindEndpointSlice:
+		for id := range c.endpoints {
+			ids[id] = true
+		}
 	}
 	return ids
 }
@@ -56,6 +60,8 @@ func (c *cluster) apply(f *feed, o *object, w when) {
 		c.applyPod(o, w)
 	case o.set != nil:
 		c.applySet(o)
+	case o.backends != nil:
+		c.applyBackends(shortUID(o.uid), o.backends, w)
 	default:
 		c.applyResource(f, o, w)
 	}
@@ -70,6 +76,9 @@ func (c *cluster) remove(f *feed, id uid, w when) {
 	case kindReplicaSet:
 		c.removeSet(id)
 		return
+	case kindEndpointSlice:
+		c.applyBackends(id, nil, w)
+		return
 	}
 	if f.gone != nil {
 		f.gone[id] = true
@@ -80,6 +89,12 @@ func (c *cluster) remove(f *feed, id uid, w when) {
 	}
 	delete(f.tracked, id)
 	c.endMeter(f, t)
+	switch f.name {
+	case schema.KindService:
+		c.removeBalancer(t)
+	case schema.KindApplication:
+		c.projects.set(t.res.Name, "")
+	}
 	if w.late && t.unseen && t.seen.After(w.from) {
 		w.from = t.seen
 	}
@@ -140,6 +155,13 @@ func (c *cluster) applyResource(f *feed, o *object, w when) {
 	if o.job != nil {
 		c.finishJob(t, o.job)
 	}
+	if o.balancer {
+		c.ownBalancer(t, w)
+	}
+	if f.name == schema.KindApplication {
+		c.projects.set(o.name, o.application)
+		c.applySyncs(t, o.syncs)
+	}
 	t.unseen = false
 	switch {
 	case fresh && w.late:
@@ -157,7 +179,7 @@ func (c *cluster) applyResource(f *feed, o *object, w when) {
 
 // update takes over what needs no record of its own.
 func (c *cluster) update(t *tracked, o *object) {
-	for _, key := range []string{attributeEmpty, attributeFinished} { // ours, not the object's
+	for _, key := range []string{attributeEmpty, attributeFinished, attributeSynced, attributeFailed} { // ours, not the object's
 		o.attribute(key, t.res.Attributes[key])
 	}
 	t.res.Created, t.res.Generation, t.res.Version = o.created, o.generation, o.release

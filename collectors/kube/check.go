@@ -9,6 +9,7 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kubeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes"
 )
 
@@ -21,6 +22,8 @@ type Report struct {
 	Took time.Duration
 	// Err says why it could not be reached, or why its permissions could not be asked for; nil: it could.
 	Err error
+	// NotServed are kinds that this cluster does not have, so that no permission for them is needed.
+	NotServed []string
 	// Missing are the permissions that the enabled kinds need and that are not there.
 	Missing []Permission
 	// ClusterRole is the least role that the enabled kinds need, as YAML to apply.
@@ -49,7 +52,7 @@ const checkTimeout = 10 * time.Second
 // Check tries to reach a cluster and asks it whether its credentials have the permissions that watching needs. It changes
 // nothing. Whatever it finds is in the report.
 func Check(ctx context.Context, c ClusterConfig) Report {
-	report := Report{Name: c.Name, ClusterRole: ClusterRole(c)}
+	report := Report{Name: c.Name, ClusterRole: ClusterRole(c, nil)}
 	if report.Err = c.Validate(); report.Err != nil {
 		return report
 	}
@@ -72,7 +75,23 @@ func check(ctx context.Context, c ClusterConfig, clients *Clients, report Report
 		report.Err = fmt.Errorf("cluster %q: %s does not answer: %w", c.Name, clients.Server, report.Err)
 		return report
 	}
-	for _, p := range permissions(c) {
+	for _, k := range kinds {
+		if !k.custom || !c.watches(k.name) {
+			continue
+		}
+		one, cancel := context.WithTimeout(ctx, checkTimeout)
+		version, err := clients.Serves(one, kubeschema.GroupResource{Group: k.group, Resource: k.resource})
+		cancel()
+		if err != nil {
+			report.Err = fmt.Errorf("cluster %q: ask whether it serves %s: %w", c.Name, k.name, err)
+			return report
+		}
+		if version == "" {
+			report.NotServed = append(report.NotServed, k.name)
+		}
+	}
+	report.ClusterRole = ClusterRole(c, report.NotServed)
+	for _, p := range permissions(c, report.NotServed) {
 		allowed, err := can(ctx, clients.Typed, p)
 		if err != nil {
 			report.Err = fmt.Errorf("cluster %q: ask for the permission to %s: %w", c.Name, p, err)
@@ -99,11 +118,11 @@ func can(ctx context.Context, client kubernetes.Interface, p Permission) (bool, 
 	return answer.Status.Allowed, nil
 }
 
-// permissions are what the enabled kinds need.
-func permissions(c ClusterConfig) []Permission {
+// permissions are what the enabled kinds need, but for those without.
+func permissions(c ClusterConfig, without []string) []Permission {
 	var all []Permission
 	for _, k := range kinds {
-		if c.watches(k.name) {
+		if c.watches(k.name) && !slices.Contains(without, k.name) {
 			for _, verb := range verbs {
 				all = append(all, Permission{Kind: k.name, Group: k.group, Resource: k.resource, Verb: verb})
 			}
@@ -112,13 +131,13 @@ func permissions(c ClusterConfig) []Permission {
 	return all
 }
 
-// ClusterRole is the least ClusterRole that watching the enabled kinds of a cluster needs, as YAML. Every authenticated user
-// may ask for the version.
-func ClusterRole(c ClusterConfig) string {
+// ClusterRole is the least ClusterRole that watching the enabled kinds of a cluster needs, but for those without, as YAML. Every
+// authenticated user may ask for the version and for what is served.
+func ClusterRole(c ClusterConfig, without []string) string {
 	byGroup := map[string][]string{}
 	var groups []string
 	for _, k := range kinds {
-		if !c.watches(k.name) {
+		if !c.watches(k.name) || slices.Contains(without, k.name) {
 			continue
 		}
 		if byGroup[k.group] == nil {

@@ -42,6 +42,11 @@ type cluster struct {
 	pods    map[uid]podEntry
 	sets    map[uid]*setEntry
 	spaces  map[string]*space
+	// endpoints are the EndpointSlices, serving the numbers of ready endpoints by service, balancers the services that are watched.
+	endpoints map[uid]backends
+	serving   map[spaceName]int64
+	balancers map[spaceName]*tracked
+	projects  *projects
 	// setsByRevision finds the ReplicaSets that belong to a revision of a Deployment.
 	setsByRevision map[setKey]*setEntry
 	// self is the cluster as a resource, nil until its kube-system namespace has been seen.
@@ -69,6 +74,7 @@ func newCluster(cfg Config, cc ClusterConfig, out *outbox, m metrics) *cluster {
 		cfg: cfg, cc: cc, out: out, metrics: m, region: cc.Region,
 		keep: keeper{labels: cfg.KeepLabels},
 		wake: make(chan struct{}, 1), feeds: map[string]*feed{}, pods: map[uid]podEntry{}, sets: map[uid]*setEntry{},
+		endpoints: map[uid]backends{}, serving: map[spaceName]int64{}, balancers: map[spaceName]*tracked{}, projects: newProjects(),
 		setsByRevision: map[setKey]*setEntry{}, spaces: map[string]*space{}, slices: newSlicer(cfg.Slice),
 	}
 }
@@ -189,7 +195,7 @@ func (c *cluster) awaitEarly(ctx context.Context) {
 		c.mu.Lock()
 		synced := true
 		for _, f := range c.feeds {
-			synced = synced && (!f.early || f.synced || f.err != nil)
+			synced = synced && (!f.early || f.synced || f.absent || f.err != nil)
 		}
 		c.mu.Unlock()
 		if synced {
@@ -309,6 +315,9 @@ func (c *cluster) objects() map[string]int {
 	if c.cc.watches(kindReplicaSet) {
 		n[kindReplicaSet] = len(c.sets)
 	}
+	if c.cc.watches(kindEndpointSlice) {
+		n[kindEndpointSlice] = len(c.endpoints)
+	}
 	return n
 }
 
@@ -350,8 +359,11 @@ func (c *cluster) adoptRow(row *schema.ResourceChange) {
 		case f.gone[id]:
 		default:
 			f.tracked[id] = t
-			if f.name == schema.KindNamespace {
+			switch f.name {
+			case schema.KindNamespace:
 				c.ownSpace(t)
+			case schema.KindService:
+				c.balancers[spaceName{t.res.Namespace, t.res.Name}] = t
 			}
 			if f.synced {
 				c.remove(f, id, when{late: true, from: c.contact, at: f.okSince})

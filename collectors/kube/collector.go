@@ -28,8 +28,11 @@ func New(cfg Config) (*Collector, error) {
 		}
 	}
 	c := &Collector{cfg: cfg, out: newOutbox(cfg.Sink, cfg.Logger, m)}
+	shared := newProjects()
 	for _, cc := range cfg.Clusters {
-		c.clusters = append(c.clusters, newCluster(cfg, cc, c.out, m))
+		one := newCluster(cfg, cc, c.out, m)
+		one.projects = shared
+		c.clusters = append(c.clusters, one)
 	}
 	return c, nil
 }
@@ -59,7 +62,7 @@ type Status struct {
 	Version string
 	// LastContact is its newest sign of life; zero: none yet.
 	LastContact time.Time
-	// Synced: every kind has been read and is being watched.
+	// Synced: every kind that it serves has been read and is being watched.
 	Synced bool
 	// Err is what is wrong with it, nil when nothing is.
 	Err   error
@@ -73,6 +76,8 @@ type Status struct {
 type KindStatus struct {
 	Kind   string
 	Synced bool
+	// Absent: the cluster does not serve it.
+	Absent bool
 	// Objects is how many are followed.
 	Objects int
 	Err     error
@@ -104,9 +109,9 @@ func (c *cluster) status() Status {
 		}
 		ks := KindStatus{Kind: k.name, Objects: objects[k.name]}
 		if f := c.feeds[k.name]; f != nil {
-			ks.Synced, ks.Err = f.synced && f.up, f.err
+			ks.Synced, ks.Absent, ks.Err = f.synced && f.up, f.absent, f.err
 		}
-		s.Synced = s.Synced && ks.Synced
+		s.Synced = s.Synced && (ks.Synced || ks.Absent)
 		if s.Err == nil && ks.Err != nil {
 			s.Err = fmt.Errorf("%s: %w", k.name, ks.Err)
 		}

@@ -112,7 +112,7 @@ func TestACollectorFromItsStartToItsEnd(t *testing.T) {
 				t.Errorf("status %+v", status)
 			}
 			for _, k := range status.Kinds {
-				if !k.Synced || k.Err != nil || (k.Objects == 1) != (k.Kind == schema.KindNamespace) {
+				if k.Synced == k.Absent || k.Absent != strings.Contains(k.Kind, ".") || k.Err != nil || (k.Objects == 1) != (k.Kind == schema.KindNamespace) {
 					t.Errorf("%+v", k)
 				}
 			}
@@ -191,7 +191,7 @@ func unanswered(t *testing.T) *Clients {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Clients{Typed: typed, Metadata: meta, Version: versionOf(typed.Discovery())}
+	return &Clients{Typed: typed, Metadata: meta, Version: versionOf(typed.Discovery()), Serves: servesVia(typed.Discovery())}
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	kubeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 
@@ -36,7 +38,7 @@ func TestEveryFaultOfTheConfigurationIsNamedAtOnce(t *testing.T) {
 		`cluster "a/b": give either a kubeconfig or in_cluster`,
 		`cluster "c": give either a kubeconfig or in_cluster`,
 		`cluster "c": qps is -1 and burst 0, must not be negative`,
-		`cluster "c": kind "Secret" is none of Namespace, Node, ReplicaSet, Deployment, StatefulSet, DaemonSet, Job, Pod, PersistentVolumeClaim, ResourceQuota`,
+		`cluster "c": kind "Secret" is none of Namespace, Node, Application.argoproj.io, ReplicaSet, Deployment, StatefulSet, DaemonSet, EndpointSlice, CronJob, Job, Pod, PersistentVolumeClaim, PersistentVolume, Service, Cluster.cluster.x-k8s.io, ResourceQuota`,
 		`cluster "c": context and allow_exec belong to a kubeconfig, not to in_cluster`,
 		`cluster "c": another cluster has the same name`,
 	}
@@ -97,13 +99,19 @@ func TestACheckNamesTheMissingPermissions(t *testing.T) {
 		review.Status.Allowed = a.Verb == "list" || a.Resource != "deployments" || a.Group != "apps"
 		return true, review, nil
 	})
-	config := ClusterConfig{Name: "c1", Kubeconfig: "x", Kinds: []string{schema.KindDeployment, kindPod, schema.KindNamespace}}
-	report := check(t.Context(), config, clients, Report{Name: "c1", ClusterRole: ClusterRole(config)})
+	config := ClusterConfig{Name: "c1", Kubeconfig: "x", Kinds: []string{schema.KindDeployment, kindPod, schema.KindNamespace, schema.KindApplication, schema.KindManagedCluster}}
+	clients.Serves = func(_ context.Context, of kubeschema.GroupResource) (string, error) {
+		return map[string]string{"applications": "v1alpha1"}[of.Resource], nil
+	}
+	report := check(t.Context(), config, clients, Report{Name: "c1", ClusterRole: ClusterRole(config, nil)})
 	if report.Err != nil || report.Version != "v1.36.3" {
 		t.Errorf("report %+v", report)
 	}
 	if len(report.Missing) != 1 || report.Missing[0].String() != "watch deployments.apps" {
 		t.Errorf("missing %v, want watch deployments.apps", report.Missing)
+	}
+	if diff := cmp.Diff([]string{schema.KindManagedCluster}, report.NotServed); diff != "" {
+		t.Errorf("not served (-want +got):\n%s", diff)
 	}
 	const role = `apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
@@ -115,6 +123,9 @@ rules:
   verbs: [list, watch]
 - apiGroups: ["apps"]
   resources: [deployments]
+  verbs: [list, watch]
+- apiGroups: ["argoproj.io"]
+  resources: [applications]
   verbs: [list, watch]
 `
 	if diff := cmp.Diff(role, report.ClusterRole); diff != "" {

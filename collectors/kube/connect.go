@@ -7,7 +7,9 @@ import (
 	"os"
 	"slices"
 
+	kubeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
@@ -18,6 +20,9 @@ import (
 type Clients struct {
 	Typed    kubernetes.Interface
 	Metadata metadata.Interface
+	Dynamic  dynamic.Interface
+	// Serves asks the API server which version of a kind it prefers; empty: it does not serve the kind.
+	Serves func(ctx context.Context, of kubeschema.GroupResource) (version string, err error)
 	// Version asks the API server for its version, e.g. v1.36.3; any answer also proves that the cluster is there.
 	Version func(ctx context.Context) (string, error)
 	// Server is the address of the API server.
@@ -59,7 +64,13 @@ func Connect(c ClusterConfig) (*Clients, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cluster %q: %w", c.Name, err)
 	}
-	return &Clients{Typed: typed, Metadata: meta, Server: config.Host, Version: versionOf(typed.Discovery())}, nil
+	custom, err := dynamic.NewForConfigAndClient(dynamic.ConfigFor(config), client)
+	if err != nil {
+		return nil, fmt.Errorf("cluster %q: %w", c.Name, err)
+	}
+	return &Clients{
+		Typed: typed, Metadata: meta, Dynamic: custom, Server: config.Host, Version: versionOf(typed.Discovery()), Serves: servesVia(typed.Discovery()),
+	}, nil
 }
 
 func versionOf(d discovery.DiscoveryInterface) func(context.Context) (string, error) {

@@ -17,6 +17,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/watchlist"
 	"k8s.io/klog/v2"
+
+	"github.com/kubevalue/kubevalue/schema"
 )
 
 // shortBreak is how long a watch may be away, as it is when the API server ends it every few minutes, for what it brings
@@ -37,6 +39,8 @@ type feed struct {
 	gone map[uid]bool
 	// synced: a first complete list was seen. up: a watch stands.
 	synced, up bool
+	// absent: the cluster does not serve the kind.
+	absent bool
 	// okSince is since when every change has been seen in time.
 	okSince time.Time
 	// downSince is when the watch ended or the list was read that the next watch resumes from.
@@ -55,10 +59,14 @@ type feed struct {
 }
 
 func newFeed(c *cluster, k kind) *feed {
-	return &feed{
-		kind: k, c: c, source: k.source(c.clients), noStream: watchlist.DoesClientNotSupportWatchListSemantics(c.clients.Typed),
+	f := &feed{
+		kind: k, c: c, noStream: watchlist.DoesClientNotSupportWatchListSemantics(c.clients.Typed),
 		tracked: map[uid]*tracked{}, gone: map[uid]bool{},
 	}
+	if !k.custom {
+		f.source = k.source(c.clients)
+	}
+	return f
 }
 
 // listWatch is what a reflector reads from.
@@ -74,7 +82,7 @@ func (l listWatch) IsWatchListSemanticsUnSupported() bool { return l.noStream }
 func (f *feed) run(ctx context.Context) {
 	logger := logr.Discard() // the cluster's status and log say what failed, once
 	ctx = klog.NewContext(ctx, logger)
-	for ctx.Err() == nil {
+	for f.await(ctx) && ctx.Err() == nil {
 		attempt, cancel := context.WithCancel(ctx)
 		f.c.mu.Lock()
 		lw := listWatch{&cache.ListWatch{ListWithContextFunc: f.list, WatchFuncWithContext: f.watch}, f.noStream || f.listOnly}
@@ -96,7 +104,7 @@ func retries() *wait.Backoff {
 	return &wait.Backoff{Duration: 500 * time.Millisecond, Cap: 10 * time.Second, Steps: 20, Factor: 2, Jitter: 0.5}
 }
 
-// superviseUntil returns when the context ends or a request has hung for too long.
+// superviseUntil returns when the context ends, a request has hung for too long, or the kind is not served any longer.
 func (f *feed) superviseUntil(ctx context.Context) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -116,8 +124,9 @@ func (f *feed) superviseUntil(ctx context.Context) {
 			f.watches++ // what the old one still says does not count
 			f.wentDown(now)
 		}
+		ends := hangs || f.vanished()
 		f.c.mu.Unlock()
-		if hangs {
+		if ends {
 			return
 		}
 	}
@@ -334,6 +343,9 @@ func (f *feed) Replace(list []any, _ string) error {
 	f.c.replace(f, objects, present, w)
 	first := !f.synced
 	f.synced, f.lateUpTo, f.busySince = true, 0, time.Time{}
+	if f.name == kindEndpointSlice || f.name == schema.KindService {
+		f.c.settleBalancers(w)
+	}
 	if first || now.Sub(f.downSince) > shortBreak {
 		f.okSince = now
 	}

@@ -213,6 +213,8 @@ func TestEveryDayAndEveryMinuteTheStateIsRenewed(t *testing.T) {
 	if diff := cmp.Diff(map[string]string{
 		"provider": "aws", "region": "eu-1", "count.Namespace": "1", "count.Node": "3", "count.Pod": "0", "count.ReplicaSet": "0", "count.Deployment": "0",
 		"count.StatefulSet": "0", "count.DaemonSet": "0", "count.Job": "0", "count.PersistentVolumeClaim": "0", "count.ResourceQuota": "0",
+		"count.CronJob": "0", "count.EndpointSlice": "0", "count.PersistentVolume": "0", "count.Service": "0",
+		"count.Application.argoproj.io": "0", "count.Cluster.cluster.x-k8s.io": "0",
 	}, got[0].Attributes); diff != "" {
 		t.Errorf("the cluster (-want +got):\n%s", diff)
 	}

@@ -37,6 +37,10 @@ type object struct {
 	job                  *jobEnd
 	pod                  *pod
 	set                  *replicaSet
+	balancer             bool // a Service of type LoadBalancer
+	backends             *backends
+	application          string // the project of an Argo CD Application
+	syncs                []syncEnd
 }
 
 // workload is what a Deployment, StatefulSet or DaemonSet says of its pods.

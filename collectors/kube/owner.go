@@ -12,6 +12,11 @@ const ownersEvery = 30 * time.Second
 
 // own asks whose an object is.
 func (c *cluster) own(t *tracked, now time.Time) {
+	if t.res.Kind != schema.KindApplication {
+		if project := c.projects.project(t.res.Labels); project != t.res.Attributes[schema.AttributeArgoProject] {
+			t.attribute(schema.AttributeArgoProject, project)
+		}
+	}
 	r := t.res
 	r.Cluster, r.Team, r.TeamSource = c.cc.Name, "", ""
 	q := schema.OwnerQuestion{At: now, Resource: &r, Space: c.spaceResource}

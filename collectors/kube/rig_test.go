@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	kubeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 	metadatafake "k8s.io/client-go/metadata/fake"
@@ -35,6 +36,7 @@ func fakeClients(version func() (string, error), objects ...runtime.Object) *Cli
 	return &Clients{
 		Typed: fake.NewClientset(full...), Metadata: metadatafake.NewSimpleMetadataClient(scheme, partial...), Server: "played",
 		Version: func(context.Context) (string, error) { return version() },
+		Serves:  func(context.Context, kubeschema.GroupResource) (string, error) { return "", nil },
 	}
 }
 

@@ -15,6 +15,8 @@
 //   - states: each resource as it was at the end of each period (or now, period_end), without what was gone by then and without
 //     clusters that had not been watched for 28 days: cluster, kind, uid, namespace, name, region, k8s_version, team, created,
 //     first_ready, terminating, desired, available, labels, attributes, seen.
+//   - stretches: for how long in the period each resource was in each of its states, as far as its cluster was watched: cluster, kind, uid,
+//     namespace, name, team, labels, attributes, seconds.
 //   - workload_slices: what was measured of workloads, in slices or sums of them: cluster, namespace, kind, name, good and total in seconds.
 //   - owners: whose each namespace is: cluster, namespace, team (as the cluster's objects name it) and opener (the team of the person who
 //     created it), each empty when it is not known. It has no period and no dim.

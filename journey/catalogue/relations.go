@@ -43,6 +43,7 @@ var relations = []relation{
 	{"spans", regexp.MustCompile(`\bspans\b`), question.spans},
 	{"changes", regexp.MustCompile(`\bchanges\b`), question.changes},
 	{"states", regexp.MustCompile(`\bstates\b`), question.states},
+	{"stretches", regexp.MustCompile(`\bstretches\b`), question.stretches},
 	{"owners", regexp.MustCompile(`\bowners\b`), question.owners},
 	{"workload_slices", regexp.MustCompile(`\bworkload_slices\b`), question.workloadSlices},
 	{"capabilities", regexp.MustCompile(`\bcapabilities\b`), question.capabilities},

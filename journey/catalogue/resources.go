@@ -63,6 +63,31 @@ FROM (
 WHERE 1%[4]s`, q.split(), cluster, forgottenAfter.Milliseconds(), q.watched())
 }
 
+// stretches are the states of resources with the time in each period for which they held: from when they were seen to when the next one
+// was, or to the last sign of the cluster.
+func (q question) stretches(string) string {
+	return fmt.Sprintf(`SELECT *, %[1]s AS dim
+FROM (
+    SELECT span.1 AS period, cluster, kind, uid, namespace, name, team, labels, attributes, (least(until, span.2) - greatest(since, span.1)) / 1000 AS seconds
+    FROM (
+        SELECT toString(s.cluster) AS cluster, toString(kind) AS kind, uid, toString(namespace) AS namespace, name, toString(team) AS team, labels, attributes, since,
+            least(following, h.last, {now:Int64}) AS until
+        FROM (
+            SELECT cluster, kind, uid, namespace, name, team, labels, attributes, change, toUnixTimestamp64Milli(seen) AS since,
+                leadInFrame(toUnixTimestamp64Milli(seen), 1, toInt64({now:Int64})) OVER (
+                    PARTITION BY cluster, kind, uid ORDER BY state_version ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS following
+            FROM resource_changes FINAL
+            WHERE seen < fromUnixTimestamp64Milli(least({ends:Array(Int64)}[-1], {now:Int64}), 'UTC')
+        ) AS s INNER JOIN (
+            SELECT cluster, (toInt64(toUnixTimestamp(max(hour))) + 3600) * 1000 AS last FROM cluster_hours GROUP BY cluster
+        ) AS h ON s.cluster = h.cluster
+        WHERE change != 'deleted'
+    ) ARRAY JOIN arrayZip({starts:Array(Int64)}, {ends:Array(Int64)}) AS span
+    WHERE until > greatest(since, span.1) AND since < span.2
+)
+WHERE 1%[2]s`, q.split(), q.watched())
+}
+
 // workloadAvailability is the indicator of workloads, whose group is CLUSTER/NAMESPACE/KIND/NAME: see collectors/kube.
 const workloadAvailability = "workload-availability"
 
