@@ -154,13 +154,8 @@ func (s *server) statements(c *gin.Context, v *metricView) {
 	if v.Metric.SQL == nil {
 		return
 	}
-	for _, part := range []Statement{
-		{Name: "numerator", SQL: v.Metric.SQL.Numerator}, {Name: "denominator", SQL: v.Metric.SQL.Denominator},
-		{Name: "value", SQL: v.Metric.SQL.Value}, {Name: "sample", SQL: v.Metric.SQL.Sample},
-	} {
-		if part.SQL != "" {
-			v.Statements = append(v.Statements, part)
-		}
+	for _, part := range v.Metric.SQL.Statements() {
+		v.Statements = append(v.Statements, Statement{Name: part.Name, SQL: part.SQL})
 	}
 	if v.Latest != nil {
 		p := v.Latest.Period

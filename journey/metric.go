@@ -1,5 +1,7 @@
 package journey
 
+import "strings"
+
 // Metric is one definition of the catalogue, the content of one YAML file.
 type Metric struct {
 	// ID is short and lasts: C15, O3.
@@ -35,12 +37,15 @@ type Metric struct {
 	Version int `yaml:"version" json:"version"`
 }
 
-// MetricSQL holds the statements of a metric. Either Numerator and Denominator, or Value, or Sample is given. Each
+// MetricSQL holds the statements of a metric. Either Numerator and Denominator, or Ratio, or Value, or Sample is given. Each
 // statement reads the relations that journey/catalogue documents and returns one row per (period, dim).
 type MetricSQL struct {
 	// Numerator and Denominator return (period, dim, value), and Numerator also n where Denominator is not the sample size.
 	Numerator   string `yaml:"numerator,omitempty" json:"numerator,omitempty"`
 	Denominator string `yaml:"denominator,omitempty" json:"denominator,omitempty"`
+	// Ratio returns (period, dim, numerator, denominator), and n where the denominator is not the sample size: both are counted
+	// in one reading.
+	Ratio string `yaml:"ratio,omitempty" json:"ratio,omitempty"`
 	// Value returns (period, dim, value) and, where the sample is another number than the value, n.
 	Value string `yaml:"value,omitempty" json:"value,omitempty"`
 	// Sample returns (period, dim, sample) with an array of numbers, and for statistic km_median also censored, an array
@@ -49,6 +54,22 @@ type MetricSQL struct {
 	Statistic Statistic `yaml:"statistic,omitempty" json:"statistic,omitempty"`
 	// Empty says what Value is in a period without a row: zero (unless given), or undefined.
 	Empty string `yaml:"empty,omitempty" json:"empty,omitempty"`
+}
+
+// MetricStatement is one of the statements of a metric, under the name of its field.
+type MetricStatement struct{ Name, SQL string }
+
+// Statements are those that are given, in the order of the fields, without space around them.
+func (s MetricSQL) Statements() []MetricStatement {
+	var out []MetricStatement
+	for _, part := range []MetricStatement{
+		{"numerator", s.Numerator}, {"denominator", s.Denominator}, {"ratio", s.Ratio}, {"value", s.Value}, {"sample", s.Sample},
+	} {
+		if part.SQL = strings.TrimSpace(part.SQL); part.SQL != "" {
+			out = append(out, part)
+		}
+	}
+	return out
 }
 
 // Statistic reduces a sample to the value of a metric.

@@ -97,12 +97,13 @@ func (m Metric) validateComputation(add func(string, ...any)) {
 // validateSQL returns the interval methods that fit.
 func (m Metric) validateSQL(add func(string, ...any)) []IntervalMethod {
 	s := m.SQL
-	ratio := s.Numerator != "" && s.Denominator != ""
+	ratio := s.Ratio != "" || s.Numerator != "" && s.Denominator != ""
+	given := len(s.Statements())
 	switch {
 	case (s.Numerator == "") != (s.Denominator == ""):
 		add("sql: numerator and denominator belong together")
-	case ratio && (s.Value != "" || s.Sample != ""), s.Value != "" && s.Sample != "", !ratio && s.Value == "" && s.Sample == "":
-		add("sql: want numerator and denominator, or value, or sample")
+	case given != 1 && (s.Numerator == "" || given != 2):
+		add("sql: want numerator and denominator, or ratio, or value, or sample")
 	}
 	if (s.Sample != "") != (s.Statistic != "") {
 		add("sql: sample and statistic belong together")

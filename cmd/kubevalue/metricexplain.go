@@ -104,10 +104,11 @@ func printMetric(out io.Writer, m journey.Metric) {
 	case m.Objective != nil:
 		fmt.Fprintf(out, "taken from the SLO engine: %s, %s over the objectives\n", m.Objective.Figure, m.Objective.Combine)
 	case m.SQL != nil:
-		for _, part := range []struct{ name, sql string }{{"numerator", m.SQL.Numerator}, {"denominator", m.SQL.Denominator}, {"value", m.SQL.Value}, {"sample, of which the " + string(m.SQL.Statistic), m.SQL.Sample}} {
-			if part.sql != "" {
-				fmt.Fprintf(out, "\n%s:\n%s\n", part.name, strings.TrimSpace(part.sql))
+		for _, part := range m.SQL.Statements() {
+			if part.SQL == strings.TrimSpace(m.SQL.Sample) {
+				part.Name += ", of which the " + string(m.SQL.Statistic)
 			}
+			fmt.Fprintf(out, "\n%s:\n%s\n", part.Name, part.SQL)
 		}
 	}
 }

@@ -34,9 +34,9 @@ func (f *figures) statements(ctx context.Context, id, label string) ([]dashboard
 // purpose says what a statement computes; own: it is the metric's definition rather than what all metrics ask.
 func purpose(m journey.Metric, s catalogue.Statement) (name string, own bool) {
 	if m.SQL != nil {
-		for _, part := range []struct{ name, sql string }{{"numerator", m.SQL.Numerator}, {"denominator", m.SQL.Denominator}, {"value", m.SQL.Value}, {"sample", m.SQL.Sample}} {
-			if part.sql != "" && strings.Contains(s.SQL, strings.TrimSpace(part.sql)) {
-				return part.name, true
+		for _, part := range m.SQL.Statements() {
+			if strings.Contains(s.SQL, part.SQL) {
+				return part.Name, true
 			}
 		}
 	}

@@ -5,8 +5,11 @@
 // is split, empty when it is not), and is already restricted to the periods and filters that were asked for; each
 // statement returns at most one row per (period, dim), and GROUP BY period, dim is all that it must do about them.
 //
-//   - acts: all events, with the columns of the table events, in which actor is the one identity of merged ones, and teams,
+//   - acts: all events, with the columns of the table events (environment is the attribute of that name), in which actor is the one identity of merged ones, and teams,
 //     an array: the team that the event names, or else those in whose roster the actor was at the time.
+//   - counts: how many events of a kind there were: events, by outcome, reason, actor_kind, name, hour (UTC), source, cluster, persona and
+//     environment. Much less to read than acts.
+//   - refusals: the same of what did not succeed, by actor, teams and namespace besides.
 //   - activity: who got value: actor, team and resource of successful value events by people, as far as the statement mentions these
 //     columns; team is empty for those without one. Rows repeat any number of times: count what is distinct.
 //   - eligible: the roster entries that overlap the period: team, actor (0 in the row of the team itself), voluntary, persona.

@@ -47,6 +47,7 @@ func (e Evaluator) Evaluate(ctx context.Context, r journey.Request) ([]journey.V
 		return nil, err
 	}
 	now := e.Now()
+	e.Query = journey.Remember(e.Query) // merged identities and the roster's changes are asked for by several parts
 	periods := e.allPeriods(r)
 	cells, err := e.cells(ctx, m, r, periods, now)
 	if err != nil {

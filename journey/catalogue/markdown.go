@@ -61,12 +61,12 @@ func page(b *strings.Builder, m journey.Metric) {
 	case m.Objective != nil:
 		fmt.Fprintf(b, "- Taken from the SLO engine: %s, %s over the objectives.\n", m.Objective.Figure, m.Objective.Combine)
 	case m.SQL != nil:
-		for _, s := range []struct{ name, sql string }{
-			{"Numerator", m.SQL.Numerator}, {"Denominator", m.SQL.Denominator}, {"Value", m.SQL.Value}, {"Sample, of which the " + string(m.SQL.Statistic), m.SQL.Sample},
-		} {
-			if s.sql != "" {
-				fmt.Fprintf(b, "\n%s:\n\n```sql\n%s\n```\n", s.name, strings.TrimSpace(s.sql))
+		for _, s := range m.SQL.Statements() {
+			title := strings.ToUpper(s.Name[:1]) + s.Name[1:]
+			if s.SQL == strings.TrimSpace(m.SQL.Sample) {
+				title += ", of which the " + string(m.SQL.Statistic)
 			}
+			fmt.Fprintf(b, "\n%s:\n\n```sql\n%s\n```\n", title, s.SQL)
 		}
 	}
 }

@@ -37,6 +37,8 @@ type relation struct {
 
 var relations = []relation{
 	{"members", regexp.MustCompile(`\bmembers\b`), question.members},
+	{"counts", regexp.MustCompile(`\bcounts\b`), question.counts},
+	{"refusals", regexp.MustCompile(`\brefusals\b`), question.refusals},
 	{"acts", regexp.MustCompile(`\bacts\b`), question.acts},
 	{"activity", regexp.MustCompile(`\bactivity\b`), question.activity},
 	{"eligible", regexp.MustCompile(`\beligible\b`), question.eligible},
@@ -173,9 +175,38 @@ FROM (
 // teamsAt are the teams of a row with actor_team, memberships and said at an instant: the event's own, else the roster's, else what the
 // actor said.
 func teamsAt(instant string) string {
-	return fmt.Sprintf("if(actor_team != '', [toString(actor_team)], arrayDistinct(arrayMap(m -> toString(m.1), "+
+	return fmt.Sprintf("if(actor_team != '', [toString(actor_team)], %s)", rosterTeamsAt(instant))
+}
+
+// rosterTeamsAt are the teams of a row with memberships and said.
+func rosterTeamsAt(instant string) string {
+	return fmt.Sprintf("arrayDistinct(arrayMap(m -> toString(m.1), "+
 		"if(arrayExists(m -> m.2 <= %[1]s AND %[1]s < m.3, memberships), arrayFilter(m -> m.2 <= %[1]s AND %[1]s < m.3, memberships), "+
-		"arrayFilter(m -> m.2 <= %[1]s AND %[1]s < m.3, said)))))", instant)
+		"arrayFilter(m -> m.2 <= %[1]s AND %[1]s < m.3, said))))", instant)
+}
+
+// joinTeams selects columns of events (rows with actor and actor_team, of instants in the periods) and the teams that each counts for.
+// Where the roster does not change in the periods, the teams of each actor are found once.
+func (q question) joinTeams(columns, events, instant string) string {
+	if !q.rosterChanges() {
+		const begin = "{starts:Array(Int64)}[1]"
+		if columns == "*" {
+			columns = "* EXCEPT (member, listed)"
+		}
+		return fmt.Sprintf(`SELECT %s, if(actor_team != '', [toString(actor_team)], listed) AS teams FROM (
+    %s
+    ) AS e LEFT JOIN (SELECT member, %s AS listed FROM members) AS r ON e.actor = r.member`, columns, events, rosterTeamsAt(begin))
+	}
+	if columns == "*" {
+		columns = "* EXCEPT (member, memberships, said)"
+	}
+	return fmt.Sprintf("SELECT %s, %s AS teams FROM (\n    %s\n    ) AS e LEFT JOIN members AS r ON e.actor = r.member", columns, teamsAt(instant), events)
+}
+
+// rosterChanges says whether it does so between the beginning of the first period and the end of the last.
+func (q question) rosterChanges() bool {
+	starts, ends := q.bounds()
+	return slices.ContainsFunc(q.rosterCuts, func(cut int64) bool { return starts[0] < cut && cut < ends[len(ends)-1] })
 }
 
 // split is the column dim of a relation made of events; where it is split by team, a row is there once for each team.
@@ -200,21 +231,22 @@ func (q question) restricted() string {
 	return sql
 }
 
-var teamsWord = regexp.MustCompile(`\bteams\b`)
-
 // acts joins the roster only where teams matter, since it reads every event.
 func (q question) acts(sql string) string {
 	const columns = `id, time, received, source, name, %s AS actor, actor_kind, actor_team, owner_team, persona, cluster, namespace,
-        resource, object, outcome, reason, duration_ms, value, attributes,
+        resource, object, outcome, reason, duration_ms, value, attributes, environment,
         roundDown(toUnixTimestamp64Milli(time), {marks:Array(Int64)}) AS period`
-	_, byTeam := q.filter[journey.DimensionTeam]
-	byTeam = byTeam || q.by == journey.DimensionTeam
 	events := fmt.Sprintf("SELECT "+columns+"\n    FROM events\n    WHERE %s%s", q.oneActor(), q.during(), q.restricted())
-	if !byTeam && !teamsWord.MatchString(sql) {
+	return q.withTeams(events, "toUnixTimestamp64Milli(time)", sql)
+}
+
+// withTeams gives rows with actor and actor_team, of events at an instant (Unix milliseconds, an expression), the columns dim and, where
+// teams matter to the statement sql, teams.
+func (q question) withTeams(events, instant, sql string) string {
+	if !q.teamsMatter(sql) {
 		return fmt.Sprintf("SELECT *, %s AS dim FROM (\n    %s\n)", q.split(), events)
 	}
-	events = fmt.Sprintf("SELECT * EXCEPT (member, memberships, said), %s AS teams FROM (\n    %s\n    ) AS e LEFT JOIN members AS r ON e.actor = r.member",
-		teamsAt("toUnixTimestamp64Milli(time)"), events)
+	events = q.joinTeams("*", events, instant)
 	_, filtered := q.filter[journey.DimensionTeam]
 	condition := ""
 	if q.by != journey.DimensionTeam {
@@ -244,22 +276,18 @@ func (q question) activity(sql string) string {
 	if resourceWord.MatchString(sql) {
 		columns += ", resource"
 	}
-	_, filtered := q.filter[journey.DimensionTeam]
-	if q.by != journey.DimensionTeam && !filtered && !teamWord.MatchString(sql) {
+	if !q.byTeam() && !teamWord.MatchString(sql) {
 		return fmt.Sprintf("SELECT roundDown(slot, {marks:Array(Int64)}) AS period, %s AS dim, actor%s FROM (\n    %s\n)", q.split(), columns, q.seen(columns, ""))
 	}
 	condition := ""
-	if filtered {
+	if _, filtered := q.filter[journey.DimensionTeam]; filtered {
 		condition = "\nWHERE team = {team:String}"
 	}
-	return fmt.Sprintf(`SELECT roundDown(slot, {marks:Array(Int64)}) AS period, %[1]s AS dim, actor, toString(team) AS team%[3]s
+	distinct := fmt.Sprintf("SELECT DISTINCT slot, actor, actor_team%s FROM (\n%s\n    )", columns, q.seen(columns, ", actor_team"))
+	return fmt.Sprintf(`SELECT roundDown(slot, {marks:Array(Int64)}) AS period, %[1]s AS dim, actor, toString(team) AS team%[2]s
 FROM (
-    SELECT slot, actor, %[2]s AS teams%[3]s FROM (
-        SELECT DISTINCT slot, actor, actor_team%[3]s FROM (
-    %[4]s
-        )
-    ) AS e LEFT JOIN members AS r ON e.actor = r.member
-) ARRAY JOIN if(empty(teams), [''], teams) AS team%[5]s`, q.split(), teamsAt("slot"), columns, q.seen(columns, ", actor_team"), condition)
+    %[3]s
+) ARRAY JOIN if(empty(teams), [''], teams) AS team%[4]s`, q.split(), columns, q.joinTeams("slot, actor"+columns, distinct, "slot"), condition)
 }
 
 // seen is who acted in which slot.

@@ -102,6 +102,14 @@ func (l line) number(name string) (*float64, error) {
 	return asFloat(name, reflect.ValueOf(v))
 }
 
+// optional is number for a column that may be absent.
+func (l line) optional(name string) (*float64, error) {
+	if _, ok := l.column(name); !ok {
+		return nil, nil
+	}
+	return l.number(name)
+}
+
 func asFloat(name string, v reflect.Value) (*float64, error) {
 	var f float64
 	switch {
@@ -173,16 +181,11 @@ func (e Evaluator) counted(ctx context.Context, s journey.MetricSQL, q question,
 		if value != nil {
 			c.n = int(math.Round(*value))
 		}
-		if _, ok := l.column("n"); ok {
-			n, err := l.number("n")
-			if err != nil {
-				return err
-			}
-			if n != nil {
-				c.n = int(*n)
-			}
+		n, err := l.optional("n")
+		if n != nil {
+			c.n = int(*n)
 		}
-		return nil
+		return err
 	})
 }
 
@@ -230,11 +233,24 @@ func (e Evaluator) ratio(ctx context.Context, m journey.Metric, q question, cell
 
 // parts fills in numerators and denominators.
 func (e Evaluator) parts(ctx context.Context, m journey.Metric, q question, cells map[place]*cell) error {
+	if m.SQL.Ratio != "" {
+		return e.rows(ctx, m.SQL.Ratio, q, func(p place, l line) (err error) {
+			c := at(cells, p)
+			if c.numerator, err = l.number("numerator"); err != nil {
+				return err
+			}
+			if c.denominator, err = l.number("denominator"); err != nil {
+				return err
+			}
+			c.sampled, err = l.optional("n")
+			return err
+		})
+	}
 	err := e.rows(ctx, m.SQL.Numerator, q, func(p place, l line) error {
 		v, err := l.number("value")
 		at(cells, p).numerator = v
-		if _, ok := l.column("n"); ok && err == nil {
-			at(cells, p).sampled, err = l.number("n")
+		if err == nil {
+			at(cells, p).sampled, err = l.optional("n")
 		}
 		return err
 	})

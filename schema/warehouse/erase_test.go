@@ -21,6 +21,8 @@ func counts(t *testing.T, db *warehouse.DB) string {
 	var all []string
 	for _, sql := range []string{
 		"SELECT toDate(time), count(), uniqExact(actor), ifNull(sum(value), 0) FROM events GROUP BY 1 ORDER BY 1",
+		// The projection, which an engine keeps beside the rows.
+		"SELECT toStartOfHour(time) AS hour, outcome, count() FROM events GROUP BY hour, outcome ORDER BY hour, outcome",
 		"SELECT name, count(), min(f) FROM (SELECT name, actor, min(first_time) AS f FROM first_seen GROUP BY name, actor) GROUP BY name ORDER BY name",
 		"SELECT day, count(), sum(bitCount(m) + bitCount(e)) FROM (SELECT day, actor, groupBitOr(morning) AS m, groupBitOr(evening) AS e FROM activity_days GROUP BY day, actor) GROUP BY day ORDER BY day",
 		"SELECT team, uniqExact(actor), count() FROM roster_current GROUP BY team ORDER BY team",
@@ -41,8 +43,13 @@ func seedPeople(t *testing.T, db *warehouse.DB) {
 	for month := range 2 {
 		var rows []schema.StoredEvent
 		for i := range 30 {
+			outcome := schema.OutcomeSuccess
+			if i%4 == 0 {
+				outcome = schema.OutcomeDenied
+			}
 			rows = append(rows, schema.StoredEvent{
-				ID: uuid.New(), Time: noon.AddDate(0, month, 0).Add(time.Duration(i) * 7 * time.Minute), Received: noon.AddDate(0, month, 0), Source: "web", Name: fmt.Sprint("n", i%2),
+				Outcome: outcome,
+				ID:      uuid.New(), Time: noon.AddDate(0, month, 0).Add(time.Duration(i) * 7 * time.Minute), Received: noon.AddDate(0, month, 0), Source: "web", Name: fmt.Sprint("n", i%2),
 				Actor: uint64(1 + i%3), ActorKind: schema.ActorHuman, Object: "secret", Value: &value, Attributes: map[string]string{"commit": "c"},
 			})
 		}

@@ -1,6 +1,8 @@
 package warehouse_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,5 +62,34 @@ func TestRetentionRemovesOldEventsAndNotWhatIsDerived(t *testing.T) {
 		if want := table.Table == schema.TableEvents || table.Table == schema.TableEventIDs; (table.Retention > 0) != want {
 			t.Errorf("%s is kept for %s", table.Table, table.Retention)
 		}
+	}
+}
+
+// A part that loses some of its rows loses them in what is counted, too.
+func TestRetentionReachesTheCounts(t *testing.T) {
+	db := warehousetest.Open(t)
+	now := time.Now().UTC()
+	month := time.Date(now.Year(), now.Month()-4, 1, 0, 0, 0, 0, time.UTC)
+	var rows []schema.StoredEvent
+	for day := range 20 {
+		at := month.AddDate(0, 0, day)
+		rows = append(rows, schema.StoredEvent{ID: uuid.New(), Time: at, Received: at, Source: "web", Name: "n", Actor: 1, ActorKind: schema.ActorHuman})
+	}
+	if err := db.InsertEvents(t.Context(), "block", rows); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.SetRetention(t.Context(), schema.TableEvents, now.Sub(month.AddDate(0, 0, 10))-time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Exec(t.Context(), "OPTIMIZE TABLE events FINAL"); err != nil {
+		t.Fatal(err)
+	}
+	const counted = "sum(n) FROM (SELECT toStartOfHour(time) AS hour, count() AS n FROM events WHERE outcome = 'success' GROUP BY hour)"
+	plan, err := db.Query(t.Context(), "EXPLAIN SELECT "+counted, nil)
+	if err != nil || !strings.Contains(fmt.Sprint(plan.Rows), "ReadFromMergeTree (counts)") {
+		t.Errorf("the projection is not read: %v, %v", plan.Rows, err)
+	}
+	if n := number(t, db, counted); n != 9 {
+		t.Errorf("%d events are counted, want 9", n)
 	}
 }

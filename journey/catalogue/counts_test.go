@@ -1,0 +1,143 @@
+package catalogue_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kubevalue/kubevalue/journey"
+	"github.com/kubevalue/kubevalue/journey/catalogue"
+	"github.com/kubevalue/kubevalue/schema"
+	"github.com/kubevalue/kubevalue/schema/warehouse"
+	"github.com/kubevalue/kubevalue/schema/warehouse/warehousetest"
+)
+
+// crowded are some hundred events of six actors over three weeks, in several blocks, one of which comes twice, with a merged identity and
+// a roster that changes within an hour.
+func crowded(t *testing.T) (*warehouse.DB, catalogue.Evaluator) {
+	t.Helper()
+	db := warehousetest.Open(t)
+	begin := time.Date(2026, 3, 16, 0, 0, 0, 0, time.UTC)
+	random := rand.New(rand.NewPCG(1, 2))
+	pick := func(of ...string) string { return of[random.IntN(len(of))] }
+	for block := range 4 {
+		var rows []schema.StoredEvent
+		for i := range 150 {
+			at := begin.Add(time.Duration(random.IntN(14*24*4)) * 15 * time.Minute).Add(time.Duration(random.IntN(2)) * time.Millisecond)
+			e := schema.StoredEvent{ID: schema.EventID("test", fmt.Sprint(block, i)), Time: at, Received: at, Source: pick("audit/east", "portal"),
+				Name: pick("deployment", "namespaces.create", "pods.delete"), Actor: uint64(random.IntN(6)), ActorKind: schema.ActorKind(pick("human", "machine")),
+				Cluster: pick("east", "west"), Namespace: pick("shop", "till"), Persona: pick("", "management"), ActorTeam: pick("", "", "", "c"),
+				Outcome: schema.Outcome(pick("success", "success", "failure", "denied"))}
+			if e.Outcome != schema.OutcomeSuccess {
+				e.Reason = pick("rbac", "quota", "timeout")
+			}
+			if e.Name == "deployment" {
+				e.Attributes = map[string]string{"environment": pick("production", "test")}
+			}
+			rows = append(rows, e)
+		}
+		for range 1 + block%2 {
+			if err := db.InsertEvents(t.Context(), fmt.Sprint("block", block), rows); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := db.InsertAliases(t.Context(), []schema.StoredAlias{{Actor: 5, Canonical: 1, At: begin}}); err != nil {
+		t.Fatal(err)
+	}
+	cut := begin.AddDate(0, 0, 9).Add(10*time.Hour + 20*time.Minute)
+	roster := []schema.RosterEntry{{Team: "a"}, {Team: "b"}, {Team: "a", Actor: 1}, {Team: "b", Actor: 1, From: cut}, {Team: "b", Actor: 2, To: cut}, {Team: "a", Actor: 3}}
+	if _, err := db.PutRoster(t.Context(), "1", begin, roster); err != nil {
+		t.Fatal(err)
+	}
+	return db, catalogue.Evaluator{Query: db.Query, Now: func() time.Time { return begin.AddDate(0, 0, 30) },
+		Settings: journey.Settings{Calendar: journey.Calendar{Zone: time.UTC, WeekStart: time.Monday}}}
+}
+
+// A sum over a number made of all columns that a relation keeps, from it and from the events themselves.
+const (
+	keptOfAll     = "cityHash64(toString(outcome), reason, toString(actor_kind), name, source, cluster, persona, %[1]s, toUnixTimestamp(%[2]s)) % 1000003"
+	keptOfRefused = "cityHash64(toString(outcome), reason, toString(actor_kind), name, source, cluster, persona, %[1]s, toUnixTimestamp(%[2]s), namespace, actor, arraySort(teams)) % 1000003"
+)
+
+func TestCountsAreThoseOfTheEvents(t *testing.T) {
+	_, e := crowded(t)
+	sums := func(id, value, from, where string) journey.Metric {
+		return journey.Metric{ID: id, Dimensions: []string{"team", "cluster"}, Sources: []string{"usage"},
+			SQL: &journey.MetricSQL{Value: fmt.Sprintf("SELECT period, dim, sum(%s) AS value FROM %s WHERE %s GROUP BY period, dim", value, from, where)}}
+	}
+	hash := func(kept, environment, hour string) string {
+		return strings.ReplaceAll(fmt.Sprintf(strings.ReplaceAll(kept, "% ", "%% "), environment, hour), "%%", "%")
+	}
+	e.Metrics = []journey.Metric{
+		sums("counts", hash(keptOfAll, "environment", "hour")+" * events", "counts", "name != ''"),
+		sums("acts", hash(keptOfAll, "attributes['environment']", "toStartOfHour(time)"), "acts", "name != ''"),
+		sums("some counts", "events", "counts", "actor_kind = 'human'"),
+		sums("some acts", "1", "acts", "actor_kind = 'human'"),
+		sums("refusals", hash(keptOfRefused, "environment", "hour")+" * events", "refusals", "name != ''"),
+		sums("refused acts", hash(keptOfRefused, "attributes['environment']", "toStartOfHour(time)"), "acts", "outcome != 'success'"),
+		sums("some refusals", "events", "refusals", "reason = 'quota'"),
+		sums("some refused acts", "1", "acts", "reason = 'quota' AND outcome != 'success'"),
+	}
+	for zone, grain := range map[string]journey.Grain{"UTC": journey.GrainDay, "Europe/Berlin": journey.GrainWeek, "Asia/Kathmandu": journey.GrainWeek} {
+		location, err := time.LoadLocation(zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Settings.Calendar.Zone = location
+		for _, r := range []journey.Request{{}, {By: "team"}, {By: "cluster"}, {Filter: map[string]string{"team": "b"}}, {Filter: map[string]string{"cluster": "east"}}} {
+			r.Periods = e.Settings.Calendar.Last(grain, 20, e.Now().AddDate(0, 0, -12))
+			for i := 0; i < len(e.Metrics); i += 2 {
+				counted, plain := figuresOf(t, e, e.Metrics[i].ID, r), figuresOf(t, e, e.Metrics[i+1].ID, r)
+				if diff := cmp.Diff(plain, counted); diff != "" || len(plain) == 0 {
+					t.Errorf("%s, by %q of %v: %s (-events +counted) %s", zone, r.By, r.Filter, e.Metrics[i].ID, diff)
+				}
+			}
+		}
+	}
+}
+
+func figuresOf(t *testing.T, e catalogue.Evaluator, id string, r journey.Request) map[string]float64 {
+	t.Helper()
+	r.Metric = id
+	values, err := e.Evaluate(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]float64{}
+	for _, v := range values {
+		if v.Value != nil && *v.Value != 0 {
+			out[fmt.Sprint(v.Period.Label, v.Dimensions)] = *v.Value
+		}
+	}
+	return out
+}
+
+// What counts and refusals ask is what the projection keeps: else they would be right, but slow.
+func TestCountsReadTheProjection(t *testing.T) {
+	_, e := crowded(t)
+	e.Metrics = load(t)
+	for id, want := range map[string]int{"O29": 1, "O35": 1, "X1": 1, "X10": 1, "O8": 1, "O12": 1, "C9": 1, "C10": 2, "C11": 1, "C12": 2} {
+		x, err := e.Explain(t.Context(), journey.Request{Metric: id, Periods: e.Settings.Calendar.Last(journey.GrainWeek, 1, e.Now().AddDate(0, 0, -23))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := 0
+		for _, s := range x.Statements {
+			plan, err := e.Query(t.Context(), "EXPLAIN "+s.SQL, s.Params)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(fmt.Sprint(plan.Rows), "ReadFromMergeTree (counts)") {
+				got++
+			}
+		}
+		if got != want {
+			t.Errorf("%d statements of %s read the projection, want %d", got, id, want)
+		}
+	}
+}
