@@ -65,21 +65,32 @@ func (c *Config) loadObjectives() ([]configuredObjective, error) {
 }
 
 func (c *Config) openSLOSources() ([]openslo.Source, error) {
+	files, err := c.openSLOFiles()
+	if err != nil {
+		return nil, err
+	}
 	var sources []openslo.Source
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("read an OpenSLO document: %w", err)
+		}
+		sources = append(sources, openslo.Source{Name: name, Text: text})
+	}
+	return sources, nil
+}
+
+// openSLOFiles are the files that the configuration's patterns find.
+func (c *Config) openSLOFiles() ([]string, error) {
+	var all []string
 	for _, pattern := range c.Objectives.OpenSLO {
 		files, err := filepath.Glob(c.path(pattern))
 		if err != nil {
 			return nil, fmt.Errorf("objectives.openslo %q: %w", pattern, err)
 		}
-		for _, name := range files {
-			text, err := os.ReadFile(name)
-			if err != nil {
-				return nil, fmt.Errorf("read an OpenSLO document: %w", err)
-			}
-			sources = append(sources, openslo.Source{Name: name, Text: text})
-		}
+		all = append(all, files...)
 	}
-	return sources, nil
+	return all, nil
 }
 
 // placed turns findings into faults of the configuration.
@@ -124,7 +135,7 @@ func (from *sliceSources) locate(o openslo.Objective) (configuredObjective, erro
 }
 
 // indicator reads a metric source of an objective: queries of a Prometheus server, {probe: NAME} of the configuration, or
-// {indicator: NAME, slice: 5m, revision: "1"} that agents send.
+// {indicator: NAME, slice: 5m, revision: "1", group: NAME} that agents send.
 func (from *sliceSources) indicator(ind openslo.Indicator, o openslo.Objective) (indicator, time.Duration, error) {
 	switch ind.Type() {
 	case "prometheus":
@@ -158,7 +169,8 @@ func (from *sliceSources) indicator(ind openslo.Indicator, o openslo.Objective) 
 	if !ok {
 		revision = agentRevision
 	}
-	return indicator{Name: name, Revision: revision}, length, nil
+	group, _ := spec["group"].(string)
+	return indicator{Name: name, Revision: revision, Group: group}, length, nil
 }
 
 // objectiveSet answers questions about the configured objectives from the tables.

@@ -21,7 +21,7 @@ func sloCommand() *cobra.Command {
 	return group("slo", "Show error budgets, what used them and what that was worth, and test their arithmetic",
 		"Objectives come from the OpenSLO documents of the configuration, their slices from probes, scraped targets, Prometheus servers and agents.",
 		sloStatusCommand(), sloCompareCommand(), sloAttributeCommand(), sloFollowupsCommand(), sloValueCommand(), sloExplainCommand(), sloPublishCommand(), sloRevisionsCommand(),
-		sloExclusionCommand(), sloTestCommand(), sloBackfillCommand(), sloRecomputeCommand(), sloControlPlaneCommand())
+		sloExclusionCommand(), sloTestCommand(), sloOpenSLOCommand(), sloBackfillCommand(), sloRecomputeCommand(), sloControlPlaneCommand())
 }
 
 func sloStatusCommand() *cobra.Command {

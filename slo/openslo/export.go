@@ -47,7 +47,7 @@ func appendObjects[Spec any](all []any, objects []Object[Spec]) []any {
 
 // FromObjective describes an objective of the engine as OpenSLO: an SLO with its indicators inline, by name (the
 // objective's own name, or its composite children's), and an inline alert policy per explicit alert. sliceWindow is the
-// length of the indicator's slices. It refuses what OpenSLO cannot say: slices or alerts of seconds.
+// length of the indicator's slices. It refuses what OpenSLO cannot say: slices or alerts of seconds, and no alerts at all.
 func FromObjective(o slo.Objective, service string, sliceWindow time.Duration, indicators map[string]SLISpec) (Object[SLOSpec], error) {
 	out := Object[SLOSpec]{
 		APIVersion: APIVersion, Kind: KindSLO, Metadata: Metadata{Name: o.Name, Annotations: exportAnnotations(o)},
@@ -59,6 +59,9 @@ func FromObjective(o slo.Objective, service string, sliceWindow time.Duration, i
 	window, err := exportWindow(o.Window)
 	slice, errSlice := exportDuration("slice", sliceWindow)
 	faults := []error{err, errSlice}
+	if o.Alerts != nil && len(o.Alerts) == 0 {
+		faults = append(faults, errors.New("no alerts at all: an SLO without policies has the usual ones"))
+	}
 	out.Spec.TimeWindow = []TimeWindow{window}
 
 	inline := func(name string) *Object[SLISpec] {
