@@ -113,13 +113,15 @@ func TestPeriodsCloseAfterTheirEnd(t *testing.T) {
 
 func TestWatermarkNeitherWaitsForeverNorRunsAhead(t *testing.T) {
 	g := EpochGrid(time.Minute)
-	series, err := NewSeries(g, slicesOf(march, time.Minute, [2]float64{1, 1}, [2]float64{0, 0}, [2]float64{-1, -1}, [2]float64{1, 1}))
-	if err != nil {
-		t.Fatal(err)
+	end, err := g.ContiguousEnd(march, []time.Time{march, march.Add(time.Minute), march.Add(3 * time.Minute)})
+	if want := march.Add(2 * time.Minute); err != nil || !end.Equal(want) {
+		t.Fatalf("contiguous up to %s, want %s; %v", end, want, err)
 	}
-	end := series.ContiguousEnd(march)
-	if want := march.Add(2 * time.Minute); !end.Equal(want) {
-		t.Fatalf("contiguous up to %s, want %s", end, want)
+	if end, err := g.ContiguousEnd(march, []time.Time{march.Add(time.Minute)}); err != nil || !end.Equal(march) {
+		t.Errorf("without the first slice: contiguous up to %s, %v", end, err)
+	}
+	if _, err := g.ContiguousEnd(march, []time.Time{march, march.Add(90 * time.Second)}); err == nil || !strings.Contains(err.Error(), "00:01:30Z is not on the grid") {
+		t.Errorf("a slice off the grid: %v", err)
 	}
 	for now, want := range map[time.Duration]time.Duration{
 		2*time.Minute + 30*time.Second: 2 * time.Minute, // what was measured

@@ -56,15 +56,20 @@ func (w Window) LastClosed(now time.Time, closeAfter time.Duration) Interval {
 }
 
 // ContiguousEnd is the end of the unbroken run of measured slices from a slice boundary on; from itself when the first
-// one was not measured.
-func (s Series) ContiguousEnd(from time.Time) time.Time {
-	for _, sl := range s.Within(Interval{from, latest}) {
-		if sl.State != Measured || !sl.Start.Equal(from) {
+// one was not measured. measured are the starts of measured slices at or after from, in order; one off the grid is refused.
+func (g Grid) ContiguousEnd(from time.Time, measured []time.Time) (time.Time, error) {
+	for _, start := range measured {
+		if err := g.checkStart(start); err != nil {
+			return from, err
+		}
+	}
+	for _, start := range measured {
+		if !start.Equal(from) {
 			break
 		}
-		from = from.Add(s.grid.Step)
+		from = from.Add(g.Step)
 	}
-	return from
+	return from, nil
 }
 
 // Watermark is the time up to which measurement counts as complete: the end of the unbroken run of measured slices, or

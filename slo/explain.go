@@ -123,8 +123,8 @@ func (e *evaluation) formulas(s Status) []string {
 		fmt.Sprintf("budget remaining = 1 - consumed = %s", value(s.Remaining)),
 		fmt.Sprintf("allowed = %s x %s minutes = %s minutes, remaining = %s minutes", number(e.o.Budget()), number(e.period.Length().Minutes()),
 			number(s.AllowedMinutes), value(s.RemainingMinutes)))
-	for _, b := range s.BurnRates {
-		w := e.o.amounts(e.of(e.lookback(b.Window)))
+	for i, b := range s.BurnRates {
+		w := e.o.amounts(e.of(e.last[i].span))
 		out = append(out, fmt.Sprintf("burn rate over %s = %s bad / %s valid / %s = %s", FormatDuration(b.Window), number(w.bad), number(w.valid), number(e.o.Budget()), value(b.Rate)))
 	}
 	for _, p := range s.Pairs {

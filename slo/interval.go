@@ -68,6 +68,15 @@ func (g Grid) check() error {
 // Floor is the last slice boundary at or before t.
 func (g Grid) Floor(t time.Time) time.Time { return g.start(g.floor(t)) }
 
+// checkStart refuses a start of a slice that is not on the grid.
+func (g Grid) checkStart(t time.Time) error {
+	if g.Floor(t).Equal(t) {
+		return nil
+	}
+	return fmt.Errorf("slice %s is not on the grid: slices start every %s from %s", t.UTC().Format(time.RFC3339Nano), FormatDuration(g.Step),
+		g.Origin.UTC().Format(time.RFC3339))
+}
+
 // start is the beginning of slice k.
 func (g Grid) start(k int64) time.Time { return g.Origin.Add(time.Duration(k) * g.Step) }
 

@@ -30,6 +30,7 @@ type Plan struct {
 	window   span // of the period up to the watermark
 	rest     span // of the period after it
 	pairs    []AlertWindow
+	last     []lookback // the windows that end at the watermark, the objective's own aside, each once, the shortest first
 	warnings []string
 	excluded []spanOf // ordered by exclusion
 	incident []spanOf
@@ -40,6 +41,12 @@ type Plan struct {
 type spanOf struct {
 	span
 	index int
+}
+
+// lookback is the slices of the last length of time.
+type lookback struct {
+	length time.Duration
+	span
 }
 
 type segment struct {
@@ -66,8 +73,10 @@ func NewPlan(req Request) (*Plan, error) {
 	p.window, p.rest = span{whole.lo, now}, span{now, whole.hi}
 
 	all := p.window
-	for _, lookback := range p.lookbacks() {
-		all.lo = min(all.lo, p.lookback(lookback).lo)
+	for _, length := range p.lookbacks() {
+		l := lookback{length, req.Grid.within(Interval{p.at.Add(-length), p.at})}
+		p.last = append(p.last, l)
+		all.lo = min(all.lo, l.lo)
 	}
 	reach := Interval{req.Grid.start(all.lo), req.Grid.start(max(now, whole.hi))}
 	for i, e := range req.Exclusions {
@@ -116,20 +125,15 @@ func (r Request) check() error {
 	return joinFaults(faults)
 }
 
-// lookbacks are the lengths of all windows that end at the watermark, the objective's own aside, each once.
+// lookbacks are the lengths of p.last.
 func (p *Plan) lookbacks() []time.Duration {
-	out := slices.Clone(p.req.BurnWindows)
+	out := append(make([]time.Duration, 0, len(p.req.BurnWindows)+2*len(p.pairs)+1), p.req.BurnWindows...)
 	for _, a := range p.pairs {
 		out = append(out, a.Long, a.Short)
 	}
 	out = append(out, p.forecastLookback())
 	slices.Sort(out)
 	return slices.Compact(out)
-}
-
-// lookback is the slices of the last d.
-func (p *Plan) lookback(d time.Duration) span {
-	return p.req.Grid.within(Interval{p.at.Add(-d), p.at})
 }
 
 // cut makes the segments of all, in order.
@@ -139,8 +143,8 @@ func (p *Plan) cut(all span) {
 		since = p.req.Grid.ceil(p.req.Since)
 	}
 	edges := []int64{all.lo, all.hi, since, p.window.lo}
-	for _, d := range p.lookbacks() {
-		edges = append(edges, p.lookback(d).lo)
+	for _, l := range p.last {
+		edges = append(edges, l.lo)
 	}
 	for _, s := range slices.Concat(p.excluded, p.incident) {
 		edges = append(edges, s.lo, s.hi)
@@ -148,6 +152,7 @@ func (p *Plan) cut(all span) {
 	edges = slices.DeleteFunc(edges, func(k int64) bool { return k < all.lo || k > all.hi })
 	slices.Sort(edges)
 	edges = slices.Compact(edges)
+	p.segments = make([]segment, 0, max(1, len(edges))-1)
 	for i := 1; i < len(edges); i++ {
 		s := segment{span: span{edges[i-1], edges[i]}}
 		s.before = s.lo < since

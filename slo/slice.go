@@ -63,9 +63,8 @@ func NewSeries(grid Grid, in []Slice) (Series, error) {
 	var faults []error
 	for _, s := range in {
 		err := s.check()
-		if err == nil && !grid.Floor(s.Start).Equal(s.Start) {
-			err = fmt.Errorf("slice %s is not on the grid: slices start every %s from %s", s.Start.UTC().Format(time.RFC3339Nano),
-				FormatDuration(grid.Step), grid.Origin.UTC().Format(time.RFC3339))
+		if err == nil {
+			err = grid.checkStart(s.Start)
 		}
 		if err != nil && len(faults) < 10 {
 			faults = append(faults, err)

@@ -180,12 +180,15 @@ func (e *evaluation) status() Status {
 	if s.Remaining != nil {
 		s.RemainingMinutes = new(*s.Remaining * s.AllowedMinutes)
 	}
-	for _, d := range e.lookbacks() {
-		t := e.of(e.lookback(d))
-		s.BurnRates = append(s.BurnRates, BurnRate{d, e.o.BurnRate(t), t.Coverage()})
+	s.BurnRates = make([]BurnRate, 0, len(e.last))
+	tallies := make(map[time.Duration]Tally, len(e.last))
+	for _, l := range e.last {
+		t := e.of(l.span)
+		tallies[l.length] = t
+		s.BurnRates = append(s.BurnRates, BurnRate{l.length, e.o.BurnRate(t), t.Coverage()})
 	}
 	for _, a := range e.pairs {
-		s.Pairs = append(s.Pairs, e.o.pair(a, e.of(e.lookback(a.Long)), e.of(e.lookback(a.Short))))
+		s.Pairs = append(s.Pairs, e.o.pair(a, tallies[a.Long], tallies[a.Short]))
 	}
 	s.Alerts = severities(s.Pairs)
 	s.Forecast = e.forecast(s)

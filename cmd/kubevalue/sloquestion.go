@@ -104,18 +104,18 @@ func (s *objectiveSet) watermarks(ctx context.Context, qs []question, series []s
 	if len(recent) == 0 {
 		return nil
 	}
-	all, err := s.store.SlicesOf(ctx, recent)
+	all, err := s.store.MeasuredStarts(ctx, recent)
 	if err != nil {
 		return fmt.Errorf("how far measurement has come: %w", err)
 	}
 	for k, i := range of {
 		q := &qs[i]
-		measured, err := slo.NewSeries(q.req.Grid, pureSlices(all[k]))
+		end, err := q.req.Grid.ContiguousEnd(recent[k].From, all[k])
 		if err != nil {
 			q.err = fmt.Errorf("slices of %s: %w", recent[k].Indicator, err)
 			continue
 		}
-		mark := slo.Watermark(q.req.Grid, measured.ContiguousEnd(recent[k].From), now, s.maxLag)
+		mark := slo.Watermark(q.req.Grid, end, now, s.maxLag)
 		if mark.Before(q.req.At) {
 			q.req.At = mark
 		}
@@ -160,35 +160,68 @@ func (q question) indicators() []indicator {
 
 // inOwnWindows asks about objectives over their own windows as of a moment, with all burn rates and incidents.
 func (s *objectiveSet) inOwnWindows(ctx context.Context, of []configuredObjective, at time.Time) ([]question, error) {
-	qs, err := s.questions(ctx, of, at)
-	if err != nil {
+	var qs []question
+	var incidents []schema.Incident
+	both, bothCtx := errgroup.WithContext(ctx)
+	both.Go(func() (err error) {
+		qs, err = s.questions(bothCtx, of, at)
+		return err
+	})
+	both.Go(func() (err error) {
+		var whole slo.Interval
+		for _, o := range of { // its watermark will be one of these or between them
+			whole = around(whole, o.Definition.Window.Period(o.Grid.Floor(s.now().Add(-s.maxLag))))
+			whole = around(whole, o.Definition.Window.Period(at))
+		}
+		incidents, err = s.incidents(bothCtx, whole)
+		return err
+	})
+	if err := both.Wait(); err != nil {
 		return nil, err
 	}
 	for i := range qs {
 		qs[i].req.BurnWindows = s.lookbacks()
 	}
-	return qs, s.addIncidents(ctx, qs)
+	attach(incidents, qs)
+	return qs, nil
 }
 
 // addIncidents gives each question the incidents that concern its objective in its window.
 func (s *objectiveSet) addIncidents(ctx context.Context, qs []question) error {
 	var whole slo.Interval
 	for _, q := range qs {
-		p := q.req.Objective.Window.Period(q.req.At)
-		if whole.From.IsZero() || p.From.Before(whole.From) {
-			whole.From = p.From
-		}
-		if p.To.After(whole.To) {
-			whole.To = p.To
-		}
+		whole = around(whole, q.req.Objective.Window.Period(q.req.At))
 	}
-	if len(qs) == 0 {
-		return nil
+	all, err := s.incidents(ctx, whole)
+	attach(all, qs)
+	return err
+}
+
+// around is the shortest interval with both in it; an empty one has nothing in it.
+func around(a, b slo.Interval) slo.Interval {
+	if a.From.IsZero() || b.From.Before(a.From) {
+		a.From = b.From
+	}
+	if b.To.After(a.To) {
+		a.To = b.To
+	}
+	return a
+}
+
+// incidents are those in a period, none in an empty one.
+func (s *objectiveSet) incidents(ctx context.Context, whole slo.Interval) ([]schema.Incident, error) {
+	if whole.From.IsZero() {
+		return nil, nil
 	}
 	all, err := s.store.Incidents(ctx, whole.From, whole.To)
 	if err != nil {
-		return fmt.Errorf("incidents: %w", err)
+		return nil, fmt.Errorf("incidents: %w", err)
 	}
+	return all, nil
+}
+
+// attach gives each question those of the incidents that concern its objective in its window.
+func attach(all []schema.Incident, qs []question) {
 	for i := range qs {
 		p := qs[i].req.Objective.Window.Period(qs[i].req.At)
 		for _, in := range all {
@@ -197,7 +230,6 @@ func (s *objectiveSet) addIncidents(ctx context.Context, qs []question) error {
 			}
 		}
 	}
-	return nil
 }
 
 func pureIncident(in schema.Incident) slo.Incident {

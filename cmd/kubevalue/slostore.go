@@ -3,7 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"slices"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/kubevalue/kubevalue/schema"
 	"github.com/kubevalue/kubevalue/slo"
@@ -15,8 +20,8 @@ type sliceStore interface {
 	// SliceSumsOf answers several questions at once, in their order.
 	SliceSumsOf(ctx context.Context, qs []schema.SumsQuery) ([][]schema.SliceSums, error)
 	Slices(ctx context.Context, q schema.SliceQuery) ([]schema.Slice, error)
-	// SlicesOf answers several questions about a short time at once, in their order.
-	SlicesOf(ctx context.Context, qs []schema.SliceQuery) ([][]schema.Slice, error)
+	// MeasuredStarts are the starts of the measured slices of several questions about a short time, in their order.
+	MeasuredStarts(ctx context.Context, qs []schema.SliceQuery) ([][]time.Time, error)
 	// FirstSlices are the starts of the oldest slices of series; zero where there is none.
 	FirstSlices(ctx context.Context, qs []schema.SliceQuery) ([]time.Time, error)
 	SliceGroups(ctx context.Context, q schema.SliceQuery) ([]string, error)
@@ -50,45 +55,71 @@ func (i indicator) sums(o slo.Objective, segments []schema.Segment) schema.SumsQ
 func evaluateAll(ctx context.Context, store sliceStore, qs []question) ([]answer, error) {
 	out := make([]answer, len(qs))
 	plans := make([]*slo.Plan, len(qs))
-	var sums []schema.SumsQuery
-	for i, q := range qs {
+	sums := make([][]schema.SumsQuery, len(qs))
+	_ = onAllCores(len(qs), func(i int) error {
+		q := qs[i]
 		if out[i].err = q.err; q.err != nil {
-			continue
+			return nil
 		}
 		plans[i], out[i].err = slo.NewPlan(q.req)
 		if out[i].err != nil || q.req.Objective.Composite != nil {
-			continue
+			return nil
 		}
 		segments := plannedSegments(plans[i])
 		for _, ind := range q.indicators() {
-			sums = append(sums, ind.sums(q.req.Objective, segments))
+			sums[i] = append(sums[i], ind.sums(q.req.Objective, segments))
 		}
-	}
-	found, err := store.SliceSumsOf(ctx, sums)
+		return nil
+	})
+	all, err := store.SliceSumsOf(ctx, slices.Concat(sums...))
 	if err != nil {
 		return nil, fmt.Errorf("sums of slices: %w", err)
 	}
-	for i, q := range qs {
-		a := &out[i]
-		switch {
-		case a.err != nil:
-			continue
-		case q.req.Objective.Composite != nil:
-			a.status, a.err = evaluateComposite(ctx, store, plans[i], q.req, q.o.Of)
-		case q.o.grouped():
-			var groups slo.GroupStatus
-			groups, a.err = plans[i].EvaluateGroups(groupSums(q.members, found))
-			a.status, a.groups = groups.Total, &groups
-			found = found[len(q.members):]
-		default:
-			a.status, a.err = plans[i].Evaluate(pureSums(found[0]))
-			found = found[1:]
-		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
+	found := make([][][]schema.SliceSums, len(qs))
+	for i := range qs {
+		found[i], all = all[:len(sums[i])], all[len(sums[i]):]
 	}
-	return out, nil
+	return out, onAllCores(len(qs), func(i int) error {
+		if out[i].err == nil {
+			out[i] = evaluate(ctx, store, qs[i], plans[i], found[i])
+		}
+		return ctx.Err()
+	})
+}
+
+// evaluate answers one question with the sums of its indicators' segments.
+func evaluate(ctx context.Context, store sliceStore, q question, plan *slo.Plan, found [][]schema.SliceSums) (a answer) {
+	switch {
+	case q.req.Objective.Composite != nil:
+		a.status, a.err = evaluateComposite(ctx, store, plan, q.req, q.o.Of)
+	case q.o.grouped():
+		var groups slo.GroupStatus
+		groups, a.err = plan.EvaluateGroups(groupSums(q.members, found))
+		a.status, a.groups = groups.Total, &groups
+	default:
+		a.status, a.err = plan.Evaluate(pureSums(found[0]))
+	}
+	return a
+}
+
+// onAllCores calls do for each number below n, and returns the first error.
+func onAllCores(n int, do func(i int) error) error {
+	var group errgroup.Group
+	var next atomic.Int64
+	for range min(n, runtime.GOMAXPROCS(0)) {
+		group.Go(func() error {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return nil
+				}
+				if err := do(i); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	return group.Wait()
 }
 
 func plannedSegments(p *slo.Plan) []schema.Segment {

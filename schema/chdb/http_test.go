@@ -287,3 +287,18 @@ func TestGzipBothWays(t *testing.T) {
 		t.Errorf("an error: %d, %q", status, body)
 	}
 }
+
+// TestWhatIsAskedAgainStaysUncompressed counts the engine's hits: without a configured size the setting would do nothing, silently.
+func TestWhatIsAskedAgainStaysUncompressed(t *testing.T) {
+	socket := chdbtest.Start(t).Socket()
+	ask(t, socket, "CREATE TABLE asked_again (n UInt64 CODEC(ZSTD)) ENGINE = MergeTree ORDER BY n")
+	ask(t, socket, "INSERT INTO asked_again SELECT number FROM numbers(100000)")
+	for range 2 {
+		if got := ask(t, socket, "SELECT sum(n) FROM asked_again SETTINGS use_uncompressed_cache = 1"); got != "4999950000\n" {
+			t.Fatal(got)
+		}
+	}
+	if got := ask(t, socket, "SELECT value > 0 FROM system.events WHERE event = 'UncompressedCacheHits'"); got != "1\n" {
+		t.Errorf("hits: %q", got)
+	}
+}

@@ -127,6 +127,10 @@ func lockDataDir(ctx context.Context, dir string) (*fileLock, error) {
 	return lock, err
 }
 
+// cacheSize bounds, in bytes, what the engine keeps uncompressed of what
+// statements with use_uncompressed_cache = 1 have read.
+const cacheSize = 128 << 20
+
 // engineArgs writes the engine's configuration file and returns the arguments
 // of every connection. Without a file of ours libchdb would read config.xml of
 // the working directory, or one in the user's home.
@@ -142,7 +146,8 @@ func engineArgs(cfg ServeConfig) ([]string, error) {
 	text, err := xml.MarshalIndent(struct {
 		XMLName xml.Name `xml:"clickhouse"`
 		Memory  uint64   `xml:"max_server_memory_usage"`
-	}{Memory: memory}, "", "  ")
+		Cache   uint64   `xml:"uncompressed_cache_size"`
+	}{Memory: memory, Cache: cacheSize}, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encode the engine's configuration: %w", err)
 	}

@@ -100,10 +100,10 @@ func (db *DB) FirstSlices(ctx context.Context, qs []schema.SliceQuery) ([]time.T
 	return first, nil
 }
 
-// SlicesOf answers several questions like Slices, in their order, with one statement over the time that they span together: it is for
-// short stretches, such as the last minutes of all series.
-func (db *DB) SlicesOf(ctx context.Context, qs []schema.SliceQuery) ([][]schema.Slice, error) {
-	out := make([][]schema.Slice, len(qs))
+// MeasuredStarts returns the starts of the measured slices of each question, in their order and in order of time, with one statement over
+// the time that the questions span together: it is for short stretches, such as the last minutes of all series.
+func (db *DB) MeasuredStarts(ctx context.Context, qs []schema.SliceQuery) ([][]time.Time, error) {
+	out := make([][]time.Time, len(qs))
 	asked := map[uint64][]int{}
 	var from, to time.Time
 	keys := make([]seriesKey, len(qs))
@@ -117,39 +117,44 @@ func (db *DB) SlicesOf(ctx context.Context, qs []schema.SliceQuery) ([][]schema.
 		}
 	}
 	ids, err := db.seriesIDs(ctx, keys)
-	if err != nil || len(qs) == 0 {
-		return out, err
+	if err != nil {
+		return nil, err
 	}
 	for i, id := range ids {
 		asked[id] = append(asked[id], i)
 	}
 	type row struct {
 		series uint64
-		schema.Slice
+		starts []uint32
 	}
 	for part := range slices.Chunk(slices.Sorted(maps.Keys(asked)), seriesAtOnce) {
 		rows, err := ask(ctx, db, question{
-			op: "read slices", table: schema.TableSlices, settings: newestSlices,
+			op: "find the last slices", table: schema.TableSlices, settings: askedAgain,
 			params: map[string]any{"series": part, "from": wholeSecond(from), "to": wholeSecond(to)},
-			sql: "SELECT series, slice_start, slice_seconds, good, total, toString(state), version FROM sli_slices FINAL WHERE series IN {series:Array(UInt64)}" +
-				ofPeriod + " ORDER BY slice_start",
-		}, func(r *row) []any {
-			return []any{&r.series, &r.Start, &r.Seconds, &r.Good, &r.Total, (*string)(&r.State), &r.Version}
-		})
+			sql: "SELECT series, arraySort(groupArray(toUnixTimestamp(slice_start))) FROM sli_slices FINAL WHERE series IN {series:Array(UInt64)}" +
+				ofPeriod + " AND state = 'measured' GROUP BY series",
+		}, func(r *row) []any { return []any{&r.series, &r.starts} })
 		if err != nil {
 			return nil, err
 		}
 		for _, r := range rows {
 			for _, i := range asked[r.series] {
-				if q := qs[i]; !r.Start.Before(q.From) && r.Start.Before(q.To) {
-					s := r.Slice
-					s.Indicator, s.Revision, s.Group = q.Indicator, q.Revision, q.Group
-					out[i] = append(out[i], s)
-				}
+				out[i] = startsIn(qs[i], r.starts)
 			}
 		}
 	}
 	return out, nil
+}
+
+// startsIn are those of starts (Unix seconds) that a question is about.
+func startsIn(q schema.SliceQuery, starts []uint32) []time.Time {
+	var out []time.Time
+	for _, s := range starts {
+		if at := time.Unix(int64(s), 0).UTC(); !at.Before(q.From) && at.Before(q.To) {
+			out = append(out, at)
+		}
+	}
+	return out
 }
 
 // manySeries is how many series an hour is summed for one by one; for more, all series of the hour are.

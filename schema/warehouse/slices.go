@@ -43,6 +43,10 @@ func (db *DB) InsertSlices(ctx context.Context, token string, rows []schema.Slic
 // newestSlices makes FINAL choose the newest version of each slice month by month, which all versions of a slice share.
 var newestSlices = clickhouse.Settings{"do_not_merge_across_partitions_select_final": 1}
 
+// askedAgain are the settings of questions that come every minute and read the same hours and days nearly every time: the engine keeps
+// them uncompressed.
+var askedAgain = clickhouse.Settings{"do_not_merge_across_partitions_select_final": 1, "use_uncompressed_cache": 1}
+
 const ofSeries = " WHERE series = sipHash64({indicator:String}, {revision:String}, {group:String})"
 
 // ofPeriod names the hours, too, since they are the beginning of the table's key.

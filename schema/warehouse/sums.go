@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/kubevalue/kubevalue/schema"
 )
 
@@ -106,7 +108,8 @@ func alike(asked []sumsPart) [][]sumsPart {
 }
 
 // buckets is what a statement reads and groups by: the stretches between bounds (Unix seconds, in order), made of whole days, whole
-// hours, and parts of hours. A day or hour that any bound divides is not whole for anybody.
+// hours, and parts of hours. A day or hour that any bound divides is not whole for anybody. What lies before the first bound in its
+// hour has a bound of its own, the start of the hour, which nobody asks about.
 type buckets struct {
 	bounds             []int64
 	days, hours, parts []time.Time
@@ -132,6 +135,9 @@ func bucketsOf(group []sumsPart) buckets {
 	}
 	slices.Sort(b.bounds)
 	b.bounds = slices.Compact(b.bounds)
+	if start := b.bounds[0] / hour * hour; start < b.bounds[0] {
+		b.bounds = slices.Insert(b.bounds, 0, start)
+	}
 	slices.SortFunc(covered, func(x, y stretch) int { return cmp.Compare(x.from, y.from) })
 	until := int64(0)
 	for i := 1; i < len(b.bounds); i++ {
@@ -208,49 +214,71 @@ func addSums(to *schema.SliceSums, s schema.SliceSums) {
 
 // The sources of sums, each with the settings that name its rows. %s is the number of good slices.
 const (
-	sumsOfDays = `SELECT series, toInt64(toUnixTimestamp(day)) AS at, measured, valid, perfect AS good_slices, good, total, bad_fraction
+	sumsOfDays = `SELECT series, day AS at, measured, valid, perfect AS good_slices, good, total, bad_fraction
 		FROM sli_days FINAL WHERE day IN {days:Array(DateTime('UTC'))} AND series IN {series:Array(UInt64)}`
-	sumsOfHours = `SELECT series, toInt64(toUnixTimestamp(hour)) AS at, measured, valid, toUInt32(%s) AS good_slices, good, total, bad_fraction
+	sumsOfHours = `SELECT series, hour AS at, measured, valid, toUInt32(%s) AS good_slices, good, total, bad_fraction
 		FROM sli_hours FINAL WHERE hour IN {hours:Array(DateTime('UTC'))} AND series IN {series:Array(UInt64)}`
-	sumsOfParts = `SELECT series, toInt64(toUnixTimestamp(slice_start)) AS at, toUInt32(1) AS measured, toUInt32(total > 0) AS valid,
+	sumsOfParts = `SELECT series, slice_start AS at, toUInt32(1) AS measured, toUInt32(total > 0) AS valid,
 			toUInt32(total > 0 AND good / total >= {target:Float64}) AS good_slices, good, total, if(total > 0, (total - good) / total, 0) AS bad_fraction
 		FROM sli_slices FINAL WHERE toStartOfHour(slice_start) IN {parts:Array(DateTime('UTC'))} AND series IN {series:Array(UInt64)} AND state = 'measured'`
 )
 
-// readBuckets fills the sums of series.
+// readBuckets fills the sums of series, by one statement for the days and hours and at the same time one for the slices.
 func (db *DB) readBuckets(ctx context.Context, b buckets, target float64, bySeries map[uint64][]schema.SliceSums) error {
-	params := map[string]any{"target": target, "series": slices.Sorted(maps.Keys(bySeries)), "bounds": b.bounds}
-	good := "perfect"
-	if target < 1 {
-		good += " + arrayCount(ratio -> ratio >= {target:Float64}, imperfect)"
-	}
-	var sources []string
+	series := slices.Sorted(maps.Keys(bySeries))
+	var sums []string
 	if len(b.days) > 0 {
-		params["days"], sources = b.days, append(sources, sumsOfDays)
+		sums = append(sums, sumsOfDays)
 	}
 	if len(b.hours) > 0 {
-		params["hours"], sources = b.hours, append(sources, fmt.Sprintf(sumsOfHours, good))
+		good := "perfect"
+		if target < 1 {
+			good += " + arrayCount(ratio -> ratio >= {target:Float64}, imperfect)"
+		}
+		sums = append(sums, fmt.Sprintf(sumsOfHours, good))
+	}
+	var whole, cut []bucketRow
+	both, ctx := errgroup.WithContext(ctx)
+	if len(sums) > 0 {
+		both.Go(func() (err error) {
+			whole, err = db.readSums(ctx, strings.Join(sums, " UNION ALL "), map[string]any{
+				"target": target, "series": series, "bounds": b.bounds, "days": b.days, "hours": b.hours,
+			})
+			return err
+		})
 	}
 	if len(b.parts) > 0 {
-		params["parts"], sources = b.parts, append(sources, sumsOfParts)
+		both.Go(func() (err error) {
+			cut, err = db.readSums(ctx, sumsOfParts, map[string]any{"target": target, "series": series, "bounds": b.bounds, "parts": b.parts})
+			return err
+		})
 	}
-	type row struct {
-		series uint64
-		bound  int64
-		schema.SliceSums
+	if err := both.Wait(); err != nil {
+		return err
 	}
-	rows, err := ask(ctx, db, question{
-		op: "sum slices", table: schema.TableSlices, settings: newestSlices, params: params,
-		sql: `SELECT series, roundDown(at, {bounds:Array(Int64)}) AS bound, toInt64(sum(measured)), toInt64(sum(valid)), toInt64(sum(good_slices)),
-				sum(good), sum(total), sum(bad_fraction)
-			FROM (` + strings.Join(sources, " UNION ALL ") + `) WHERE at >= ` + strconv.FormatInt(b.bounds[0], 10) + ` GROUP BY series, bound`,
-	}, func(r *row) []any {
-		return []any{&r.series, &r.bound, &r.Measured, &r.Valid, &r.GoodSlices, &r.Good, &r.Total, &r.BadFraction}
-	})
-	for _, r := range rows {
-		if i, ok := slices.BinarySearch(b.bounds, r.bound); ok {
-			bySeries[r.series][i] = r.SliceSums
+	for _, r := range slices.Concat(whole, cut) {
+		if i, ok := slices.BinarySearch(b.bounds, int64(r.bound)); ok {
+			addSums(&bySeries[r.series][i], r.SliceSums)
 		}
 	}
-	return err
+	return nil
+}
+
+// bucketRow is what a series has from a bound to the next one.
+type bucketRow struct {
+	series uint64
+	bound  uint32
+	schema.SliceSums
+}
+
+// readSums adds up what sources have from bound to bound.
+func (db *DB) readSums(ctx context.Context, sources string, params map[string]any) ([]bucketRow, error) {
+	return ask(ctx, db, question{
+		op: "sum slices", table: schema.TableSlices, settings: askedAgain, params: params,
+		sql: `SELECT series, roundDown(toUnixTimestamp(at), {bounds:Array(UInt32)}) AS bound, toInt64(sum(measured)), toInt64(sum(valid)), toInt64(sum(good_slices)),
+				sum(good), sum(total), sum(bad_fraction)
+			FROM (` + sources + `) GROUP BY series, bound`,
+	}, func(r *bucketRow) []any {
+		return []any{&r.series, &r.bound, &r.Measured, &r.Valid, &r.GoodSlices, &r.Good, &r.Total, &r.BadFraction}
+	})
 }

@@ -99,6 +99,58 @@ func TestSliceSumsAgainstTheDefinition(t *testing.T) {
 	})
 }
 
+// TestManySumsOverDaysAgainstTheDefinition asks several questions at once about stretches of days, which are read from the sums of days,
+// of hours, and from slices, as their bounds cut them.
+func TestManySumsOverDaysAgainstTheDefinition(t *testing.T) {
+	db := warehousetest.Open(t)
+	random := rand.New(rand.NewPCG(6, 6))
+	histories := make([]map[int64]schema.Slice, 12)
+	for i := range histories {
+		newest := map[int64]schema.Slice{}
+		for block := range 2 {
+			var rows []schema.Slice
+			for quarter := range int64(5 * 24 * 4) { // five days of quarters of an hour
+				if random.IntN(3) == 0 {
+					continue
+				}
+				s := schema.Slice{Indicator: fmt.Sprint("days ", i), Revision: "r", Start: monthEdge.Add(time.Duration(quarter) * 15 * time.Minute),
+					Seconds: 900, Total: 4, Good: float64(random.IntN(5)), State: schema.SliceMeasured, Version: newest[quarter].Version + 1}
+				rows, newest[quarter] = append(rows, s), s
+			}
+			if err := db.InsertSlices(t.Context(), fmt.Sprint("days/", i, "/", block), rows); err != nil {
+				t.Fatal(err)
+			}
+		}
+		histories[i] = newest
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		shapes := make([][]schema.Segment, rapid.IntRange(1, 3).Draw(rt, "shapes"))
+		for i := range shapes {
+			at := monthEdge.Add(-time.Hour)
+			for range rapid.IntRange(1, 5).Draw(rt, "segments") {
+				gap := time.Duration(rapid.SampledFrom([]int{0, 0, 1, 37, 60, 24 * 60}).Draw(rt, "gap before")) * time.Minute
+				length := time.Duration(rapid.SampledFrom([]int{0, 13, 60, 97, 24 * 60, 50*60 + 1}).Draw(rt, "length")) * time.Minute
+				shapes[i] = append(shapes[i], schema.Segment{From: at.Add(gap), To: at.Add(gap + length)})
+				at = at.Add(gap + length)
+			}
+		}
+		var qs []schema.SumsQuery
+		for i := range histories {
+			qs = append(qs, schema.SumsQuery{Indicator: fmt.Sprint("days ", i), Revision: "r", Segments: rapid.SampledFrom(shapes).Draw(rt, "shape"),
+				SliceTarget: rapid.SampledFrom([]float64{0.5, 1}).Draw(rt, "target")})
+		}
+		got, err := db.SliceSumsOf(t.Context(), qs)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		for i, q := range qs {
+			if diff := cmp.Diff(sumsOf(histories[i], q), got[i], cmpopts.EquateApprox(0, 1e-9)); diff != "" {
+				rt.Fatalf("sums of %v (-want +got):\n%s", q, diff)
+			}
+		}
+	})
+}
+
 // month stores a month of minute slices of one indicator, written block after block as a probe does, some corrected.
 func month(b *testing.B, db *warehouse.DB, indicators int) {
 	for day := range 28 {
