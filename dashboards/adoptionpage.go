@@ -128,9 +128,10 @@ func (s *server) adoptionOver(c *gin.Context, span Span) (section, string) {
 		return drawn(nil), headline + "."
 	}
 	l.lines = []line{teams, chosen}
+	first := all[max(0, slices.IndexFunc(all, func(r analysis.AdoptionRow) bool { return r.Ratio != nil }))]
 	return drawn(&chart{
 		ID: "adoption", Title: "Adoption of eligible teams", Suffix: "%", Options: l.options(), Table: t,
-		Point: fmt.Sprintf("From %s in %s to %s in %s.", optional(all[0].Ratio, reports.Ratio), all[0].Period.Label, optional(last.Ratio, reports.Ratio), last.Period.Label),
+		Point: fmt.Sprintf("From %s in %s to %s in %s.", optional(first.Ratio, reports.Ratio), first.Period.Label, optional(last.Ratio, reports.Ratio), last.Period.Label),
 	}), headline + "."
 }
 

@@ -99,14 +99,12 @@ const (
 	topLegend = 40
 )
 
-// lineChart draws lines over periods, with the interval of the first one as a band and a limit as a dashed line.
+// lineChart draws lines over periods, with the interval of the first one as a band.
 type lineChart struct {
 	labels    []string
 	lines     []line
 	scale     scale
 	low, high []*float64
-	limit     *float64
-	limitName string
 	fromZero  bool
 }
 
@@ -123,8 +121,8 @@ func (l lineChart) options() map[string]any {
 	)
 	c.SetXAxis(l.labels)
 	l.band(c)
-	for i, ln := range l.lines {
-		c.AddSeries(ln.name, l.points(ln.values), l.style(i, ln)...)
+	for _, ln := range l.lines {
+		c.AddSeries(ln.name, l.points(ln.values), l.style(ln)...)
 	}
 	c.Validate()
 	return c.JSON()
@@ -146,7 +144,7 @@ func (l lineChart) points(values []*float64) []opts.LineData {
 	return out
 }
 
-func (l lineChart) style(i int, ln line) []charts.SeriesOpts {
+func (l lineChart) style(ln line) []charts.SeriesOpts {
 	style := opts.LineStyle{Color: ln.color, Width: 2.5}
 	if ln.dashed {
 		style.Type = "dashed"
@@ -158,19 +156,16 @@ func (l lineChart) style(i int, ln line) []charts.SeriesOpts {
 		charts.WithLineChartOpts(opts.LineChart{Symbol: ln.symbol, SymbolSize: 6, ShowSymbol: opts.Bool(len(ln.values) <= 30)}),
 		charts.WithLineStyleOpts(style), charts.WithItemStyleOpts(opts.ItemStyle{Color: ln.color}),
 	}
-	if i == 0 && l.limit != nil {
-		out = append(out, limitLine(l.limitName, l.scale.round(*l.limit))...)
-	}
 	return out
 }
 
 // limitLine draws a target or a threshold across a chart.
-func limitLine(name string, at float64) []charts.SeriesOpts {
+func limitLine(at float64) []charts.SeriesOpts {
 	return []charts.SeriesOpts{
-		charts.WithMarkLineNameYAxisItemOpts(opts.MarkLineNameYAxisItem{Name: name, YAxis: at}),
+		charts.WithMarkLineNameYAxisItemOpts(opts.MarkLineNameYAxisItem{YAxis: at}),
 		charts.WithMarkLineStyleOpts(opts.MarkLineStyle{
 			Symbol: []string{"none", "none"}, LineStyle: &opts.LineStyle{Color: "var(--soft)", Type: "dashed", Width: 1.5},
-			Label: &opts.Label{Show: opts.Bool(true), Formatter: "{b}", Position: "insideStartTop", Color: "var(--soft)"},
+			Label: &opts.Label{Show: opts.Bool(false)},
 		}),
 	}
 }
@@ -203,12 +198,12 @@ func (l lineChart) band(c *charts.Line) {
 
 // barChart draws bars of several parts, on top of each other (those below 0 downwards) or beside each other.
 type barChart struct {
-	labels    []string
-	parts     []line
-	scale     scale
-	beside    bool
-	limit     *float64
-	limitName string
+	labels []string
+	parts  []line
+	scale  scale
+	beside bool
+	// limit is drawn as a dashed line.
+	limit *float64
 }
 
 func (b barChart) options() map[string]any {
@@ -226,7 +221,7 @@ func (b barChart) options() map[string]any {
 	for i, p := range b.parts {
 		style := []charts.SeriesOpts{charts.WithBarChartOpts(shape), charts.WithItemStyleOpts(opts.ItemStyle{Color: p.color})}
 		if i == 0 && b.limit != nil {
-			style = append(style, limitLine(b.limitName, b.scale.round(*b.limit))...)
+			style = append(style, limitLine(b.scale.round(*b.limit))...)
 		}
 		data := make([]opts.BarData, len(p.values))
 		for i, v := range p.values {
@@ -277,7 +272,7 @@ func (t timeChart) options() map[string]any {
 		charts.WithLineChartOpts(opts.LineChart{Symbol: "none"}),
 		charts.WithLineStyleOpts(opts.LineStyle{Color: "var(--s1)", Width: 2.5}), charts.WithItemStyleOpts(opts.ItemStyle{Color: "var(--s1)"}),
 		charts.WithAreaStyleOpts(opts.AreaStyle{Color: "var(--s1)", Opacity: opts.Float(0.10)}),
-	}, limitLine("", t.limit)...)
+	}, limitLine(t.limit)...)
 	c.AddSeries(t.name, data, append(style, t.marks()...)...)
 	c.Validate()
 	return c.JSON()

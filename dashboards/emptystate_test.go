@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kubevalue/kubevalue/dashboards"
+	"github.com/kubevalue/kubevalue/journey"
 )
 
 // A fleet of which only audit events are known says so once, rather than by columns of dashes.
@@ -59,6 +60,26 @@ func TestAFarForecastIsNoWarning(t *testing.T) {
 		expect(t, fmt.Sprintf("used up in %d days", days), body, want)
 		if far := strings.Contains(body, "lasts for more than a quarter"); far != (days == 200) {
 			t.Errorf("used up in %d days: more than a quarter %v", days, far)
+		}
+	}
+}
+
+// Bars of one length say nothing: values that hardly differ have none.
+func TestASplitIntoEqualPartsHasNoBars(t *testing.T) {
+	for spread, bars := range map[float64]bool{0.001: false, 0.2: true} {
+		cfg := sampleConfig()
+		cfg.Sources.Split = func(ctx context.Context, id, period, by string) ([]journey.Value, error) {
+			values, err := sampleSplit(ctx, id, period, by)
+			for i := range values {
+				values[i].Value, values[i].Withheld = new(0.999-spread*float64(i)), ""
+			}
+			return values[:3], err
+		}
+		_, body := page(t, cfg, "/metric/C15", nil)
+		_, split, _ := strings.Cut(body, `id="split"`)
+		split, _, _ = strings.Cut(split, "</section>")
+		if got := strings.Contains(split, `class="bar"`); got != bars {
+			t.Errorf("values that differ by %v: bars %v, want %v", spread, got, bars)
 		}
 	}
 }

@@ -62,6 +62,8 @@ type splitView struct {
 	Rows []splitRow
 	// More is how many further values there are, None how many have no value.
 	More, None int
+	// Alike is set where bars would all be of one length.
+	Alike bool
 }
 
 // splitRow is a value of the dimension, with the width of its bar, 0 to 100.
@@ -100,7 +102,7 @@ func (s *server) split(c *gin.Context, v *metricView) splitView {
 }
 
 func (v *splitView) fill(values []journey.Value, good journey.Direction) {
-	top := 0.0
+	top, least := 0.0, math.Inf(1)
 	for _, x := range values {
 		if x.Value == nil && x.Withheld == "" {
 			v.None++
@@ -108,9 +110,10 @@ func (v *splitView) fill(values []journey.Value, good journey.Direction) {
 		}
 		v.Rows = append(v.Rows, splitRow{Name: cmp.Or(x.Dimensions[v.By], "(none)"), Value: x})
 		if x.Value != nil {
-			top = max(top, math.Abs(*x.Value))
+			top, least = max(top, math.Abs(*x.Value)), min(least, *x.Value)
 		}
 	}
+	v.Alike = least > 0.95*top
 	slices.SortStableFunc(v.Rows, func(a, b splitRow) int { return attention(a, b, good) })
 	for i, r := range v.Rows {
 		if r.Value.Value != nil && top > 0 {

@@ -25,6 +25,9 @@ const (
 	classUnknown = "unknown"
 )
 
+// urgency orders verdicts: what wants attention comes first.
+var urgency = map[string]int{classBad: 0, classWarn: 1, classUnknown: 2, classGood: 3}
+
 // objectiveRow is an objective in a list.
 type objectiveRow struct {
 	Objective
@@ -92,6 +95,7 @@ func (s *server) objectivesPage(c *gin.Context) {
 		text += "."
 	}
 	uses, more := usesOf(rows)
+	slices.SortStableFunc(rows, func(a, b objectiveRow) int { return urgency[a.Verdict.Class] - urgency[b.Verdict.Class] })
 	s.show(c, "objectives.html", "objectives", frame{Title: "Objectives", Here: "objectives", Content: struct {
 		Summary string
 		Rows    []objectiveRow
@@ -270,11 +274,11 @@ func burnRates(s slo.Status) *chart {
 	}
 	out := &chart{
 		ID: "burnrates", Title: "Burn rates as a share of their alert's threshold", Suffix: "%", Low: true, Table: t,
-		Options: barChart{labels: labels, parts: []line{long, short}, scale: scaleOf("ratio"), beside: true, limit: new(1.0), limitName: "fires when both are above"}.options(),
+		Options: barChart{labels: labels, parts: []line{long, short}, scale: scaleOf("ratio"), beside: true, limit: new(1.0)}.options(),
 	}
 	out.Point = "No burn rate is known."
 	if which != "" {
-		out.Point = fmt.Sprintf("An alert fires when both of its windows burn faster than its threshold; the nearest is %s, at %s of it.", which, reports.Ratio(near))
+		out.Point = fmt.Sprintf("An alert fires when both of its windows burn faster than its threshold, the dashed line; the nearest is %s, at %s of it.", which, reports.Ratio(near))
 	}
 	return out
 }

@@ -52,8 +52,8 @@ func usedUpTogether(cause Incident, of []Objective, zone *time.Location) *Except
 	for i, o := range of {
 		mine, _ := o.usedUpBy()
 		titles[i] = o.Title
-		standings[i] = fmt.Sprintf("%s: uptime %s, target %s, %s of %s left over %s; of what was used, the incident took %s",
-			o.Title, ratioOr(o.Status.SLI), Ratio(o.Target), Minutes(*o.Status.RemainingMinutes), Minutes(o.Status.AllowedMinutes), o.Window, Ratio(*mine.Share))
+		standings[i] = fmt.Sprintf("%s: %s of %s left over %s; of what was used, the incident took %s",
+			o.Title, Minutes(*o.Status.RemainingMinutes), Minutes(o.Status.AllowedMinutes), o.Window, Ratio(*mine.Share))
 		at := o.recovery(mine)
 		known = known && !at.IsZero()
 		if at.After(back) {
