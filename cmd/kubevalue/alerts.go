@@ -49,28 +49,52 @@ func (s *service) alerting() func(context.Context) error {
 	}
 }
 
-// alertInputs are the statuses of all objectives; one that cannot be computed is frozen.
+// alertInputs are the statuses of all objectives and their groups; one that cannot be computed is frozen.
 func (s *service) alertInputs(ctx context.Context) []alerting.Input {
 	all := s.figures.objectives.all
 	answers, err := s.figures.objectives.statusesAt(ctx, all, s.now())
 	if err != nil && ctx.Err() == nil {
 		s.log.ErrorContext(ctx, "no objective could be evaluated; their alerts are frozen", "error", err)
 	}
-	inputs := make([]alerting.Input, len(all))
+	var inputs []alerting.Input
 	for i, o := range all {
-		inputs[i] = alerting.Input{
-			Objective: o.Definition.Name, Labels: map[string]string{"service": o.Service},
-			Link: s.link("/objectives/" + url.PathEscape(o.Definition.Name)),
-		}
+		in := s.alertInput(o)
 		switch {
 		case err != nil:
+			inputs = append(inputs, in)
 		case answers[i].err != nil:
 			s.log.ErrorContext(ctx, "an objective could not be evaluated; its alerts are frozen", "objective", o.Definition.Name, "error", answers[i].err)
+			inputs = append(inputs, in)
 		default:
-			inputs[i].Status = &answers[i].status
+			inputs = append(inputs, told(in, o, answers[i])...)
 		}
 	}
 	return inputs
+}
+
+// alertInput is what is known of an objective's alerts before its status is.
+func (s *service) alertInput(o configuredObjective) alerting.Input {
+	return alerting.Input{
+		Objective: o.Definition.Name, Labels: map[string]string{"service": o.Service}, Link: s.link("/objectives/" + url.PathEscape(o.Definition.Name)),
+		Targets: o.Targets, Quiet: !o.Resolved, MayFallSilent: !o.AlertNoData,
+	}
+}
+
+// told are the inputs of an objective: of all of it, and of each of its groups. A group that is one since it has sent slices may go away in
+// peace; one that the configuration names may not.
+func told(in alerting.Input, o configuredObjective, a answer) []alerting.Input {
+	in.Status = &a.status
+	out := []alerting.Input{in}
+	if a.groups == nil {
+		return out
+	}
+	for i := range a.groups.Groups {
+		g := &a.groups.Groups[i]
+		one := in
+		one.Group, one.Status, one.MayFallSilent = g.Group, &g.Status, in.MayFallSilent || o.PerGroup
+		out = append(out, one)
+	}
+	return out
 }
 
 // link is an address of the pages, empty when nobody said how people reach them.

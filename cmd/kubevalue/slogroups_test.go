@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -56,12 +58,31 @@ func TestObjectivePerGroup(t *testing.T) {
 	}
 	golden(t, filepath.Join("testdata", "slo", "groups.txt"), printed(t, printFunc(got.printGroups)))
 
+	expectGroupAlerts(t, s)
 	explained, err := s.explain(t.Context(), "apiserver", "eu", answerNow.Add(-time.Hour))
 	if err != nil || *explained.Status.Consumed != *byName["eu"].Consumed {
 		t.Errorf("explained %v: %v", explained.Status.Consumed, err)
 	}
 	if _, err := s.explain(t.Context(), "apiserver", "", answerNow); err == nil || !strings.Contains(err.Error(), "say which one, of ap, eu, us") {
 		t.Errorf("explained without a group: %v", err)
+	}
+}
+
+// expectGroupAlerts looks at what is alerted on: all together, which may not fall silent, and each group, which may.
+func expectGroupAlerts(t *testing.T, s *objectiveSet) {
+	t.Helper()
+	o := &s.all[0].Objective
+	o.AlertNoData, o.Resolved, o.Targets = true, false, map[string][]string{"page": {"on-call"}}
+	svc := &service{cfg: &Config{}, now: s.now, figures: &figures{objectives: s}, log: slog.New(slog.DiscardHandler)}
+	var got []string
+	for _, in := range svc.alertInputs(t.Context()) {
+		if in.Status == nil || !in.Quiet || in.Targets["page"] == nil || in.Labels["service"] != "clusters" {
+			t.Errorf("input %+v", in)
+		}
+		got = append(got, fmt.Sprintf("%s/%s %v", in.Objective, in.Group, in.MayFallSilent))
+	}
+	if want := "apiserver/ false, apiserver/ap true, apiserver/eu true, apiserver/us true"; strings.Join(got, ", ") != want {
+		t.Errorf("alerts are about %s, want %s", strings.Join(got, ", "), want)
 	}
 }
 

@@ -111,7 +111,7 @@ func askedAlerts(o openslo.Objective) string {
 	if o.Definition.Alerts == nil {
 		out = append(out, "the usual ones")
 	}
-	if o.AlertNoData {
+	if o.AlertNoData && o.Definition.Alerts != nil {
 		out = append(out, "no data")
 	}
 	if len(out) == 0 {

@@ -126,9 +126,12 @@ func (m *Manager) step(now time.Time, inputs []Input) {
 			m.records[alert.key] = m.records[alert.key].observe(alert, now, in)
 		}
 	}
+	untold := func(key Key) bool {
+		return unknown[whose{key.Objective, key.Group}] || unknown[whose{key.Objective, ""}]
+	}
 	for key, r := range m.records {
 		switch {
-		case unknown[whose{key.Objective, key.Group}]:
+		case untold(key):
 			r = r.freeze()
 		case !present[key]:
 			r = r.resolve(now)
@@ -137,7 +140,7 @@ func (m *Manager) step(now time.Time, inputs []Input) {
 			r.ResolvedAt, r.FiringSince = time.Time{}, time.Time{}
 		}
 		m.records[key] = r
-		if !present[key] && !unknown[whose{key.Objective, key.Group}] && r.ResolvedAt.IsZero() {
+		if !present[key] && !untold(key) && r.ResolvedAt.IsZero() {
 			delete(m.records, key)
 		}
 	}
@@ -149,7 +152,7 @@ func (r Record) observe(alert seen, now time.Time, in Input) Record {
 	r.Key = alert.key
 	holds := slices.ContainsFunc(alert.observed, func(o observation) bool { return o.state == slo.Firing })
 	if holds || r.State != slo.Firing && r.ResolvedAt.IsZero() {
-		r.Labels, r.Annotations, r.Link = labels(alert.key, in.Labels), alert.annotations, in.Link
+		r.Labels, r.Annotations, r.Link = labels(alert.key, in), alert.annotations, in.Link
 	}
 	return r
 }

@@ -191,6 +191,36 @@ func TestAnObjectiveThatIsGoneResolves(t *testing.T) {
 	}
 }
 
+func TestGroupsAndPoliciesAreInTheAlerts(t *testing.T) {
+	c, store, out := &clock{start}, &memory{}, &sent{}
+	m := newManager(store, c, Options{}, out)
+	tick := func(inputs ...Input) []Alert {
+		t.Helper()
+		if err := m.Tick(t.Context(), inputs); err != nil {
+			t.Fatal(err)
+		}
+		c.now = c.now.Add(time.Minute)
+		return out.last()
+	}
+	input := func(group string, state slo.AlertState) Input {
+		return Input{Objective: "login", Group: group, Status: pairStatus(c.now, state, 0, 0), Targets: map[string][]string{"page": {"on-call", "queue"}, "ticket": {"queue"}}, Quiet: true}
+	}
+	got := tick(input("", slo.Inactive), input("eu", slo.Firing), input("us", slo.Inactive))
+	want := map[string]string{"alertname": Burn, "objective": "login", "group": "eu", "severity": "page", "targets": "on-call,queue", "send_resolved": "false"}
+	if len(got) != 1 || cmp.Diff(want, got[0].Labels) != "" || got[0].Annotations["summary"] != "eu in login burns its error budget too fast" {
+		t.Fatalf("sent %+v", got)
+	}
+	// Nothing at all can be told: the groups are held, too, though nobody names them.
+	for range 30 {
+		if got = tick(Input{Objective: "login"}); len(got) != 1 || !got[0].Firing() {
+			t.Fatalf("without any status: %+v", got)
+		}
+	}
+	if got = tick(input("", slo.Inactive), input("us", slo.Inactive)); len(got) != 1 || got[0].Firing() {
+		t.Errorf("eu is gone: %+v", got)
+	}
+}
+
 // evaluated is a real status.
 func evaluated(t *testing.T, at time.Time, values string, options Options) *slo.Status {
 	t.Helper()
@@ -237,6 +267,12 @@ func TestAlertsBesidesBurnRates(t *testing.T) {
 			clk, out := &clock{start}, &sent{}
 			if err := newManager(&memory{}, clk, options, out).Tick(t.Context(), []Input{{Objective: "login", Status: evaluated(t, start, c.values, options)}}); err != nil {
 				t.Fatal(err)
+			}
+			silent := Input{Objective: "login", Status: evaluated(t, start, c.values, options), MayFallSilent: true}
+			for _, seen := range options.observe(silent) {
+				if seen.key.Name == NoData {
+					t.Errorf("an alert about silence where there may be some")
+				}
 			}
 			var names []string
 			for _, a := range out.last() {

@@ -39,10 +39,16 @@ func (o Options) BurnWindows() []time.Duration {
 type Input struct {
 	Objective string
 	Group     string
-	// Status is nil when it could not be computed: then everything about it is frozen.
+	// Status is nil when it could not be computed: then everything about it is frozen, without a group everything about its groups, too.
 	Status *slo.Status
 	// Labels are added to those of the alerts, such as service and team: they must not change from tick to tick.
 	Labels map[string]string
+	// Targets are names of who is to be told, by severity: the label targets has them, for routes at the receiver.
+	Targets map[string][]string
+	// Quiet says that nobody wants to hear that an alert has ended: the label send_resolved is then "false", and webhooks are not told.
+	Quiet bool
+	// MayFallSilent leaves out the alert that nobody has measured anything.
+	MayFallSilent bool
 	// Link leads a reader to the objective.
 	Link string
 }
@@ -60,7 +66,7 @@ func (o Options) observe(in Input) []seen {
 	var out []seen
 	key := func(name, severity string) Key { return Key{name, in.Objective, in.Group, severity} }
 	for _, severity := range s.Alerts {
-		alert := seen{key: key(Burn, severity.Severity), annotations: burnAnnotations(*s, severity.Severity)}
+		alert := seen{key: key(Burn, severity.Severity), annotations: burnAnnotations(in, severity.Severity)}
 		names := map[string]int{}
 		for _, p := range s.Pairs {
 			if p.Severity == severity.Severity {
@@ -74,14 +80,16 @@ func (o Options) observe(in Input) []seen {
 			out = append(out, seen{key(name, severity), []observation{{name: name, state: state}}, map[string]string{"summary": summary}})
 		}
 	}
-	one(Exhausted, o.ExhaustedSeverity, trusted(*s, s.Forecast.Exhausted), fmt.Sprintf("The error budget of %s is used up: %s of it is consumed", in.Objective, percent(s.Consumed)))
+	one(Exhausted, o.ExhaustedSeverity, trusted(*s, s.Forecast.Exhausted), fmt.Sprintf("The error budget of %s is used up: %s of it is consumed", in.name(), percent(s.Consumed)))
 	soon := s.Forecast.At != nil && s.Forecast.At.Sub(s.At) <= o.ForecastWithin
-	summary := fmt.Sprintf("The error budget of %s will be used up", in.Objective)
+	summary := fmt.Sprintf("The error budget of %s will be used up", in.name())
 	if soon {
 		summary += fmt.Sprintf(" at %s, at the burn rate of the last %s", s.Forecast.At.UTC().Format("2006-01-02 15:04 UTC"), slo.FormatDuration(s.Forecast.Window))
 	}
 	one(Forecast, o.ForecastSeverity, trusted(*s, soon), summary)
-	one(NoData, o.NoDataSeverity, o.noData(*s), fmt.Sprintf("Nobody has measured anything of %s for %s", in.Objective, slo.FormatDuration(o.NoDataAfter)))
+	if !in.MayFallSilent {
+		one(NoData, o.NoDataSeverity, o.noData(*s), fmt.Sprintf("Nobody has measured anything of %s for %s", in.name(), slo.FormatDuration(o.NoDataAfter)))
+	}
 	return out
 }
 
@@ -115,7 +123,16 @@ func percent(v *float64) string {
 	return strconv.FormatFloat(*v*100, 'f', 1, 64) + " %"
 }
 
-func burnAnnotations(s slo.Status, severity string) map[string]string {
+// name is what people call it.
+func (in Input) name() string {
+	if in.Group != "" {
+		return in.Group + " in " + in.Objective
+	}
+	return in.Objective
+}
+
+func burnAnnotations(in Input, severity string) map[string]string {
+	s := in.Status
 	var pairs []string
 	for _, p := range s.Pairs {
 		if p.Severity == severity && p.State == slo.Firing {
@@ -123,7 +140,7 @@ func burnAnnotations(s slo.Status, severity string) map[string]string {
 				*p.LongBurn, slo.FormatDuration(p.Long), *p.ShortBurn, slo.FormatDuration(p.Short), p.Factor))
 		}
 	}
-	out := map[string]string{"summary": fmt.Sprintf("%s burns its error budget too fast", s.Objective)}
+	out := map[string]string{"summary": fmt.Sprintf("%s burns its error budget too fast", in.name())}
 	if len(pairs) > 0 {
 		out["description"] = fmt.Sprintf("Burn rate %s. %s of the budget of the period from %s is consumed.",
 			strings.Join(pairs, "; "), percent(s.Consumed), s.Period.From.UTC().Format("2006-01-02 15:04 UTC"))
@@ -131,13 +148,19 @@ func burnAnnotations(s slo.Status, severity string) map[string]string {
 	return out
 }
 
+// Labels that routes at the receiver can go by.
+const (
+	labelTargets      = "targets"
+	labelSendResolved = "send_resolved"
+)
+
 var labelName = regexp.MustCompile(`[^a-zA-Z0-9_]`)
 
 // labels are an alert's identity at the receiver: no value that changes may be in them. Names that Prometheus does not
 // allow are rewritten, empty values left out.
-func labels(k Key, extra map[string]string) map[string]string {
+func labels(k Key, in Input) map[string]string {
 	out := map[string]string{}
-	for name, v := range extra {
+	for name, v := range in.Labels {
 		name = labelName.ReplaceAllString(name, "_")
 		if name != "" && name[0] >= '0' && name[0] <= '9' {
 			name = "_" + name
@@ -149,6 +172,12 @@ func labels(k Key, extra map[string]string) map[string]string {
 	out["alertname"], out["objective"], out["severity"] = k.Name, k.Objective, k.Severity
 	if k.Group != "" {
 		out["group"] = k.Group
+	}
+	if targets := in.Targets[k.Severity]; len(targets) > 0 {
+		out[labelTargets] = strings.Join(targets, ",")
+	}
+	if in.Quiet {
+		out[labelSendResolved] = "false"
 	}
 	return out
 }

@@ -47,7 +47,7 @@ func alertsNamed(n int) []Alert {
 	var out []Alert
 	for i := range n {
 		k := Key{Burn, fmt.Sprintf("o%d", i), "", "page"}
-		out = append(out, Alert{Key: k, Labels: labels(k, nil), Annotations: map[string]string{"summary": "s"}, StartsAt: start, Link: "http://k"})
+		out = append(out, Alert{Key: k, Labels: labels(k, Input{}), Annotations: map[string]string{"summary": "s"}, StartsAt: start, Link: "http://k"})
 	}
 	return out
 }
@@ -198,6 +198,11 @@ func TestWebhooksNotifyEachChangeOnce(t *testing.T) {
 	again := alertsNamed(1)
 	again[0].StartsAt = start.Add(2 * time.Hour)
 	if err := replica().Send(t.Context(), now, again); err != nil {
+		t.Fatal(err)
+	}
+	quiet := alertsNamed(1)
+	quiet[0].StartsAt, quiet[0].EndsAt, quiet[0].Labels[labelSendResolved] = start.Add(3*time.Hour), start.Add(4*time.Hour), "false"
+	if err := replica().Send(t.Context(), now, quiet); err != nil {
 		t.Fatal(err)
 	}
 	var statuses []string

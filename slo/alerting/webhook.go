@@ -20,7 +20,7 @@ type Claims interface {
 	Release(ctx context.Context, id string) error
 }
 
-// Webhook posts each change of an alert once, as JSON: {version, id, status (firing, resolved), alert, objective, group,
+// Webhook posts each change of an alert once, unless it is an end that nobody wants to hear of, as JSON: {version, id, status (firing, resolved), alert, objective, group,
 // severity, labels, annotations, starts_at, ends_at, link}. The id, also in the header Idempotency-Key, is the same for
 // the same change. A failed delivery is tried again at the next ticks, for a resolved alert fifteen minutes long; an
 // answer of 4xx other than 408 and 429 is final.
@@ -57,6 +57,9 @@ const claimFor = time.Minute
 func (w *Webhook) Send(ctx context.Context, now time.Time, alerts []Alert) error {
 	var faults []error
 	for _, a := range alerts {
+		if !a.Firing() && a.Labels[labelSendResolved] == "false" {
+			continue
+		}
 		if err := w.send(ctx, now, a); err != nil {
 			faults = append(faults, fmt.Errorf("webhook %s: %s: %w", w.Name, a.Key, err))
 		}

@@ -40,12 +40,12 @@ type Objective struct {
 	Children  map[string]Indicator
 	// SliceWindow is the length of a slice that the document asks for, 0 when it does not say.
 	SliceWindow time.Duration
-	// AlertNoData asks for an alert when nobody has measured anything.
+	// AlertNoData asks for an alert when nobody has measured anything; true without policies.
 	AlertNoData bool
 	// Resolved asks for a notification when an alert ends; true without policies.
 	Resolved bool
-	// Targets are the names of the notification targets of its policies.
-	Targets []string
+	// Targets are the names of the notification targets of its policies, in order, by the severity of their conditions.
+	Targets map[string][]string
 	File    string
 	Line    int
 }

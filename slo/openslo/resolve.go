@@ -1,6 +1,7 @@
 package openslo
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -204,11 +205,10 @@ func (r *resolver) targets(p Object[PolicySpec]) []string {
 
 // alerting fills in what the policies of an SLO ask for.
 func (r *resolver) alerting(s *Object[SLOSpec], into *Objective) {
-	into.Resolved = len(s.Spec.AlertPolicies) == 0
+	into.Resolved, into.AlertNoData = len(s.Spec.AlertPolicies) == 0, len(s.Spec.AlertPolicies) == 0
 	if len(s.Spec.AlertPolicies) > 0 {
-		into.Definition.Alerts = []slo.AlertWindow{}
+		into.Definition.Alerts, into.Targets = []slo.AlertWindow{}, map[string][]string{}
 	}
-	seen := map[string]bool{}
 	for _, ref := range s.Spec.AlertPolicies {
 		policy := ref.Inline
 		if policy == nil {
@@ -221,12 +221,7 @@ func (r *resolver) alerting(s *Object[SLOSpec], into *Objective) {
 		spec := policy.Spec
 		into.AlertNoData = into.AlertNoData || spec.AlertWhenNoData
 		into.Resolved = into.Resolved || spec.AlertWhenResolved
-		for _, name := range r.targets(*policy) {
-			if !seen[name] {
-				seen[name] = true
-				into.Targets = append(into.Targets, name)
-			}
-		}
+		targets := r.targets(*policy)
 		for _, ref := range spec.Conditions {
 			condition := ref.Inline
 			if condition == nil {
@@ -236,8 +231,14 @@ func (r *resolver) alerting(s *Object[SLOSpec], into *Objective) {
 				r.refuse(ref.node, "condition-ref", "there is no AlertCondition %q", ref.Name)
 				continue
 			}
-			if a, ok := r.pair(condition); ok && spec.AlertWhenBreaching {
+			a, ok := r.pair(condition)
+			if ok && spec.AlertWhenBreaching {
 				into.Definition.Alerts = append(into.Definition.Alerts, a)
+			}
+			for _, name := range targets {
+				if known := into.Targets[a.Severity]; !slices.Contains(known, name) {
+					into.Targets[a.Severity] = slices.Sorted(slices.Values(append(slices.Clone(known), name)))
+				}
 			}
 		}
 	}
