@@ -67,7 +67,7 @@ func runDemo(cmd *cobra.Command, o demoOptions) error {
 	if err != nil {
 		return err
 	}
-	s, err := newService(cmd.Context(), cfg, quiet(cmd.ErrOrStderr()))
+	s, err := newService(cmd.Context(), cfg, time.Now, quiet(cmd.ErrOrStderr()))
 	if err != nil {
 		return err
 	}

@@ -102,14 +102,18 @@ func createDeployment(ctx context.Context, client *kubernetes.Clientset, namespa
 	return err
 }
 
+// waitReady waits until all pods of a deployment are there, available, and of its newest template.
 func waitReady(t *testing.T, client *kubernetes.Clientset, namespace, name string) {
 	t.Helper()
-	eventually(t, "deployment "+name+" is ready", time.Minute, func() error {
+	eventually(t, "deployment "+name+" is rolled out", time.Minute, func() error {
 		d, err := client.AppsV1().Deployments(namespace).Get(t.Context(), name, metav1.GetOptions{})
-		if err == nil && (d.Status.ReadyReplicas != *d.Spec.Replicas || d.Status.ObservedGeneration != d.Generation) {
-			err = fmt.Errorf("%d of %d replicas are ready", d.Status.ReadyReplicas, *d.Spec.Replicas)
+		if err != nil {
+			return err
 		}
-		return err
+		if s := d.Status; s.ObservedGeneration != d.Generation || s.UpdatedReplicas != *d.Spec.Replicas || s.Replicas != s.UpdatedReplicas || s.AvailableReplicas != s.Replicas {
+			return fmt.Errorf("its status is %+v", s)
+		}
+		return nil
 	})
 }
 

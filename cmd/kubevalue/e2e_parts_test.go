@@ -184,10 +184,11 @@ type controlPlane struct {
 		Token      string `json:"token"`
 		Kubeconfig string `json:"kubeconfig"`
 	} `json:"admin"`
+	URLs map[string]string `json:"urls"`
 }
 
-// startControlPlane builds what is missing and starts it with the users of a token file.
-func startControlPlane(t *testing.T, dir, users, auditConfig string) *controlPlane {
+// startControlPlane builds what is missing and starts it, with further flags of `kubetest up`.
+func startControlPlane(t *testing.T, dir string, flags ...string) *controlPlane {
 	t.Helper()
 	build := exec.Command("go", "run", ".", "build")
 	build.Dir = filepath.Join("..", "..", "collectors", "kube", "kubetest")
@@ -202,14 +203,7 @@ func startControlPlane(t *testing.T, dir, users, auditConfig string) *controlPla
 	if err := json.Unmarshal(out, &built); err != nil {
 		t.Fatalf("kubetest build printed %q: %v", out, err)
 	}
-	policy := filepath.Join(dir, "audit-policy.yaml")
-	text, err := exec.Command(kubevalueBinary(t), "audit-policy").Output()
-	if err != nil {
-		t.Fatalf("kubevalue audit-policy: %v", err)
-	}
-	writeFile(t, policy, string(text))
-	cp := &controlPlane{process: start(t, built.Kubetest, "up", "--dir", filepath.Join(dir, "controlplane"), "--users", users,
-		"--audit-policy", policy, "--audit-webhook-config", auditConfig)}
+	cp := &controlPlane{process: start(t, built.Kubetest, append([]string{"up", "--dir", filepath.Join(dir, "controlplane")}, flags...)...)}
 	line, err := cp.lines.ReadBytes('\n')
 	if err != nil {
 		t.Fatalf("the control plane did not start: %v\n%s", err, cp.log)

@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/kubevalue/kubevalue/collectors/kube"
 	"github.com/kubevalue/kubevalue/collectors/remotewrite"
 	"github.com/kubevalue/kubevalue/collectors/scrape"
 	"github.com/kubevalue/kubevalue/slo/openslo"
@@ -14,11 +16,13 @@ import (
 type ScrapeConfig struct {
 	Job string `yaml:"job"`
 	// Targets are URLs, or host:port with Scheme and Path; Files are globs of lists of targets in the format of Prometheus' file_sd.
-	Targets []string          `yaml:"targets"`
-	Files   []string          `yaml:"files"`
-	Scheme  string            `yaml:"scheme"`
-	Path    string            `yaml:"path"`
-	Labels  map[string]string `yaml:"labels"`
+	Targets []string `yaml:"targets"`
+	Files   []string `yaml:"files"`
+	// Kubernetes adds the pods of watched clusters that ask for it by the annotation prometheus.io/scrape: "true".
+	Kubernetes *PodTargetsConfig `yaml:"kubernetes"`
+	Scheme     string            `yaml:"scheme"`
+	Path       string            `yaml:"path"`
+	Labels     map[string]string `yaml:"labels"`
 	// Interval lies between two pages, and Timeout bounds the reading of one.
 	Interval Duration     `yaml:"interval"`
 	Timeout  Duration     `yaml:"timeout"`
@@ -28,14 +32,38 @@ type ScrapeConfig struct {
 	MaxSeries int  `yaml:"max_series"`
 }
 
-// scrapeJob is a job as it is run.
-func (c *Config) scrapeJob(s ScrapeConfig) scrape.Job {
+// PodTargetsConfig says which pods may ask for their metrics pages to be read.
+type PodTargetsConfig struct {
+	// Clusters are the watched ones whose pods may, Namespaces theirs; empty: all.
+	Clusters   []string `yaml:"clusters"`
+	Namespaces []string `yaml:"namespaces"`
+}
+
+// found are the targets among all pods that ask for it.
+func (p PodTargetsConfig) found(all []kube.Target) []scrape.Found {
+	var out []scrape.Found
+	for _, t := range all {
+		if among(p.Clusters, t.Cluster) && among(p.Namespaces, t.Namespace) {
+			out = append(out, scrape.Found{Address: t.URL, Labels: map[string]string{"cluster": t.Cluster, "namespace": t.Namespace, "pod": t.Pod}})
+		}
+	}
+	return out
+}
+
+// among says whether a list has a name, or has none and so means all.
+func among(names []string, name string) bool { return len(names) == 0 || slices.Contains(names, name) }
+
+// scrapeJob is a job as it is run; pods lists those of watched clusters that ask to be read.
+func (c *Config) scrapeJob(s ScrapeConfig, pods func() []kube.Target) scrape.Job {
 	j := scrape.Job{
 		Name: s.Job, Targets: s.Targets, Scheme: s.Scheme, Path: s.Path, Labels: s.Labels,
 		Interval: time.Duration(s.Interval), Timeout: time.Duration(s.Timeout), Access: c.http(s.Access), Limits: scrape.DefaultLimits,
 	}
 	for _, file := range s.Files {
 		j.Files = append(j.Files, c.path(file))
+	}
+	if s.Kubernetes != nil {
+		j.Discover = func() []scrape.Found { return s.Kubernetes.found(pods()) }
 	}
 	if s.MaxBody != 0 {
 		j.Limits.Body = int64(s.MaxBody)
@@ -54,10 +82,33 @@ func (c *Config) checkScrapes(f *yamlFile) {
 			f.At(path+".job", "%q stands here twice", s.Job)
 		}
 		seen[s.Job] = true
-		for _, err := range each(c.scrapeJob(s).Validate()) {
+		for _, err := range each(c.scrapeJob(s, nil).Validate()) {
 			f.At(path, "%v", err)
 		}
 		c.checkAccess(f, path+".access", s.Access)
+		c.checkPodTargets(f, path, s)
+	}
+}
+
+// checkPodTargets refuses clusters that nobody watches, and credentials that every pod could ask for.
+func (c *Config) checkPodTargets(f *yamlFile, path string, s ScrapeConfig) {
+	if s.Kubernetes == nil {
+		return
+	}
+	watched := c.kubeClusters()
+	isWatched := func(name string) bool {
+		return slices.ContainsFunc(watched, func(w kube.ClusterConfig) bool { return w.Name == name })
+	}
+	if len(watched) == 0 {
+		f.At(path+".kubernetes", "no cluster is watched: give one a kubeconfig under clusters")
+	}
+	for i, name := range s.Kubernetes.Clusters {
+		if !isWatched(name) {
+			f.At(indexed(path+".kubernetes.clusters", i), "%q is no watched cluster: give it a kubeconfig under clusters", name)
+		}
+	}
+	if len(s.Kubernetes.Namespaces) == 0 && (s.Access.TokenFile != "" || s.Access.Username != "" || s.Access.CertFile != "") {
+		f.At(path+".access", "every pod that asks for it would be sent these credentials: name the namespaces that are trusted under kubernetes")
 	}
 }
 
@@ -107,10 +158,10 @@ func (s *service) remoteWrite() (*remotewrite.Receiver, error) {
 }
 
 // scrapes reads the metrics pages of the configured targets.
-func (s *service) scrapes() (*scrape.Collector, error) {
+func (s *service) scrapes(pods func() []kube.Target) (*scrape.Collector, error) {
 	var jobs []scrape.Job
 	for _, j := range s.cfg.Scrapes {
-		jobs = append(jobs, s.cfg.scrapeJob(j))
+		jobs = append(jobs, s.cfg.scrapeJob(j, pods))
 	}
 	return scrape.New(scrape.Config{
 		Jobs: jobs, Indicators: s.cfg.scrapeIndicators, Sink: s.pipe, Now: s.now, Logger: s.log, Registerer: s.registry,

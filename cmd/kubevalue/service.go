@@ -46,7 +46,7 @@ On loopback the pages and the API are open; anywhere else reading needs a token 
 		if err != nil {
 			return err
 		}
-		s, err := newService(cmd.Context(), cfg, logger(cmd.ErrOrStderr(), verbose))
+		s, err := newService(cmd.Context(), cfg, time.Now, logger(cmd.ErrOrStderr(), verbose))
 		if err != nil {
 			return err
 		}
@@ -86,8 +86,8 @@ type service struct {
 }
 
 // newService opens what the configuration names and listens; nothing runs before run.
-func newService(ctx context.Context, cfg *Config, log *slog.Logger) (_ *service, err error) {
-	s := &service{cfg: cfg, log: log, now: time.Now, registry: prometheus.NewRegistry(), restate: make(chan struct{}, 1)}
+func newService(ctx context.Context, cfg *Config, now func() time.Time, log *slog.Logger) (_ *service, err error) {
+	s := &service{cfg: cfg, log: log, now: now, registry: prometheus.NewRegistry(), restate: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -180,11 +180,11 @@ func (s *service) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	scrapes, err := s.scrapes()
+	watches, err := s.kubeCollector()
 	if err != nil {
 		return err
 	}
-	watches, err := s.kubeCollector()
+	scrapes, err := s.scrapes(watches.Targets)
 	if err != nil {
 		return err
 	}

@@ -32,8 +32,19 @@ func boot(t testing.TB, settings string) *booted {
 	return bootOn(t, warehousetest.DSN(t), settings)
 }
 
+// bootAt is boot with a clock of the test's own.
+func bootAt(t testing.TB, now func() time.Time, settings string) *booted {
+	t.Helper()
+	return bootWith(t, warehousetest.DSN(t), now, settings)
+}
+
 // bootOn is boot on a warehouse that may have other services.
 func bootOn(t testing.TB, dsn, settings string) *booted {
+	t.Helper()
+	return bootWith(t, dsn, time.Now, settings)
+}
+
+func bootWith(t testing.TB, dsn string, now func() time.Time, settings string) *booted {
 	t.Helper()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "kubevalue.yaml")
@@ -46,7 +57,7 @@ func bootOn(t testing.TB, dsn, settings string) *booted {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newService(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	s, err := newService(t.Context(), cfg, now, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,6 +47,7 @@ type cluster struct {
 	serving   map[spaceName]int64
 	balancers map[spaceName]*tracked
 	projects  *projects
+	targets map[uid]Target
 	// setsByRevision finds the ReplicaSets that belong to a revision of a Deployment.
 	setsByRevision map[setKey]*setEntry
 	// self is the cluster as a resource, nil until its kube-system namespace has been seen.
@@ -75,7 +76,7 @@ func newCluster(cfg Config, cc ClusterConfig, out *outbox, m metrics) *cluster {
 		keep: keeper{labels: cfg.KeepLabels},
 		wake: make(chan struct{}, 1), feeds: map[string]*feed{}, pods: map[uid]podEntry{}, sets: map[uid]*setEntry{},
 		endpoints: map[uid]backends{}, serving: map[spaceName]int64{}, balancers: map[spaceName]*tracked{}, projects: newProjects(),
-		setsByRevision: map[setKey]*setEntry{}, spaces: map[string]*space{}, slices: newSlicer(cfg.Slice),
+		setsByRevision: map[setKey]*setEntry{}, spaces: map[string]*space{}, targets: map[uid]Target{}, slices: newSlicer(cfg.Slice),
 	}
 }
 

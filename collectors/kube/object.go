@@ -69,6 +69,7 @@ type pod struct {
 	active  bool
 	ready   bool
 	readyAt time.Time
+	target  string // the metrics page that it asks to be read; empty: none
 }
 
 type replicaSet struct {
@@ -203,7 +204,7 @@ func fromNode(o *object, n *corev1.Node) {
 }
 
 func fromPod(o *object, p *corev1.Pod) {
-	o.pod = &pod{active: p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed}
+	o.pod = &pod{active: p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed, target: targetURL(p)}
 	for _, c := range p.Status.Conditions {
 		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
 			o.pod.ready, o.pod.readyAt = true, c.LastTransitionTime.UTC()

@@ -88,6 +88,7 @@ func (c *cluster) applyPod(o *object, w when) {
 	}
 	p.active = o.pod.active
 	c.pods[id] = p
+	c.setTarget(id, o)
 	if o.pod.readyAt.IsZero() || o.pod.readyAt.After(w.at) {
 		o.pod.readyAt = w.at
 	}
@@ -105,6 +106,7 @@ func (c *cluster) removePod(id uid, w when) {
 		return
 	}
 	delete(c.pods, id)
+	delete(c.targets, id)
 	if p.active {
 		c.countActive(p.space, false, w)
 	}

@@ -34,8 +34,8 @@ func (j Job) Validate() error {
 	if j.Name == "" {
 		fault("name: want one: it is the label job")
 	}
-	if len(j.Targets)+len(j.Files) == 0 {
-		fault("targets: want some, or files")
+	if len(j.Targets)+len(j.Files) == 0 && j.Discover == nil {
+		fault("targets: want some, or files, or kubernetes")
 	}
 	if j.Interval < time.Second || j.Interval > time.Hour {
 		fault("interval %s: want 1s to 1h", j.Interval)
@@ -97,6 +97,11 @@ func (j Job) discovered() (map[string]target, error) {
 		}
 	}
 	add(j.Targets, nil)
+	if j.Discover != nil {
+		for _, f := range j.Discover() {
+			add([]string{f.Address}, f.Labels)
+		}
+	}
 	for _, pattern := range j.Files {
 		files, err := filepath.Glob(pattern)
 		faults = append(faults, err)

@@ -31,8 +31,10 @@ type Job struct {
 	// Name is the label job.
 	Name string
 	// Targets are URLs, or host:port with Scheme and Path. Files are globs of lists of targets in Prometheus' file_sd format, JSON or YAML, which
-	// are read again every minute.
+	// are read again every ten seconds.
 	Targets, Files []string
+	// Discover finds further targets, besides those that are listed; it is asked every ten seconds. Nil: there are none.
+	Discover func() []Found
 	// Scheme and Path are http and /metrics when empty.
 	Scheme, Path string
 	// Labels are added to every series.
@@ -43,6 +45,12 @@ type Job struct {
 	Access config.HTTPClientConfig
 	// Limits are DefaultLimits when zero.
 	Limits Limits
+}
+
+// Found is a target that a Job discovered: a URL, or host:port, with labels of its own.
+type Found struct {
+	Address string
+	Labels  map[string]string
 }
 
 // WithDefaults fills what is not set.
@@ -143,8 +151,8 @@ func (c *Collector) Run(ctx context.Context) error {
 	return nil
 }
 
-// rediscover is how often files of targets are read.
-const rediscover = time.Minute
+// rediscover is how often files of targets are read, and discovered ones asked for.
+const rediscover = 10 * time.Second
 
 // discover keeps a watcher running for every target of a job.
 func (c *Collector) discover(ctx context.Context, j *job) {

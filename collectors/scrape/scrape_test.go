@@ -151,7 +151,10 @@ func TestTargetsAreFoundInFiles(t *testing.T) {
 	}
 	put("a.json", `[{"targets": ["10.0.0.1:6443", "https://10.0.0.2/m"], "labels": {"cluster": "eu", "__meta_x": "y"}}]`)
 	put("b.yaml", "- targets: [10.0.0.3:6443]\n")
-	j := Job{Name: "api", Targets: []string{"10.0.0.1:6443"}, Files: []string{filepath.Join(dir, "*")}, Scheme: "https", Labels: map[string]string{"tier": "1"}}.WithDefaults()
+	j := Job{
+		Name: "api", Targets: []string{"10.0.0.1:6443"}, Files: []string{filepath.Join(dir, "*")}, Scheme: "https", Labels: map[string]string{"tier": "1"},
+		Discover: func() []Found { return []Found{{"http://10.0.0.4:8080/m", map[string]string{"pod": "web"}}} },
+	}.WithDefaults()
 	found, err := j.discovered()
 	if err != nil {
 		t.Fatal(err)
@@ -164,6 +167,7 @@ func TestTargetsAreFoundInFiles(t *testing.T) {
 		`https://10.0.0.1:6443/metrics {instance="10.0.0.1:6443", job="api", tier="1"}`:               true,
 		`https://10.0.0.1:6443/metrics {cluster="eu", instance="10.0.0.1:6443", job="api", tier="1"}`: true,
 		`https://10.0.0.2/m {cluster="eu", instance="10.0.0.2", job="api", tier="1"}`:                 true,
+		`http://10.0.0.4:8080/m {instance="10.0.0.4:8080", job="api", pod="web", tier="1"}`:           true,
 		`https://10.0.0.3:6443/metrics {instance="10.0.0.3:6443", job="api", tier="1"}`:               true,
 	}
 	if len(got) != len(want) {

@@ -130,6 +130,7 @@ COMPONENT is etcd, apiserver, controller-manager, scheduler or kwok.`,
 	flags.IntVar(&config.Audit.BatchMaxSize, "audit-batch-max-size", 400, "how many audit events a batch has at most")
 	flags.DurationVar(&config.Audit.RetryBackoff, "audit-retry-backoff", 2*time.Second, "wait before a failed audit batch is sent again; grows by half, five attempts")
 	flags.StringArrayVar(&config.APIServerArgs, "apiserver-arg", nil, "flag to add to kube-apiserver's, such as --apiserver-arg=--v=4; repeatable")
+	flags.BoolVar(&config.Fsync, "fsync", false, "let etcd wait for the disk, and measure how long that takes")
 	return cmd
 }
 

@@ -105,7 +105,7 @@ func (l *layout) args(component string) []string {
 
 func (l *layout) etcdArgs() []string {
 	peer := local("http", l.ports.etcdPeer)
-	return []string{
+	args := []string{
 		"--name=kubetest",
 		"--data-dir=" + l.file("etcd"),
 		"--listen-client-urls=" + l.url(Etcd),
@@ -113,9 +113,12 @@ func (l *layout) etcdArgs() []string {
 		"--listen-peer-urls=" + peer,
 		"--initial-advertise-peer-urls=" + peer,
 		"--initial-cluster=kubetest=" + peer,
-		"--unsafe-no-fsync", // nothing here outlives the test
 		"--log-level=warn",
 	}
+	if !l.config.Fsync {
+		args = append(args, "--unsafe-no-fsync") // nothing here outlives the test
+	}
+	return args
 }
 
 func (l *layout) apiserverArgs() []string {

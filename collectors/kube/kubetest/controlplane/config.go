@@ -35,6 +35,9 @@ type Config struct {
 	// APIServerArgs are added to the command line of kube-apiserver; where it has a flag
 	// twice, the last one counts.
 	APIServerArgs []string
+	// Fsync makes etcd wait for the disk, as it does where its data outlive the test. That is slower, and measured
+	// by etcd_disk_wal_fsync_duration_seconds.
+	Fsync bool
 	// Progress gets a line for each component that is ready, from several goroutines.
 	Progress io.Writer
 	// Now is the clock of everything reported.
