@@ -230,7 +230,10 @@ func (s *TokenStore) change(edit func(*tokenFile) error) error {
 	if err != nil {
 		return fmt.Errorf("token store: %w", err)
 	}
-	return replaceFile(s.path, append(data, '\n'))
+	if err := replaceFile(s.path, append(data, '\n')); err != nil {
+		return fmt.Errorf("token store: %w", err)
+	}
+	return nil
 }
 
 func readTokens(path string) (tokenFile, error) {
@@ -256,34 +259,6 @@ func readTokens(path string) (tokenFile, error) {
 		return f, fmt.Errorf("token store %s has version %d, this program knows %d", path, f.Version, tokenFileVersion)
 	}
 	return f, nil
-}
-
-// replaceFile writes data beside path, syncs it and renames it, so that a reader sees the old or the new file whole.
-func replaceFile(path string, data []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("token store: %w", err)
-	}
-	_, err = tmp.Write(data)
-	if err == nil {
-		err = tmp.Sync()
-	}
-	err = errors.Join(err, tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("token store: %w", errors.Join(err, os.Remove(tmp.Name())))
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("token store: %w", err)
-	}
-	defer dir.Close()
-	if err := dir.Sync(); err != nil {
-		return fmt.Errorf("token store: %w", err)
-	}
-	return nil
 }
 
 func checkGrant(g Grant, now time.Time) error {

@@ -2,16 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
 	"net/url"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
+	"github.com/kubevalue/kubevalue/collectors"
 	"github.com/kubevalue/kubevalue/slo/alerting"
 )
 
@@ -111,12 +106,12 @@ type alertFile string
 // LoadAlerts reads the file; without one there is no memory.
 func (f alertFile) LoadAlerts(context.Context) ([]alerting.Record, error) {
 	var all []alerting.Record
-	return all, readState(string(f), &all)
+	return all, collectors.ReadState(string(f), &all)
 }
 
 // SaveAlerts replaces the file as a whole.
 func (f alertFile) SaveAlerts(_ context.Context, all []alerting.Record) error {
-	return writeState(string(f), all)
+	return collectors.WriteState(string(f), all)
 }
 
 // claimFile remembers which notifications were delivered by webhook.
@@ -140,7 +135,7 @@ func (c *claimFile) change(id string, edit func(old claimRecord, known bool) (cl
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all := map[string]claimRecord{}
-	if err := readState(c.path, &all); err != nil {
+	if err := collectors.ReadState(c.path, &all); err != nil {
 		return false, err
 	}
 	old, known := all[id]
@@ -154,7 +149,7 @@ func (c *claimFile) change(id string, edit func(old claimRecord, known bool) (cl
 			delete(all, key)
 		}
 	}
-	return true, writeState(c.path, all)
+	return true, collectors.WriteState(c.path, all)
 }
 
 // Claim reserves a delivery; false when it was made, or is being made.
@@ -176,40 +171,4 @@ func (c *claimFile) Delivered(_ context.Context, id string) error {
 func (c *claimFile) Release(_ context.Context, id string) error {
 	_, err := c.change(id, func(claimRecord, bool) (claimRecord, bool) { return claimRecord{Until: time.Unix(0, 0).UTC()}, true })
 	return err
-}
-
-// readState reads a file of JSON; one that does not exist leaves into as it is.
-func readState(path string, into any) error {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read the state of alerts: %w", err)
-	}
-	if err := json.Unmarshal(data, into); err != nil {
-		return fmt.Errorf("the state of alerts in %s is damaged: %w; remove the file to start anew", path, err)
-	}
-	return nil
-}
-
-// writeState replaces a file of JSON as a whole, so that a crash leaves the old or the new one.
-func writeState(path string, value any) error {
-	data, err := json.Marshal(value)
-	if err != nil {
-		return fmt.Errorf("write the state of alerts: %w", err)
-	}
-	temporary, err := os.CreateTemp(filepath.Dir(path), ".state-*")
-	if err != nil {
-		return fmt.Errorf("write the state of alerts: %w", err)
-	}
-	_, err = temporary.Write(data)
-	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err == nil {
-		err = os.Rename(temporary.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(temporary.Name())
-		return fmt.Errorf("write the state of alerts: %w", err)
-	}
-	return nil
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -13,33 +14,55 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/kubevalue/kubevalue/collectors"
 	"github.com/kubevalue/kubevalue/schema"
 )
 
-// TestE2EARealPrometheusWritesToUs lets one read a target that counts, and send what it reads. The slices must be what the Prometheus
-// itself has stored.
+// TestE2EARealPrometheusWritesToUs lets one read a target that counts, and send what it reads, to a service that is killed meanwhile. The
+// slices must be what the Prometheus itself has stored.
 func TestE2EARealPrometheusWritesToUs(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
+	config, port := filepath.Join(dir, "kubevalue.yaml"), freePort(t)
 	writeFile(t, filepath.Join(dir, "slo.yaml"), writtenObjective)
-	b := boot(t, fmt.Sprintf("objectives: {openslo: [%q]}\n", filepath.Join(dir, "slo.yaml")))
-	target := countingTarget(t)
+	writeFile(t, config, fmt.Sprintf("identity: {key_file: identity.key}\nspool: {dir: spool}\nserver: {listen: \"127.0.0.1:%d\", tokens: tokens.json}\nwarehouse: {dsn: \"embedded:warehouse\"}\nobjectives: {openslo: [slo.yaml]}\n", port))
+	token := strings.TrimSpace(kubevalue(t, "token", "create", "prom", "--endpoint", "remotewrite", "-c", config))
+	address := fmt.Sprintf("http://127.0.0.1:%d", port)
+	serve := func() *process {
+		p := start(t, kubevalueBinary(t), "serve", "-c", config)
+		eventually(t, "kubevalue is ready", time.Minute, func() error {
+			_, err := getBody(t.Context(), http.DefaultClient, address+"/readyz")
+			return err
+		})
+		return p
+	}
+	service := serve()
 	prometheus := startPrometheus(t, fmt.Sprintf(`global: {scrape_interval: 1s}
 scrape_configs: [{job_name: api, static_configs: [{targets: ['%s']}]}]
 remote_write: [{url: '%s/api/v1/write', authorization: {credentials: '%s'}, queue_config: {batch_send_deadline: 1s}}]
-`, strings.TrimPrefix(target, "http://"), b.url(), b.token("prom", collectors.EndpointRemoteWrite)), "")
+`, strings.TrimPrefix(countingTarget(t), "http://"), address, token), "")
 	began := time.Now().Truncate(time.Minute)
-	at := b.figures.objectives.all[0].Of["requests"]
-	// In the first two minutes the series of errors begins, and the target begins anew.
+	time.Sleep(time.Until(began.Add(time.Minute + 25*time.Second))) // in the middle of a minute whose samples come
+	service.stop(t, syscall.SIGKILL)
+	serve()
+
+	cfg, err := loadConfig(config)
+	must(t, "read the configuration", err)
+	objectives, err := cfg.loadObjectives()
+	must(t, "read the objectives", err)
+	db, err := openWarehouse(t.Context(), cfg, slog.New(slog.DiscardHandler), true)
+	must(t, "open the warehouse", err)
+	defer db.Close()
+	// In the first two minutes of samples the series of errors begins, the target begins anew, and the service is killed.
 	var rows []schema.Slice
-	eventually(t, "two minutes are counted", 4*time.Minute, func() (err error) {
-		if rows, err = b.db.Slices(t.Context(), at.query(began, began.Add(4*time.Minute))); err == nil && len(rows) < 2 {
+	eventually(t, "two minutes are counted", 3*time.Minute, func() (err error) {
+		rows, err = db.Slices(t.Context(), objectives[0].Of["requests"].query(began, began.Add(3*time.Minute)))
+		if err == nil && len(rows) < 2 {
 			err = fmt.Errorf("slices %v", rows)
 		}
 		return err

@@ -257,7 +257,7 @@ func (e *e2e) checkFigures(t *testing.T) {
 	want := map[string]float64{"A1": 3, "A2": 2, "C15": 2.0 / 3, "C11": 1, "C12": 1.0 / 3, "C16": 1,
 		"O13": 1, "O38": 0, "O14": 0, "O19": 1, "O20": 1, "O40": 0.4, "X2": 0, "X7": 0.5}
 	atLeast := map[string]int{"C17": 4, "C18": 8, "C7": 7} // workloads, rollouts, those that came to an end
-	eventually(t, "the figures of the current week", 90*time.Second, func() error {
+	eventually(t, "the figures of the current week", 3*time.Minute, func() error {
 		var shown apiJourney
 		if err := e.get(t, "/api/v1/journey?period=current", &shown); err != nil {
 			return err

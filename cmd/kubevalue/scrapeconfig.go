@@ -153,7 +153,7 @@ func counterIndicator(ind openslo.Indicator, o openslo.Objective, into map[strin
 func (s *service) remoteWrite() (*remotewrite.Receiver, error) {
 	return remotewrite.New(remotewrite.Config{
 		Indicators: s.cfg.writtenIndicators, Authenticate: s.tokens.Authenticate, Sink: s.pipe, Limits: s.cfg.limits(remotewrite.DefaultLimits),
-		Now: s.now, Logger: s.log, Registerer: s.registry,
+		Now: s.now, Logger: s.log, Registerer: s.registry, State: s.cfg.stateFile("remotewrite.json"),
 	})
 }
 
@@ -165,5 +165,6 @@ func (s *service) scrapes(pods func() []kube.Target) (*scrape.Collector, error) 
 	}
 	return scrape.New(scrape.Config{
 		Jobs: jobs, Indicators: s.cfg.scrapeIndicators, Sink: s.pipe, Now: s.now, Logger: s.log, Registerer: s.registry,
+		State: s.cfg.stateFile("scrape.json"),
 	})
 }

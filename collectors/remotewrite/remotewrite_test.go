@@ -49,6 +49,13 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{sink: &sink{slices: map[time.Time]schema.Slice{}}, now: start, t: t}
+	b.begin("")
+	return b
+}
+
+// begin makes a receiver, with a file for what it counts.
+func (b *bench) begin(state string) {
+	b.t.Helper()
 	r, err := New(Config{
 		Indicators: []scrape.Indicator{{Name: "requests", Bad: `requests_total{code=~"5.."}`, Total: "requests_total"}},
 		Authenticate: func(_ context.Context, token, endpoint string) (collectors.Grant, error) {
@@ -57,13 +64,12 @@ func newBench(t *testing.T) *bench {
 			}
 			return collectors.Grant{}, nil
 		},
-		Sink: b.sink, Now: func() time.Time { return b.now },
+		Sink: b.sink, Now: func() time.Time { return b.now }, State: state,
 	})
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
 	b.Receiver = r
-	return b
 }
 
 // of is a series of requests by code with values at seconds after the start, in turns.

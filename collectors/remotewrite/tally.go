@@ -30,6 +30,10 @@ type tally struct {
 	mu      sync.Mutex
 	series  map[string]*series
 	targets map[string]*target
+	// before are series from before a restart of which no sample has come since.
+	before map[string]savedSeries
+	// unsaved: something has changed since it was saved.
+	unsaved bool
 	open    map[key]*sum
 	swept   time.Time
 }
@@ -40,8 +44,11 @@ type series struct {
 	at    int64 // milliseconds
 }
 
-// target is where series come from: it has been scraped without a long gap from since until last, in milliseconds.
-type target struct{ since, last int64 }
+// target is where series come from: it has been scraped without a long gap from Since until Last, in milliseconds.
+type target struct {
+	Since int64 `json:"since"`
+	Last  int64 `json:"last"`
+}
 
 // key names a slice of an indicator.
 type key struct {
@@ -69,11 +76,8 @@ func (t *tally) add(l labels.Labels, samples []prompb.Sample, now time.Time, n *
 	of := t.counters.Uses(l)
 	var s *series
 	if len(of) > 0 {
-		id := string(l.Bytes(nil))
-		if s = t.series[id]; s == nil {
-			s = &series{of: of, at: math.MinInt64}
-			t.series[id] = s
-		}
+		s = t.known(l.String(), of)
+		t.unsaved = true
 	}
 	for _, sample := range samples {
 		if s == nil || math.IsNaN(sample.Value) || math.IsInf(sample.Value, 0) || sample.Value < 0 || sample.Timestamp <= s.at {
@@ -93,6 +97,20 @@ func (t *tally) add(l labels.Labels, samples []prompb.Sample, now time.Time, n *
 	}
 }
 
+// known is what is known of a series.
+func (t *tally) known(id string, of []scrape.Use) *series {
+	s := t.series[id]
+	if s == nil {
+		s = &series{of: of, at: math.MinInt64}
+		if was, ok := t.before[id]; ok {
+			s.value, s.at = was.Value, was.At
+			delete(t.before, id)
+		}
+		t.series[id] = s
+	}
+	return s
+}
+
 // target is where a series comes from; the samples say when it was scraped.
 func (t *tally) target(l labels.Labels, samples []prompb.Sample) *target {
 	id := l.Get("job") + "\x00" + l.Get("instance")
@@ -103,12 +121,12 @@ func (t *tally) target(l labels.Labels, samples []prompb.Sample) *target {
 		case from == nil:
 			from = &target{s.Timestamp, s.Timestamp}
 			t.targets[id] = from
-		case s.Timestamp > from.last+gap:
-			from.since, from.last = s.Timestamp, s.Timestamp
+		case s.Timestamp > from.Last+gap:
+			from.Since, from.Last = s.Timestamp, s.Timestamp
 		default:
-			from.last = max(from.last, s.Timestamp)
-			if s.Timestamp >= from.since-gap {
-				from.since = min(from.since, s.Timestamp)
+			from.Last = max(from.Last, s.Timestamp)
+			if s.Timestamp >= from.Since-gap {
+				from.Since = min(from.Since, s.Timestamp)
 			}
 		}
 	}
@@ -119,7 +137,7 @@ func (t *tally) target(l labels.Labels, samples []prompb.Sample) *target {
 func (s *series) increase(sample prompb.Sample, from *target) (float64, bool) {
 	gap := longestGap.Milliseconds()
 	if s.at == math.MinInt64 { // new: it counts from zero when its target was scraped before
-		return sample.Value, sample.Timestamp > from.since
+		return sample.Value, sample.Timestamp > from.Since
 	}
 	switch {
 	case sample.Timestamp-s.at > gap:
@@ -162,7 +180,7 @@ func (t *tally) changed(now time.Time) []schema.Slice {
 		if !e.dirty || !e.measured || now.Sub(e.changed) < settle || now.Before(t.counters.End(k.indicator, start)) {
 			continue
 		}
-		e.dirty = false
+		e.dirty, t.unsaved = false, true
 		out = append(out, t.counters.Slice(k.indicator, start, e.part, e.total, now))
 	}
 	slices.SortFunc(out, func(a, b schema.Slice) int {
@@ -181,7 +199,7 @@ func (t *tally) again(batch []schema.Slice) {
 	defer t.mu.Unlock()
 	for _, s := range batch {
 		if e := t.open[key{t.counters.Place(s), s.Start.Unix()}]; e != nil {
-			e.dirty = true
+			e.dirty, t.unsaved = true, true
 		}
 	}
 }
@@ -198,8 +216,13 @@ func (t *tally) sweep(now time.Time) {
 			delete(t.series, id)
 		}
 	}
+	for id, s := range t.before {
+		if s.At < oldest {
+			delete(t.before, id)
+		}
+	}
 	for id, from := range t.targets {
-		if from.last < oldest {
+		if from.Last < oldest {
 			delete(t.targets, id)
 		}
 	}

@@ -69,6 +69,9 @@ func (c *Counters) Place(s schema.Slice) int {
 	return -1
 }
 
+// Fingerprint tells sets of indicators apart: what was counted for one of them says nothing about another.
+func (c *Counters) Fingerprint() string { return fingerprint(c.indicators) }
+
 // Pages reads the pages of one target, one after the other, as a Collector does.
 type Pages struct{ pages *pages }
 

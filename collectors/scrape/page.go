@@ -60,7 +60,9 @@ type pages struct {
 	limits     Limits
 	symbols    *labels.SymbolTable
 	known      map[string]*series
-	page       uint64
+	// before are the values of series before a restart, until the first page after it.
+	before map[string]float64
+	page   uint64
 	// read is when the newest page was read that counted; zero: there was none.
 	read  time.Time
 	swept time.Time
@@ -163,6 +165,7 @@ func (p *pages) series(parser textparse.Parser, text []byte) (*series, error) {
 	p.labels.Range(func(own labels.Label) { b.Set(own.Name, own.Value) })
 	l = b.Labels()
 	s := &series{}
+	s.value, s.known = p.before[string(text)]
 	for i, c := range p.indicators {
 		if matches(c.total, l) {
 			s.of = append(s.of, use{i, true})
@@ -198,7 +201,7 @@ func (p *pages) count(at time.Time, gap time.Duration) []events {
 		}
 		s.series.value, s.known = s.value, true
 	}
-	p.read = at
+	p.read, p.before = at, nil
 	p.sweep(at)
 	return out
 }

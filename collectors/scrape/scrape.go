@@ -1,6 +1,11 @@
 // Package scrape reads the metrics pages of targets, in the text formats of Prometheus and OpenMetrics, and counts the events of
 // indicators by the increase of their counters, slice by slice. No first value is lost: a series that appears on a target that was read
 // before counts from zero. A counter that has fallen began anew at zero.
+//
+// What was counted is saved every five seconds, before it is handed over. After a restart or a kill counting goes on from there: what targets
+// counted meanwhile is in the increase to their next page, and counts in the slice of that page. When that page comes more than two and a
+// half intervals after the last one that was saved, nothing is known of the time between: counting begins anew with it, slices in which no
+// page was counted are gaps, and what was counted of the others before stays.
 package scrape
 
 import (
@@ -12,6 +17,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -81,6 +87,9 @@ type Config struct {
 	Now        func() time.Time
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
+	// State is a file that keeps what was counted, so that a restart, or a kill, loses nothing: what targets count meanwhile is counted with
+	// their next page, when that is not more than two intervals late. Empty: counting begins anew.
+	State string
 }
 
 // Collector reads targets and hands over the slices of indicators.
@@ -90,6 +99,13 @@ type Collector struct {
 	jobs       []*job
 	tally      *tally
 	metrics    metrics
+
+	// counting is held for reading while a page is counted, and for writing while all is saved; unsaved: something was counted since.
+	counting sync.RWMutex
+	unsaved  atomic.Bool
+	// pages are those of the targets that are read, before those that were read before a restart, and not since.
+	pages  map[string]*pages
+	before map[string]savedPages
 }
 
 type job struct {
@@ -108,7 +124,7 @@ func New(cfg Config) (*Collector, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	c := &Collector{cfg: cfg, metrics: newMetrics()}
+	c := &Collector{cfg: cfg, metrics: newMetrics(), pages: map[string]*pages{}}
 	var faults []error
 	for _, i := range cfg.Indicators {
 		one, err := compile(i)
@@ -142,12 +158,14 @@ func (c *Collector) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
+	c.restore()
 	var all sync.WaitGroup
 	for _, j := range c.jobs {
 		all.Go(func() { c.discover(ctx, j) })
 	}
-	all.Go(func() { c.tally.run(ctx) })
+	all.Go(func() { c.tally.run(ctx, c.save) })
 	all.Wait()
+	c.save()
 	return nil
 }
 
@@ -170,7 +188,13 @@ func (c *Collector) discover(ctx context.Context, j *job) {
 			}
 			within, stop := context.WithCancel(ctx)
 			running[key] = stop
-			watchers.Go(func() { c.watch(within, j, t) })
+			watchers.Go(func() {
+				p := c.pagesOf(j, key, t)
+				c.watch(within, j, t, p)
+				if ctx.Err() == nil { // the target is gone, while others are read on
+					c.leave(key, p)
+				}
+			})
 		}
 		for key, stop := range running {
 			if _, ok := found[key]; !ok && err == nil {
@@ -188,8 +212,7 @@ func (c *Collector) discover(ctx context.Context, j *job) {
 }
 
 // watch reads one target at fixed instants of the clock, which differ from target to target.
-func (c *Collector) watch(ctx context.Context, j *job, t target) {
-	p := newPages(c.indicators, t.labels, j.Limits)
+func (c *Collector) watch(ctx context.Context, j *job, t target, p *pages) {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(t.url)) // never fails
 	offset := time.Duration(h.Sum64() % uint64(j.Interval))
@@ -218,18 +241,27 @@ func (c *Collector) watch(ctx context.Context, j *job, t target) {
 func (c *Collector) read(ctx context.Context, j *job, t target, p *pages) error {
 	began := c.cfg.Now()
 	body, contentType, err := j.fetch(ctx, t.url)
-	var added []events
 	var trouble problems
 	if err == nil {
-		added, trouble, err = p.take(body, contentType, began, gapOf(j.Interval))
+		trouble, err = c.count(p, body, contentType, began, gapOf(j.Interval))
 	}
 	c.metrics.count(j.Name, trouble, err)
-	if err != nil {
-		return err
+	if err == nil {
+		c.metrics.series.WithLabelValues(j.Name, t.labels.Get("instance")).Set(float64(len(p.known)))
 	}
-	c.metrics.series.WithLabelValues(j.Name, t.labels.Get("instance")).Set(float64(len(p.known)))
-	c.tally.add(began, added)
-	return nil
+	return err
+}
+
+// count adds what a page counts to the slices that it was read in.
+func (c *Collector) count(p *pages, body []byte, contentType string, at time.Time, gap time.Duration) (problems, error) {
+	c.counting.RLock()
+	defer c.counting.RUnlock()
+	added, trouble, err := p.take(body, contentType, at, gap)
+	if err == nil {
+		c.tally.add(at, added)
+		c.unsaved.Store(true)
+	}
+	return trouble, err
 }
 
 // gapOf is the longest time between two pages that are compared: one page may be missing.

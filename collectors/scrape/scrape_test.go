@@ -50,7 +50,8 @@ func TestSlicesAreClosedAfterTheirEndAndKeptForAFullSink(t *testing.T) {
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
-		running.Go(func() { c.tally.run(ctx) })
+		c.restore()
+		running.Go(func() { c.tally.run(ctx, c.save) })
 		synctest.Wait()
 		start := time.Now().UTC() // midnight
 		add := func(part, total float64) { c.tally.add(time.Now(), []events{{part, total, true}}) }

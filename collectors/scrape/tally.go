@@ -58,19 +58,18 @@ func (t *tally) add(at time.Time, added []events) {
 	}
 }
 
-func (t *tally) run(ctx context.Context) {
-	t.mu.Lock()
-	for i, c := range t.indicators { // what was under way before is not known
-		t.done[i] = c.floor(t.now())
-	}
-	t.mu.Unlock()
+// run closes slices and hands them over until the context ends. What is handed over was saved before: after a kill it is handed over again,
+// with the same events, rather than counted into other slices.
+func (t *tally) run(ctx context.Context, save func()) {
 	for sleep(ctx, every) {
 		t.closeSlices()
+		save()
 		t.send(ctx)
 	}
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), every)
 	defer cancel()
 	t.closeSlices()
+	save()
 	t.send(within)
 }
 
