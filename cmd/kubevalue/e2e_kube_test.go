@@ -20,6 +20,7 @@ import (
 
 	"github.com/kubevalue/kubevalue/collectors/kube"
 	"github.com/kubevalue/kubevalue/journey"
+	"github.com/kubevalue/kubevalue/schema"
 )
 
 // span is an interval in which something happened, by the clock of the test.
@@ -76,11 +77,14 @@ func showsOn(t *testing.T, what string, client *http.Client, url string, lines .
 	})
 }
 
-// awaitWatched waits until every kind of object is being watched.
+// awaitWatched waits until every kind of object is being watched that the cluster serves: neither Argo CD nor Cluster API is there.
 func awaitWatched(t *testing.T, client *http.Client, url string) {
 	t.Helper()
 	var lines []string
 	for _, kind := range kube.Kinds() {
+		if kind == schema.KindApplication || kind == schema.KindManagedCluster {
+			continue
+		}
 		lines = append(lines, fmt.Sprintf(`kubevalue_kube_synced{cluster="e2e",kind=%q} 1`, kind))
 	}
 	showsOn(t, "the cluster is watched", client, url, lines...)
