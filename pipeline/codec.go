@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"unsafe"
 
 	"github.com/klauspost/compress/s2"
 
@@ -242,7 +243,7 @@ func decode(payload []byte, events []schema.Event) (schema.Batch, error) {
 	if err != nil {
 		return schema.Batch{}, fmt.Errorf("unpack the batch: %w", err)
 	}
-	d := &decoder{rest: string(body)}
+	d := &decoder{rest: unsafe.String(unsafe.SliceData(body), len(body))} // nobody else has the body
 	b := schema.Batch{Backfill: d.byte()&flagBackfill != 0}
 	b.Events = d.events(events[:0])
 	b.Slices = d.slices()

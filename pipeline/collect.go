@@ -93,7 +93,7 @@ func (c *collector) run(ctx context.Context) error {
 func (c *collector) reread(l *load) error {
 	m := l.manifest
 	l.release()
-	l.manifest, l.sealed = m, true
+	l.manifest, l.sealed, l.run.repeated = m, true, true
 	c.reader.Seek(m.First)
 	for c.reader.Position().Before(m.End) {
 		if _, err := c.next(l); errors.Is(err, io.EOF) {

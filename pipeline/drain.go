@@ -43,6 +43,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	err := p.deliverAll(ctx, c)
 	cancel()
 	<-done
+	p.proc.seen.reading.Wait()
 	return cmp.Or(err, failed)
 }
 
@@ -156,12 +157,18 @@ func (p *Pipeline) deliver(ctx context.Context, l *load) error {
 
 // attempt tries once, alone among the replicas.
 func (p *Pipeline) attempt(ctx context.Context, token string, l *load) (out Outcome, err error) {
+	alone := true
 	if p.lease != nil {
-		done, refused := p.lease.take(ctx, l.run.received(), p.cfg.Timeout)
+		done, undisturbed, refused := p.lease.take(ctx, l.run.received(), p.cfg.Timeout)
 		if refused != nil {
 			return out, refused
 		}
 		defer func() { err = errors.Join(err, done(err == nil)) }()
+		alone = undisturbed
+	}
+	if p.cfg.Exclusive {
+		p.proc.seen.begin(ctx, alone)
+		p.cfg.Processor.Identity.Trust(alone)
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
 	defer cancel()

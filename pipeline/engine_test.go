@@ -268,12 +268,12 @@ func TestWhatTheWarehouseItselfRefuses(t *testing.T) {
 // spoiling is a warehouse whose rows of object 7 have a time that no column holds.
 type spoiling struct{ *warehouse.DB }
 
-func (s spoiling) InsertEvents(ctx context.Context, token string, rows []schema.StoredEvent) error {
+func (s spoiling) InsertNewEvents(ctx context.Context, token string, rows []schema.StoredEvent) error {
 	rows = slices.Clone(rows)
 	for i := range rows {
 		if rows[i].Object == "7" {
 			rows[i].Received = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 		}
 	}
-	return s.DB.InsertEvents(ctx, token, rows)
+	return s.DB.InsertNewEvents(ctx, token, rows)
 }

@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"sort"
@@ -18,7 +19,8 @@ import (
 // it vanish silently, whatever their rows. Its faults are the test's.
 type memory struct {
 	mu         sync.Mutex
-	tokens     map[string]bool
+	tokens     map[string]bool // that have landed
+	tried      map[string]bool
 	events     []schema.StoredEvent
 	ids        map[uuid.UUID]time.Time
 	slices     []schema.Slice
@@ -34,7 +36,7 @@ type memory struct {
 
 func newMemory() *memory {
 	return &memory{
-		tokens: map[string]bool{}, ids: map[uuid.UUID]time.Time{}, quarantine: map[string]schema.Quarantined{}, aliases: map[uint64]schema.StoredAlias{},
+		tokens: map[string]bool{}, tried: map[string]bool{}, ids: map[uuid.UUID]time.Time{}, quarantine: map[string]schema.Quarantined{}, aliases: map[uint64]schema.StoredAlias{},
 	}
 }
 
@@ -89,6 +91,9 @@ func (c *client) fresh(token string) bool {
 }
 
 func (c *client) InsertEvents(ctx context.Context, token string, rows []schema.StoredEvent) error {
+	c.m.mu.Lock()
+	c.m.tried[token] = true
+	c.m.mu.Unlock()
 	return c.call(ctx, "InsertEvents", func() error {
 		for _, r := range rows {
 			if r.Time.Format("200601") != rows[0].Time.Format("200601") {
@@ -107,6 +112,17 @@ func (c *client) InsertEvents(ctx context.Context, token string, rows []schema.S
 		}
 		return nil
 	})
+}
+
+// InsertNewEvents panics when the token was used before.
+func (c *client) InsertNewEvents(ctx context.Context, token string, rows []schema.StoredEvent) error {
+	c.m.mu.Lock()
+	tried := c.m.tried[token]
+	c.m.mu.Unlock()
+	if tried {
+		panic("the token " + token + " was tried before")
+	}
+	return c.InsertEvents(ctx, token, rows)
 }
 
 func (c *client) SeenEventIDs(ctx context.Context, ids []uuid.UUID, since time.Time) (map[uuid.UUID]struct{}, error) {
@@ -129,6 +145,21 @@ func (c *client) InsertEventIDs(ctx context.Context, token string, ids []uuid.UU
 				if at, ok := c.m.ids[id]; !ok || received[i].After(at) {
 					c.m.ids[id] = received[i]
 				}
+			}
+		}
+		return nil
+	})
+}
+
+func (c *client) CountEventIDs(ctx context.Context, _ time.Time) (n int, err error) {
+	return n, c.call(ctx, "CountEventIDs", func() error { n = len(c.m.ids); return nil })
+}
+
+func (c *client) EventIDs(ctx context.Context, since time.Time, each func(halves []uint64)) error {
+	return c.call(ctx, "EventIDs", func() error {
+		for id, at := range c.m.ids {
+			if !at.Before(since) {
+				each([]uint64{binary.BigEndian.Uint64(id[:8])})
 			}
 		}
 		return nil

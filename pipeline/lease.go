@@ -19,6 +19,8 @@ type lease struct {
 	notes      *noteFile
 	me         string
 	cfg        ProcessorConfig
+	// taken says that the notes, as they were read last, were this one's to write since.
+	taken bool
 }
 
 // note says that events received in [From, To] may be stored without their ids, by statements that end before Until.
@@ -51,13 +53,16 @@ func (l *lease) prepare() error {
 }
 
 // take waits for the lease. events says when the events that are to be stored were received, zero when there are none; timeout
-// bounds the attempt that follows. done gives the lease back, and the note too when all is stored.
-func (l *lease) take(ctx context.Context, events note, timeout time.Duration) (done func(stored bool) error, err error) {
+// bounds the attempt that follows. alone says that nobody else has stored events since this one took the lease last. done gives the
+// lease back, and the note too when all is stored.
+func (l *lease) take(ctx context.Context, events note, timeout time.Duration) (done func(stored bool) error, alone bool, err error) {
 	if err := l.enter(ctx); err != nil {
-		return nil, fmt.Errorf("pipeline: wait for the lease %s, which another replica holds: %w", l.lock.Path(), err)
+		return nil, false, fmt.Errorf("pipeline: wait for the lease %s, which another replica holds: %w", l.lock.Path(), err)
 	}
+	last := l.notes.sequence
 	notes, err := l.notes.read()
 	if err == nil {
+		alone = l.taken && l.notes.sequence == last
 		err = l.repair(ctx, notes)
 	}
 	if err == nil && !events.From.IsZero() {
@@ -66,8 +71,10 @@ func (l *lease) take(ctx context.Context, events note, timeout time.Duration) (d
 		err = l.notes.write(notes)
 	}
 	if err != nil {
-		return nil, errors.Join(err, l.release())
+		l.taken = false
+		return nil, false, errors.Join(err, l.release())
 	}
+	l.taken = true
 	return func(stored bool) error {
 		var err error
 		if _, noted := notes[l.me]; noted && stored {
@@ -75,7 +82,7 @@ func (l *lease) take(ctx context.Context, events note, timeout time.Duration) (d
 			err = l.notes.write(notes)
 		}
 		return errors.Join(err, l.release())
-	}, nil
+	}, alone, nil
 }
 
 // enter waits for the replica that holds the lease, and for those that wait already.

@@ -86,6 +86,7 @@ func (r *replica) start() {
 	}
 	cfg := config(nopTB{}, r.c, r.dir)
 	cfg.Interval, cfg.MaxRows, cfg.Timeout, cfg.Lease = 50*time.Millisecond, 8, time.Second, filepath.Join(r.w.root, "lease")
+	cfg.Exclusive = true
 	p, err := pipeline.New(cfg)
 	if err != nil {
 		r.w.t.Fatal(err)
@@ -137,7 +138,7 @@ func (w *world) send(t *rapid.T) {
 
 func (w *world) upset(t *rapid.T) {
 	r := w.peers[rapid.IntRange(0, len(w.peers)-1).Draw(t, "replica")]
-	op := rapid.SampledFrom([]string{"SeenEventIDs", "InsertEvents", "InsertEvents", "InsertEventIDs", "InsertActorKeys", "ActorKeys"}).Draw(t, "op")
+	op := rapid.SampledFrom([]string{"SeenEventIDs", "InsertEvents", "InsertEvents", "InsertEventIDs", "InsertActorKeys", "ActorKeys", "EventIDs", "CountEventIDs"}).Draw(t, "op")
 	f := fate(rapid.IntRange(0, int(fateCount)-1).Draw(t, "fate"))
 	if f == landsLater && (op == "ActorKeys" || op == "InsertActorKeys") {
 		f = failsAfter // a process that dies in between may give a person two surrogates

@@ -40,6 +40,8 @@ type Config struct {
 	MaxAge time.Duration
 	// Lease is a file that all replicas on this host share which store into one warehouse; empty: there is one only.
 	Lease string
+	// Exclusive says that nobody stores events into the warehouse but those who share Lease: most ids then need not be looked up.
+	Exclusive bool
 	// MaxRows bounds the records of one insert; 0: DefaultMaxRows. A batch with more of them goes alone.
 	MaxRows int
 	// Interval is about the time between inserts; 0: DefaultInterval.
@@ -98,6 +100,7 @@ func New(cfg Config) (*Pipeline, error) {
 		cfg: cfg, proc: NewProcessor(cfg.Processor), log: cfg.Logger, hurry: make(chan struct{}, 1), advanced: make(chan struct{}),
 		encoders: sync.Pool{New: func() any { return new(encoder) }},
 	}
+	p.proc.seen.log = cfg.Logger
 	var err error
 	if p.spool, err = spool.Open(spool.Options{Dir: cfg.Dir, MaxBytes: cfg.MaxBytes, Logger: cfg.Logger, Now: cfg.Processor.Now}); err != nil {
 		return nil, err

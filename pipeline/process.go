@@ -23,8 +23,14 @@ import (
 type Store interface {
 	identity.Store
 	InsertEvents(ctx context.Context, token string, rows []schema.StoredEvent) error
+	// InsertNewEvents is InsertEvents for a token that nobody has ever tried.
+	InsertNewEvents(ctx context.Context, token string, rows []schema.StoredEvent) error
 	SeenEventIDs(ctx context.Context, ids []uuid.UUID, since time.Time) (map[uuid.UUID]struct{}, error)
 	InsertEventIDs(ctx context.Context, token string, ids []uuid.UUID, received []time.Time) error
+	// CountEventIDs and EventIDs tell of all ids that were received at since or later, and maybe of older ones; EventIDs gives the first
+	// eight bytes of each as a big-endian number.
+	CountEventIDs(ctx context.Context, since time.Time) (int, error)
+	EventIDs(ctx context.Context, since time.Time, each func(halves []uint64)) error
 	InsertSlices(ctx context.Context, token string, rows []schema.Slice) error
 	InsertIncidents(ctx context.Context, token string, rows []schema.Incident) error
 	InsertResourceChanges(ctx context.Context, token string, rows []schema.ResourceChange) error
@@ -51,10 +57,11 @@ type ProcessorConfig struct {
 }
 
 // Processor is the inner part of the drainer: it takes batches as they were received, and leaves each event in the tables
-// once. It keeps nothing between two batches, so that a batch can be repeated after a crash at any moment.
+// once. What it keeps between two batches only spares it questions, so that a batch can be repeated after a crash at any moment.
 type Processor struct {
 	cfg  ProcessorConfig
 	keep map[string]bool
+	seen seen
 }
 
 // NewProcessor makes a Processor.
@@ -66,7 +73,7 @@ func NewProcessor(cfg ProcessorConfig) *Processor {
 	for _, k := range cfg.Attributes {
 		keep[k] = true
 	}
-	return &Processor{cfg: cfg, keep: keep}
+	return &Processor{cfg: cfg, keep: keep, seen: seen{store: cfg.Store, now: cfg.Now}}
 }
 
 // Outcome counts what became of a batch.
@@ -88,6 +95,7 @@ func (p *Processor) Process(ctx context.Context, token string, b schema.Batch) (
 	}
 	var r run
 	r.reset()
+	r.repeated = true // maybe
 	p.add(&r, staged{batch: uuid.NewSHA1(uuid.NameSpaceOID, []byte(token)), at: now}, &b)
 	return p.insert(ctx, token, &r, func(side) (*schema.Event, error) { return nil, errors.New("the batch is gone") })
 }
@@ -158,12 +166,16 @@ func (in *inserter) events(ctx context.Context) error {
 			anonymise(&r.rows[i])
 		}
 	}
+	insert := in.p.cfg.Store.InsertEvents
+	if r.asked == 1 && !r.repeated {
+		insert = in.p.cfg.Store.InsertNewEvents
+	}
 	for _, s := range stretches(len(r.rows), func(i int) int { return month(r.rows[i].Time) }) {
 		b := block[schema.StoredEvent]{
 			token: fmt.Sprintf("%s/events/%d", in.token, month(r.rows[s[0]].Time)), rows: r.rows[s[0]:s[1]],
 			at: func(i int) int { return int(r.side[s[0]+i].at) },
 		}
-		if err := insertAll(ctx, in, kindEvent, b, in.p.cfg.Store.InsertEvents); err != nil {
+		if err := insertAll(ctx, in, kindEvent, b, insert); err != nil {
 			return err
 		}
 	}
@@ -188,11 +200,19 @@ func (in *inserter) forget(ctx context.Context) error {
 			since = r.rows[i].Received
 		}
 	}
-	seen, err := in.p.cfg.Store.SeenEventIDs(ctx, ids, since.Add(-DedupWindow))
-	if err != nil {
-		return err
+	since = since.Add(-DedupWindow)
+	doubtful := ids
+	if r.asked == 0 && !r.repeated {
+		doubtful = in.p.seen.ask(ids, since)
 	}
-	r.drop(seen)
+	in.p.seen.add(ids)
+	if len(doubtful) > 0 {
+		known, err := in.p.cfg.Store.SeenEventIDs(ctx, doubtful, since)
+		if err != nil {
+			return err
+		}
+		r.drop(known)
+	}
 	if r.asked++; r.asked == 1 {
 		r.fresh, r.seen = len(r.rows), len(ids)-len(r.rows)
 	}

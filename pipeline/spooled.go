@@ -29,11 +29,14 @@ func Spooled(dir string, each func(b schema.Batch, stored bool) error) (unreadab
 // before. cfg needs a Store; Identity is not used.
 func Exclusively(ctx context.Context, path string, cfg ProcessorConfig, f func(context.Context) error) error {
 	l := newLease(path, uuid.New(), NewProcessor(cfg).cfg)
-	done, err := l.take(ctx, note{}, 0)
+	done, _, err := l.take(ctx, note{}, 0)
 	if err != nil {
 		return err
 	}
-	err = f(ctx)
+	// The others see that somebody was here: what they remember of the warehouse may be true no more.
+	if err = l.notes.write(map[string]note{}); err == nil {
+		err = f(ctx)
+	}
 	if released := done(true); err == nil {
 		err = released
 	}

@@ -35,6 +35,8 @@ type run struct {
 	// bad are records that can never be stored.
 	bad []schema.Quarantined
 
+	// repeated says that an earlier process may have stored some of it.
+	repeated bool
 	// copies counts the events that were left out since the run has an earlier copy.
 	copies int
 	// fresh and seen are the events that the warehouse did not know, and knew, when it was first asked.

@@ -42,7 +42,8 @@ func newPipeline(cfg *Config, db *warehouse.DB, resolver *identity.Resolver, par
 		Processor: pipeline.ProcessorConfig{
 			Store: db, Identity: resolver, Attributes: cfg.Spool.Attributes, Lateness: time.Duration(cfg.Spool.MaxLateness), Now: parts.now,
 		},
-		Dir: parts.dir, MaxBytes: int64(cfg.Spool.MaxBytes), Lease: cfg.leasePath(db), Logger: parts.log,
+		Dir: parts.dir, MaxBytes: int64(cfg.Spool.MaxBytes), Lease: cfg.leasePath(db), Exclusive: db.LocalLease() != "" && cfg.Spool.Lease == "",
+		Logger: parts.log,
 	}
 	if parts.registry != nil {
 		p.Registerer = parts.registry

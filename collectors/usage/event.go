@@ -43,33 +43,33 @@ type nativeEvent struct {
 	Attributes map[string]string `json:"attributes,omitempty" jsonschema_description:"Further facts. Only the attributes that the service's configuration lists are kept."`
 }
 
-// event checks what the form itself demands; all else is the pipeline's to judge.
-func (n *nativeEvent) event(source string, received time.Time) (schema.Event, error) {
-	e := schema.Event{
+// event fills an event, and checks what the form itself demands; all else is the pipeline's to judge.
+func (n *nativeEvent) event(e *schema.Event, source string, received time.Time) error {
+	*e = schema.Event{
 		ID: n.ID, Source: source, Time: received, Received: received, Name: n.Name,
 		Actor: n.Actor, ActorKind: n.ActorKind, Groups: n.Groups, Team: n.Team, OwnerTeam: n.OwnerTeam, Persona: n.Persona,
 		Cluster: n.Cluster, Namespace: n.Namespace, Resource: n.Resource, Object: n.Object,
 		Outcome: n.Outcome, Reason: n.Reason, DurationMS: n.DurationMS, Value: n.Value, Attributes: n.Attributes,
 	}
 	if n.Name == "" {
-		return e, invalid("name: missing")
+		return invalid("name: missing")
 	}
 	if n.Time != "" {
 		at, err := time.Parse(time.RFC3339Nano, n.Time)
 		if err != nil {
-			return e, invalid("time: want RFC 3339 with an offset, such as 2026-11-16T09:00:00Z")
+			return invalid("time: want RFC 3339 with an offset, such as 2026-11-16T09:00:00Z")
 		}
 		e.Time = at.UTC()
 	}
 	if at, given := n.Attributes[AttributeCommitTime]; given && n.Name == EventDeployment {
 		if _, err := time.Parse(time.RFC3339Nano, at); err != nil {
-			return e, invalid("attributes.commit_time: want RFC 3339 with an offset, such as 2026-11-16T09:00:00Z")
+			return invalid("attributes.commit_time: want RFC 3339 with an offset, such as 2026-11-16T09:00:00Z")
 		}
 	}
 	if e.Outcome == "" {
 		e.Outcome = schema.OutcomeSuccess
 	}
-	return e, nil
+	return nil
 }
 
 // nativeReader decodes elements of a body into events.
@@ -146,18 +146,19 @@ func (n *nativeReader) decode(cursor *collectors.JSONCursor, document []byte) er
 
 // take keeps the decoded event, or its fault, and goes on to the next index.
 func (n *nativeReader) take(err error) {
-	var e schema.Event
 	if err == nil {
-		e, err = n.scratch.event(n.q.grant.Source, n.q.received)
-	}
-	if err == nil {
-		err = n.r.check(n.q.grant, &e)
+		n.events = append(n.events, schema.Event{})
+		e := &n.events[len(n.events)-1]
+		if err = n.scratch.event(e, n.q.grant.Source, n.q.received); err == nil {
+			err = n.r.check(n.q.grant, e)
+		}
+		if err != nil {
+			n.events = n.events[:len(n.events)-1]
+		}
 	}
 	n.tally.add(err)
 	if err != nil {
 		n.faults = append(n.faults, eventFault{Index: n.seen, Reason: err.Error()})
-	} else {
-		n.events = append(n.events, e)
 	}
 	n.seen++
 }

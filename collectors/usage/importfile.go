@@ -196,7 +196,7 @@ func (i *fileImport) take(r row, line int) {
 	received := i.cfg.Now().UTC()
 	var e schema.Event
 	if err == nil {
-		e, err = n.event(i.cfg.Source, received)
+		err = n.event(&e, i.cfg.Source, received)
 	}
 	if err == nil && e.ID == "" {
 		e.ID = i.contentID(r)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/kubevalue/kubevalue/collectors"
@@ -66,8 +67,9 @@ func (r *Receiver) native(w http.ResponseWriter, hr *http.Request) (nativeResult
 		return nativeResult{}, err
 	}
 	defer q.release()
-	reader, err := r.readNative(&q, hr.Header.Get("Content-Type"))
-	if err != nil {
+	reader := &nativeReader{r: r, q: &q, tally: tally{}, events: r.room.Get().([]schema.Event)[:0]}
+	defer reader.leave()
+	if err := reader.read(hr.Header.Get("Content-Type")); err != nil {
 		return nativeResult{}, err
 	}
 	if err := r.store(hr.Context(), q.grant, schema.Batch{Events: reader.events}); err != nil {
@@ -77,27 +79,35 @@ func (r *Receiver) native(w http.ResponseWriter, hr *http.Request) (nativeResult
 	return nativeResult{Accepted: len(reader.events), Rejected: len(reader.faults), Errors: reader.faults}, nil
 }
 
-// readNative reads the events of a body, whichever of the forms it has.
-func (r *Receiver) readNative(q *request, contentType string) (*nativeReader, error) {
-	reader := &nativeReader{r: r, q: q, tally: tally{}}
-	cursor := collectors.NewJSONCursor(q.body)
+// leave gives the room of the events back: they belong to nobody once they are stored.
+func (n *nativeReader) leave() {
+	if cap(n.events) <= linesAhead {
+		clear(n.events)
+		n.r.room.Put(n.events) //nolint:staticcheck // a slice's head is little beside its room
+	}
+	n.events = nil
+}
+
+// read reads the events of a body, whichever of the forms it has.
+func (n *nativeReader) read(contentType string) error {
+	cursor := collectors.NewJSONCursor(n.q.body)
 	cursor.RefuseUnknown()
 	if isNDJSON(contentType) {
-		return reader, reader.lines(cursor)
+		return n.lines(cursor)
 	}
 	switch cursor.Peek() {
 	case 0:
-		return nil, fmt.Errorf("%w: the body is empty: want events as JSON", errBadRequest)
+		return fmt.Errorf("%w: the body is empty: want events as JSON", errBadRequest)
 	case '[':
-		err := cursor.Array(func() error { return reader.next(cursor, q.body) })
+		err := cursor.Array(func() error { return n.next(cursor, n.q.body) })
 		if err == nil {
 			err = cursor.End()
 		}
-		return reader, err
+		return err
 	case '{':
-		return reader, reader.object(cursor)
+		return n.object(cursor)
 	}
-	return nil, fmt.Errorf("%w: want an event, an array of events, or one event a line", errBadRequest)
+	return fmt.Errorf("%w: want an event, an array of events, or one event a line", errBadRequest)
 }
 
 // object reads one event, a wrapped list, or, when another value follows, one event a line.
@@ -144,7 +154,7 @@ const linesAhead = 1000
 
 // lines reads one event a line; a line that is no JSON is that line's fault alone.
 func (n *nativeReader) lines(cursor *collectors.JSONCursor) error {
-	n.events = make([]schema.Event, 0, min(bytes.Count(n.q.body, []byte{'\n'})+1, n.r.cfg.MaxEvents, linesAhead))
+	n.events = slices.Grow(n.events, min(bytes.Count(n.q.body, []byte{'\n'})+1, n.r.cfg.MaxEvents, linesAhead))
 	for line := range bytes.Lines(n.q.body) {
 		line = bytes.TrimSpace(line)
 		if len(line) == 0 {

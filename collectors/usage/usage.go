@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -57,6 +58,8 @@ type Receiver struct {
 	cfg    Config
 	events *prometheus.CounterVec
 	bodies *prometheus.CounterVec
+	// room is for events, for use again.
+	room sync.Pool
 }
 
 // New makes a Receiver; Authenticate, Sink and Validate must be there.
@@ -66,7 +69,8 @@ func New(cfg Config) (*Receiver, error) {
 	}
 	cfg = cfg.withDefaults()
 	r := &Receiver{
-		cfg: cfg,
+		cfg:  cfg,
+		room: sync.Pool{New: func() any { return []schema.Event(nil) }},
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "kubevalue_usage_events_total",
 			Help: "Usage events received, by protocol and result: accepted, or why not.",

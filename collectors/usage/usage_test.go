@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -29,6 +30,7 @@ func (s *memorySink) Append(_ context.Context, b schema.Batch) error {
 	if s.err != nil {
 		return s.err
 	}
+	b.Events = slices.Clone(b.Events) // they are the caller's again
 	s.batches = append(s.batches, b)
 	return nil
 }

@@ -9,11 +9,24 @@ import (
 	"github.com/kubevalue/kubevalue/schema"
 )
 
-// suppress empties the names, and zeroes the links, of those who were erased. It reads the list anew each time: an erasure holds at
-// once for everybody who stores events. Who was erased under an older key is noted under the one in force, so that the older can go.
+// Trust says whether the caller knows that nobody was erased since it said so last: the list of the erased is then not read again. Without it, it is read each time: an erasure holds at once for everybody who stores events.
+func (r *Resolver) Trust(unchanged bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.trusted = unchanged; !unchanged {
+		r.suppressed = nil
+	}
+}
+
+// suppress empties the names, and zeroes the links, of those who were erased. Who was erased under an older key is noted under the one in force, so that the older can go.
 func (r *Resolver) suppress(ctx context.Context, names []string, links []link) error {
-	if err := r.loadSuppressed(ctx); err != nil || len(r.suppressed) == 0 {
-		return err
+	if !r.trusted || r.suppressed == nil {
+		if err := r.loadSuppressed(ctx); err != nil {
+			return err
+		}
+	}
+	if len(r.suppressed) == 0 {
+		return nil
 	}
 	var again []schema.ActorKey
 	for i, name := range names {
@@ -31,6 +44,9 @@ func (r *Resolver) suppress(ctx context.Context, names []string, links []link) e
 	if len(again) > 0 {
 		if err := r.cfg.Store.InsertSuppressed(ctx, again); err != nil {
 			return fmt.Errorf("identity: %w", err)
+		}
+		for _, k := range again {
+			r.suppressed[link{k.Version, k.Hash}] = true
 		}
 	}
 	return nil

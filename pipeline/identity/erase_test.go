@@ -38,6 +38,28 @@ func TestAnErasedNameIsNobodys(t *testing.T) {
 	}
 }
 
+func TestATrustedListIsReadOnceUntilItIsNotTrusted(t *testing.T) {
+	s := newStore()
+	r := resolver(t, s, Rules{}, key(1))
+	r.Trust(true)
+	resolve(t, r, "ann")
+	ann, err := r.Find(context.Background(), "ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.InsertSuppressed(context.Background(), ann.Links); err != nil {
+		t.Fatal(err)
+	}
+	if got := resolve(t, r, "ann"); got[0] == 0 {
+		t.Errorf("the list was read again: %v", got)
+	}
+	r.Trust(false)
+	r.Trust(true) // nobody has asked in between
+	if got := resolve(t, r, "ann"); got[0] != 0 {
+		t.Errorf("the list was not read again: %v", got)
+	}
+}
+
 func TestAnErasureOutlivesTheRotationOfKeys(t *testing.T) {
 	s := newStore()
 	r := resolver(t, s, Rules{}, key(1))

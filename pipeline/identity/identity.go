@@ -44,6 +44,8 @@ type Resolver struct {
 	merged map[uint64]schema.StoredAlias
 	// suppressed are the names that were erased.
 	suppressed map[link]bool
+	// trusted says that they are as they were read last.
+	trusted bool
 }
 
 // link is a hash under the version of the key that made it.

@@ -9,16 +9,17 @@ import (
 
 // PutDelivery notes how far a delivery has come. What is put last wins.
 func (db *DB) PutDelivery(ctx context.Context, d schema.Delivery) error {
+	one, version := []schema.Delivery{d}, db.nextVersion()
 	return db.insert(ctx, block{table: schema.TableDeliveries, rows: 1, columns: []column{
-		{"report", "String", []string{d.Report}},
-		{"period", "String", []string{d.Period}},
-		{"recipient", "String", []string{d.Recipient}},
-		{"status", "Enum8('sending' = 0, 'sent' = 1, 'failed' = 2)", []string{string(d.Status)}},
-		{"at", kindTime, []time.Time{d.At}},
-		{"attempts", "UInt32", []uint32{d.Attempts}},
-		{"error", "String", []string{d.Error}},
-		{"message_id", "String", []string{d.MessageID}},
-		{"version", "UInt64", []uint64{db.nextVersion()}},
+		pick("report", "String", one, func(d *schema.Delivery) string { return d.Report }),
+		pick("period", "String", one, func(d *schema.Delivery) string { return d.Period }),
+		pick("recipient", "String", one, func(d *schema.Delivery) string { return d.Recipient }),
+		pick("status", "Enum8('sending' = 0, 'sent' = 1, 'failed' = 2)", one, func(d *schema.Delivery) string { return string(d.Status) }),
+		pick("at", kindTime, one, func(d *schema.Delivery) time.Time { return d.At }),
+		pick("attempts", "UInt32", one, func(d *schema.Delivery) uint32 { return d.Attempts }),
+		pick("error", "String", one, func(d *schema.Delivery) string { return d.Error }),
+		pick("message_id", "String", one, func(d *schema.Delivery) string { return d.MessageID }),
+		pick("version", "UInt64", one, func(*schema.Delivery) uint64 { return version }),
 	}})
 }
 

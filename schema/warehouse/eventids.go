@@ -18,6 +18,9 @@ import (
 // lookupSize is how many ids one statement looks up. They are part of the statement, 11 bytes each.
 const lookupSize = 100_000
 
+// readIDsTime bounds reading all ids: 80 million of them take a minute.
+const readIDsTime = 10 * time.Minute
+
 // lookupStatement bounds a statement that looks ids up, in bytes.
 const lookupStatement = 4 << 20
 
@@ -36,7 +39,7 @@ func (db *DB) InsertEventIDs(ctx context.Context, token string, ids []uuid.UUID,
 	return db.insert(ctx, block{table: schema.TableEventIDs, token: token, rows: len(ids), columns: []column{
 		pick("id_high", "UInt64", ids, func(id *uuid.UUID) uint64 { return binary.BigEndian.Uint64(id[:8]) }),
 		pick("id_low", "UInt64", ids, func(id *uuid.UUID) uint64 { return binary.BigEndian.Uint64(id[8:]) }),
-		{"first_received", kindTime, received},
+		ready("first_received", kindTime, received),
 	}})
 }
 
@@ -63,8 +66,8 @@ func (db *DB) lookUp(ctx context.Context, ids []uuid.UUID, since time.Time, seen
 		high = binary.LittleEndian.AppendUint64(high, binary.BigEndian.Uint64(id[:8]))
 	}
 	var sql strings.Builder
-	fmt.Fprintf(&sql, "SELECT id_high, id_low, first_received FROM %s WHERE _partition_id >= '%s' AND id_high IN (SELECT x FROM format(RowBinary, 'x UInt64', base64Decode('",
-		schema.TableEventIDs, since.UTC().Format("20060102"))
+	fmt.Fprintf(&sql, "SELECT id_high, id_low, first_received FROM %s WHERE %s AND id_high IN (SELECT x FROM format(RowBinary, 'x UInt64', base64Decode('",
+		schema.TableEventIDs, receivedSince(since))
 	sql.WriteString(base64.StdEncoding.EncodeToString(high))
 	sql.WriteString("')))")
 	type row struct {
@@ -84,4 +87,42 @@ func (db *DB) lookUp(ctx context.Context, ids []uuid.UUID, since time.Time, seen
 		}
 	}
 	return err
+}
+
+// CountEventIDs counts the ids that were first received on the day of since or later.
+func (db *DB) CountEventIDs(ctx context.Context, since time.Time) (int, error) {
+	n, _, err := askOne(ctx, db, question{
+		op: "count ids", table: schema.TableEventIDs, sql: "SELECT count() FROM " + schema.TableEventIDs + " WHERE " + receivedSince(since),
+	}, one[uint64])
+	return int(n), err
+}
+
+// EventIDs hands over the first halves of all ids that were first received on the day of since or later, some thousands at a time, in no
+// order. What is noted while it reads may be missing.
+func (db *DB) EventIDs(ctx context.Context, since time.Time, each func(halves []uint64)) error {
+	op := "read ids"
+	ctx = with(ctx, clickhouse.Settings{"max_threads": 1, "max_execution_time": readIDsTime.Seconds()})
+	rows, err := db.conn.Query(ctx, "SELECT id_high FROM "+schema.TableEventIDs+" WHERE "+receivedSince(since))
+	if err != nil {
+		return failed(op, schema.TableEventIDs, err)
+	}
+	defer rows.Close() //nolint:errcheck // Err has told
+	some := make([]uint64, 0, 4096)
+	for rows.Next() {
+		var half uint64
+		if err := rows.Scan(&half); err != nil {
+			return failed(op, schema.TableEventIDs, err)
+		}
+		if some = append(some, half); len(some) == cap(some) {
+			each(some)
+			some = some[:0]
+		}
+	}
+	each(some)
+	return failed(op, schema.TableEventIDs, rows.Err())
+}
+
+// receivedSince chooses partitions: those of the day of a time and of later ones.
+func receivedSince(since time.Time) string {
+	return "_partition_id >= '" + since.UTC().Format("20060102") + "'"
 }

@@ -43,32 +43,37 @@ const generations = 4
 // MergeTree notes a token just before the block is there. An engine that dies in between refuses the block ever after as a
 // repetition, so InsertEvents looks whether it is there, and inserts it under a further token when it is not.
 func (db *DB) InsertEvents(ctx context.Context, token string, rows []schema.StoredEvent) error {
-	op := fmt.Sprintf("insert %d rows", len(rows))
-	if token == "" {
-		return refused(op, schema.TableEvents, errNoToken)
-	}
 	if len(rows) == 0 {
-		return nil
+		return db.InsertNewEvents(ctx, token, rows)
 	}
-	if err := checkEvents(rows); err != nil {
-		return refused(op, schema.TableEvents, err)
-	}
-	b := block{table: schema.TableEvents, rows: len(rows), settings: onePartition, columns: eventColumns(rows)}
 	for generation := range generations {
-		b.token = token
+		under := token
 		if generation > 0 {
-			b.token = fmt.Sprintf("%s#%d", token, generation+1)
+			under = fmt.Sprintf("%s#%d", token, generation+1)
 		}
-		if err := db.insert(ctx, b); err != nil {
+		if err := db.InsertNewEvents(ctx, under, rows); err != nil {
 			return err
 		}
 		if there, err := db.eventsAreThere(ctx, rows); there || err != nil {
 			return err
 		}
-		db.logger.Warn("events are missing after their insert, the token may be a dead engine's", "token", b.token, "rows", len(rows))
+		db.logger.Warn("events are missing after their insert, the token may be a dead engine's", "token", under, "rows", len(rows))
 	}
 	// An engine does not die at the same instant time after time: the table itself removes these rows, by its TTL.
 	return nil
+}
+
+// InsertNewEvents is InsertEvents under a token that was never used before, not even by an insert that failed or by a process that died:
+// it believes the engine.
+func (db *DB) InsertNewEvents(ctx context.Context, token string, rows []schema.StoredEvent) error {
+	op := fmt.Sprintf("insert %d rows", len(rows))
+	if token == "" {
+		return refused(op, schema.TableEvents, errNoToken)
+	}
+	if err := checkEvents(rows); err != nil {
+		return refused(op, schema.TableEvents, err)
+	}
+	return db.insert(ctx, block{table: schema.TableEvents, token: token, rows: len(rows), settings: onePartition, columns: eventColumns(rows)})
 }
 
 // eventsAreThere reports whether any of some rows of a block are stored: a block lands whole or not at all, but rows of it may

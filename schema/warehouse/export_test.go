@@ -35,3 +35,6 @@ func CopyPersonal(ctx context.Context, db *DB, replacement, actor uint64) error 
 	}
 	return nil
 }
+
+// WriteByDriver makes the driver write all blocks, as it does over the native protocol.
+func (db *DB) WriteByDriver() { db.dsn.transport = transportNative }

@@ -41,7 +41,7 @@ func (db *DB) InsertIncidents(ctx context.Context, token string, rows []schema.I
 		pick("detected", kindOptionalTime, rows, func(r *schema.Incident) *time.Time { return optional(r.Detected) }),
 		pick("resolved", kindOptionalTime, rows, func(r *schema.Incident) *time.Time { return optional(r.Resolved) }),
 		pick("links", "Array(String)", rows, func(r *schema.Incident) []string { return r.Links }),
-		{"followups", "String", followups},
+		ready("followups", "String", followups),
 		pick("version", "UInt64", rows, func(r *schema.Incident) uint64 { return r.Version }),
 	}})
 }

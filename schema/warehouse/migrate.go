@@ -101,7 +101,7 @@ func (db *DB) note(ctx context.Context, done []migration) error {
 		versions[i], names[i], checksums[i], at[i] = m.version, m.name, m.checksum, db.now()
 	}
 	b.columns = []column{
-		{"version", "UInt32", versions}, {"name", "String", names}, {"checksum", "String", checksums}, {"at", "DateTime64(3, 'UTC')", at},
+		ready("version", "UInt32", versions), ready("name", "String", names), ready("checksum", "String", checksums), ready("at", "DateTime64(3, 'UTC')", at),
 	}
 	return db.insert(ctx, b)
 }

@@ -115,8 +115,8 @@ func TestEngineDiesAmidInserts(t *testing.T) {
 		} else {
 			close(dead)
 		}
-		for {
-			err := db.InsertEvents(ctx, fmt.Sprint("block ", i), rows)
+		for attempt := db.InsertNewEvents; ; attempt = db.InsertEvents {
+			err := attempt(ctx, fmt.Sprint("block ", i), rows)
 			if err == nil {
 				break
 			}

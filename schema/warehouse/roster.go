@@ -40,7 +40,7 @@ func (db *DB) PutRoster(ctx context.Context, digest string, at time.Time, rows [
 		versions[i] = version
 	}
 	err = db.insert(ctx, block{table: schema.TableRoster, rows: len(rows), columns: []column{
-		{"version", "UInt64", versions},
+		ready("version", "UInt64", versions),
 		pick("team", "String", rows, func(r *schema.RosterEntry) string { return r.Team }),
 		pick("actor", "UInt64", rows, func(r *schema.RosterEntry) uint64 { return r.Actor }),
 		pick("valid_from", kindTime, rows, func(r *schema.RosterEntry) time.Time { return bounded(r.From, openFrom) }),
@@ -52,9 +52,9 @@ func (db *DB) PutRoster(ctx context.Context, digest string, at time.Time, rows [
 		return false, err
 	}
 	err = db.insert(ctx, block{table: tableRosterVersions, rows: 1, columns: []column{
-		{"version", "UInt64", []uint64{version}},
-		{"digest", "String", []string{digest}},
-		{"at", kindTime, []time.Time{at}},
+		ready("version", "UInt64", []uint64{version}),
+		ready("digest", "String", []string{digest}),
+		ready("at", kindTime, []time.Time{at}),
 	}})
 	return err == nil, err
 }

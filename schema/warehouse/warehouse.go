@@ -43,10 +43,11 @@ type Options struct {
 type DB struct {
 	dsn     dsn
 	conn    driver.Conn
-	inserts driver.Conn   // for inserts only
-	engine  *chdb.Process // nil: somebody else's
-	socket  string        // of the embedded engine; empty: a server
-	dataDir string        // of the embedded engine
+	inserts driver.Conn            // for inserts only
+	room    atomic.Pointer[[]byte] // for a column of a block, unless an insert has it
+	engine  *chdb.Process          // nil: somebody else's
+	socket  string                 // of the embedded engine; empty: a server
+	dataDir string                 // of the embedded engine
 	logger  *slog.Logger
 	now     func() time.Time
 	version atomic.Uint64 // the last that was given out
