@@ -29,19 +29,19 @@ func (db *DB) InsertExclusion(ctx context.Context, e schema.Exclusion) error {
 		return refused(op, tableExclusions, err)
 	}
 	return db.insert(ctx, block{table: tableExclusions, token: e.Entry, rows: 1, columns: []column{
-		{"id", "String", []string{e.ID}},
-		{"version", "UInt32", []uint32{e.Version}},
-		{"objectives", "Array(String)", [][]string{e.Objectives}},
-		{"valid_from", kindOptionalTime, []*time.Time{optional(e.From)}},
-		{"valid_to", kindOptionalTime, []*time.Time{optional(e.To)}},
-		{"weekly", "String", []string{weekly}},
-		{"reason", "String", []string{e.Reason}},
-		{"author", "String", []string{e.Author}},
-		{"change", "String", []string{string(e.Change)}},
-		{"changed_by", "String", []string{e.ChangedBy}},
-		{"change_reason", "String", []string{e.ChangeReason}},
-		{"recorded", kindTime, []time.Time{e.Recorded}},
-		{"entry", "String", []string{e.Entry}},
+		ready("id", "String", []string{e.ID}),
+		ready("version", "UInt32", []uint32{e.Version}),
+		ready("objectives", "Array(String)", [][]string{e.Objectives}),
+		ready("valid_from", kindOptionalTime, []*time.Time{optional(e.From)}),
+		ready("valid_to", kindOptionalTime, []*time.Time{optional(e.To)}),
+		ready("weekly", "String", []string{weekly}),
+		ready("reason", "String", []string{e.Reason}),
+		ready("author", "String", []string{e.Author}),
+		ready("change", "String", []string{string(e.Change)}),
+		ready("changed_by", "String", []string{e.ChangedBy}),
+		ready("change_reason", "String", []string{e.ChangeReason}),
+		ready("recorded", kindTime, []time.Time{e.Recorded}),
+		ready("entry", "String", []string{e.Entry}),
 	}})
 }
 

@@ -41,15 +41,15 @@ func put[T any](ctx context.Context, db *DB, r registry, rows []T, columns func(
 	for i := range versions {
 		versions[i] = version
 	}
-	err = db.insert(ctx, block{table: r.table, rows: len(rows), columns: append([]column{{"version", "UInt64", versions}}, columns(rows)...)})
+	err = db.insert(ctx, block{table: r.table, rows: len(rows), columns: append([]column{ready("version", "UInt64", versions)}, columns(rows)...)})
 	if err != nil {
 		return false, err
 	}
 	err = db.insert(ctx, block{table: schema.TableRegistries, rows: 1, columns: []column{
-		{"registry", "String", []string{r.table}},
-		{"version", "UInt64", []uint64{version}},
-		{"digest", "String", []string{digest}},
-		{"at", kindTime, []time.Time{r.at}},
+		ready("registry", "String", []string{r.table}),
+		ready("version", "UInt64", []uint64{version}),
+		ready("digest", "String", []string{digest}),
+		ready("at", kindTime, []time.Time{r.at}),
 	}})
 	return err == nil, err
 }
