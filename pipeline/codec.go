@@ -63,7 +63,7 @@ func (c *encoder) encode(b *schema.Batch, keep map[string]bool) ([]byte, error) 
 	c.events(b.Events, keep)
 	c.slices(b.Slices)
 	c.aliases(b.Aliases)
-	if err := errors.Join(appendJSON(c, kindIncident, b.Incidents), appendJSON(c, kindChange, b.Changes)); err != nil {
+	if err := errors.Join(appendJSON(c, kindIncident, b.Incidents), appendJSON(c, kindChange, b.Changes), appendFeedback(c, b.Feedback)); err != nil {
 		return nil, err
 	}
 	if len(c.body) > maxBody {
@@ -74,6 +74,13 @@ func (c *encoder) encode(b *schema.Batch, keep map[string]bool) ([]byte, error) 
 	c.packed = slices.Grow(c.packed, s2.MaxEncodedLen(len(c.body)))
 	block := s2.Encode(c.packed[head:cap(c.packed)], c.body)
 	return c.packed[:head+len(block)], nil
+}
+
+func appendFeedback(c *encoder, list []schema.Feedback) error {
+	if len(list) == 0 {
+		return nil
+	}
+	return appendJSON(c, kindFeedback, list)
 }
 
 func (c *encoder) text(s string) {
@@ -250,6 +257,9 @@ func decode(payload []byte, events []schema.Event) (schema.Batch, error) {
 	b.Aliases = d.aliases()
 	b.Incidents = readJSON[schema.Incident](d, kindIncident)
 	b.Changes = readJSON[schema.ResourceChange](d, kindChange)
+	if d.err == nil && d.rest != "" { // batches from before there was feedback end here, as those without any do
+		b.Feedback = readJSON[schema.Feedback](d, kindFeedback)
+	}
 	if d.err == nil && d.rest != "" {
 		d.err = fmt.Errorf("%d bytes follow the batch", len(d.rest))
 	}

@@ -24,6 +24,7 @@ type memory struct {
 	events     []schema.StoredEvent
 	ids        map[uuid.UUID]time.Time
 	slices     []schema.Slice
+	feedback   []schema.Feedback
 	incidents  []schema.Incident
 	changes    []schema.ResourceChange
 	quarantine map[string]schema.Quarantined
@@ -179,6 +180,15 @@ func (c *client) InsertIncidents(ctx context.Context, token string, rows []schem
 	return c.call(ctx, "InsertIncidents", func() error {
 		if c.fresh(token) {
 			c.m.incidents = append(c.m.incidents, rows...)
+		}
+		return nil
+	})
+}
+
+func (c *client) InsertFeedback(ctx context.Context, token string, rows []schema.Feedback) error {
+	return c.call(ctx, "InsertFeedback", func() error {
+		if c.fresh(token) {
+			c.m.feedback = append(c.m.feedback, rows...)
 		}
 		return nil
 	})

@@ -38,7 +38,7 @@ func newMetrics(reg prometheus.Registerer, p *Pipeline) (*metrics, error) {
 	for _, reason := range []string{"invalid", "full", "too_old", "error"} {
 		m.refused.WithLabelValues(reason)
 	}
-	for _, kind := range []string{kindEvent, kindSlice, kindAlias, kindIncident, kindChange} {
+	for _, kind := range []string{kindEvent, kindSlice, kindAlias, kindIncident, kindChange, kindFeedback} {
 		m.received.WithLabelValues(kind)
 		m.stored.WithLabelValues(kind)
 	}
@@ -68,6 +68,7 @@ func (m *metrics) countReceived(b *schema.Batch) {
 	m.received.WithLabelValues(kindAlias).Add(float64(len(b.Aliases)))
 	m.received.WithLabelValues(kindIncident).Add(float64(len(b.Incidents)))
 	m.received.WithLabelValues(kindChange).Add(float64(len(b.Changes)))
+	m.received.WithLabelValues(kindFeedback).Add(float64(len(b.Feedback)))
 }
 
 func (m *metrics) countStored(out Outcome) {
@@ -76,6 +77,7 @@ func (m *metrics) countStored(out Outcome) {
 	m.stored.WithLabelValues(kindAlias).Add(float64(out.Aliases))
 	m.stored.WithLabelValues(kindIncident).Add(float64(out.Incidents))
 	m.stored.WithLabelValues(kindChange).Add(float64(out.Changes))
+	m.stored.WithLabelValues(kindFeedback).Add(float64(out.Feedback))
 	m.duplicates.Add(float64(out.Duplicates))
 	m.quarantined.WithLabelValues().Add(float64(out.Quarantined))
 }

@@ -33,6 +33,7 @@ type Store interface {
 	EventIDs(ctx context.Context, since time.Time, each func(halves []uint64)) error
 	InsertSlices(ctx context.Context, token string, rows []schema.Slice) error
 	InsertIncidents(ctx context.Context, token string, rows []schema.Incident) error
+	InsertFeedback(ctx context.Context, token string, rows []schema.Feedback) error
 	InsertResourceChanges(ctx context.Context, token string, rows []schema.ResourceChange) error
 	InsertQuarantine(ctx context.Context, rows []schema.Quarantined) error
 	// Query reads; replicas find out with it what another one that died has left half done.
@@ -79,8 +80,8 @@ func NewProcessor(cfg ProcessorConfig) *Processor {
 // Outcome counts what became of a batch.
 type Outcome struct {
 	// Events were stored, Duplicates dropped: they, or a copy, are in the tables already.
-	Events, Duplicates                  int
-	Slices, Aliases, Incidents, Changes int
+	Events, Duplicates                            int
+	Slices, Aliases, Incidents, Changes, Feedback int
 	// Quarantined can never be stored.
 	Quarantined int
 }
@@ -103,7 +104,7 @@ func (p *Processor) Process(ctx context.Context, token string, b schema.Batch) (
 // insert makes one attempt to store a run; repeated with the same token and the same run, it goes on where it failed.
 // again finds the event of a row, for the quarantine.
 func (p *Processor) insert(ctx context.Context, token string, r *run, again func(side) (*schema.Event, error)) (Outcome, error) {
-	out := Outcome{Duplicates: r.copies, Slices: len(r.slices), Aliases: len(r.aliases), Incidents: len(r.incidents), Changes: len(r.changes)}
+	out := Outcome{Duplicates: r.copies, Slices: len(r.slices), Aliases: len(r.aliases), Incidents: len(r.incidents), Changes: len(r.changes), Feedback: len(r.feedback)}
 	// Aliases come first, so that nobody sees their events apart.
 	if len(r.aliases) > 0 {
 		if err := p.cfg.Identity.Merge(ctx, r.aliases); err != nil {
@@ -118,6 +119,9 @@ func (p *Processor) insert(ctx context.Context, token string, r *run, again func
 		return out, err
 	}
 	if err := insertAll(ctx, in, kindIncident, whole(token+"/incidents", r.incidents), p.cfg.Store.InsertIncidents); err != nil {
+		return out, err
+	}
+	if err := insertAll(ctx, in, kindFeedback, whole(token+"/feedback", r.feedback), p.cfg.Store.InsertFeedback); err != nil {
 		return out, err
 	}
 	if err := in.changes(ctx); err != nil {

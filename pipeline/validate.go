@@ -44,6 +44,7 @@ const (
 	kindAlias    = "alias"
 	kindIncident = "incident"
 	kindChange   = "change"
+	kindFeedback = "feedback"
 	kindSegment  = "segment"
 )
 
@@ -273,6 +274,7 @@ func (d door) check(b *schema.Batch) []collectors.RecordError {
 	})
 	bad = appendFaults(bad, kindAlias, b.Aliases, checkAlias)
 	bad = appendFaults(bad, kindIncident, b.Incidents, checkIncident)
+	bad = appendFaults(bad, kindFeedback, b.Feedback, (*schema.Feedback).Validate)
 	return appendFaults(bad, kindChange, b.Changes, func(c *schema.ResourceChange) error {
 		if err := checkChange(c); err != nil {
 			return err
@@ -291,7 +293,7 @@ func tooMany(b *schema.Batch) []collectors.RecordError {
 	for _, l := range []struct {
 		kind string
 		n    int
-	}{{kindEvent, len(b.Events)}, {kindSlice, len(b.Slices)}, {kindAlias, len(b.Aliases)}, {kindIncident, len(b.Incidents)}, {kindChange, len(b.Changes)}} {
+	}{{kindEvent, len(b.Events)}, {kindSlice, len(b.Slices)}, {kindAlias, len(b.Aliases)}, {kindIncident, len(b.Incidents)}, {kindChange, len(b.Changes)}, {kindFeedback, len(b.Feedback)}} {
 		for i := max(0, MaxBatch-before); i < l.n; i++ {
 			bad = append(bad, collectors.RecordError{Kind: l.kind, Index: i, Err: errTooMany})
 		}

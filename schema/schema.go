@@ -123,11 +123,13 @@ type Batch struct {
 	Incidents []Incident `json:"incidents,omitempty"`
 	// Changes happened to resources in clusters.
 	Changes []ResourceChange `json:"changes,omitempty"`
+	// Feedback is what people say and ask.
+	Feedback []Feedback `json:"feedback,omitempty"`
 	// Backfill lifts the limit on late events: the sender's grant allows history.
 	Backfill bool `json:"backfill,omitempty"`
 }
 
 // Len is the number of records in the batch.
 func (b Batch) Len() int {
-	return len(b.Events) + len(b.Slices) + len(b.Aliases) + len(b.Incidents) + len(b.Changes)
+	return len(b.Events) + len(b.Slices) + len(b.Aliases) + len(b.Incidents) + len(b.Changes) + len(b.Feedback)
 }

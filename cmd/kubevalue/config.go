@@ -39,6 +39,7 @@ type Config struct {
 	Exclusions   []ExclusionConfig  `yaml:"exclusions"`
 	Incidents    IncidentsConfig    `yaml:"incidents"`
 	Prices       []PriceConfig      `yaml:"prices"`
+	Feedback     FeedbackConfig     `yaml:"feedback"`
 
 	zone *time.Location
 	dir  string // of the file: relative paths in it start there

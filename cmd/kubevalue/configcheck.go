@@ -36,6 +36,7 @@ func (c *Config) check(f *yamlFile) {
 	c.checkObjectives(f)
 	c.checkPrices(f)
 	c.checkReports(f)
+	c.checkFeedback(f)
 }
 
 func (c *Config) checkOrganisation(f *yamlFile) {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/kubevalue/kubevalue/collectors"
@@ -42,7 +43,11 @@ func (s *service) doors() ([]dashboards.Door, error) {
 	if s.written, err = s.remoteWrite(); err != nil {
 		return nil, err
 	}
-	return append(append(foreignDoors(receiver), s.exclusionDoors()...), []dashboards.Door{
+	voices, err := s.feedbackDoors(memory)
+	if err != nil {
+		return nil, err
+	}
+	return append(slices.Concat(foreignDoors(receiver), s.exclusionDoors(), voices), []dashboards.Door{
 		{Method: http.MethodPost, Path: "/api/v1/write", Handler: s.written},
 		{Method: http.MethodPost, Path: "/v1/alertmanager", Handler: incidents.Alertmanager()},
 		{Method: http.MethodPost, Path: "/v1/incidents", Handler: incidents.Native()},

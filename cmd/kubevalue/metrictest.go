@@ -130,7 +130,7 @@ func (e *caseEnvironment) Ingest(ctx context.Context, c metrictest.Case) error {
 	}
 	_, err = processor.Process(ctx, fmt.Sprintf("case-%d", e.round), schema.Batch{
 		Events: c.Input.Events, Aliases: c.Input.Aliases, Changes: c.Input.Resources, Slices: c.Input.Slices,
-		Incidents: c.Input.Incidents, Backfill: true,
+		Incidents: c.Input.Incidents, Feedback: c.Input.Feedback, Backfill: true,
 	})
 	return err
 }

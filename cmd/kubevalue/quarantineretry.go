@@ -152,6 +152,8 @@ func add(b *schema.Batch, row schema.Quarantined) (kind string, err error) {
 		err = addRecord(&b.Aliases, row)
 	case "incident":
 		err = addRecord(&b.Incidents, row)
+	case "feedback":
+		err = addRecord(&b.Feedback, row)
 	case "change":
 		err = addRecord(&b.Changes, row)
 	case "segment":

@@ -113,6 +113,9 @@ func newService(ctx context.Context, cfg *Config, now func() time.Time, log *slo
 	if s.pipe, err = openPipeline(ctx, cfg, s.db, pipelineParts{dir: cfg.path(cfg.Spool.Dir), log: log, now: s.now, registry: s.registry}); err != nil {
 		return nil, err
 	}
+	if err = keepQuestions(ctx, s.db, cfg.surveys(), s.now().UTC()); err != nil {
+		return nil, err
+	}
 	s.owners = identity.NewOwners(cfg.ownerRules())
 	if err = learnCreators(ctx, s.db, s.owners); err != nil {
 		return nil, err

@@ -23,6 +23,7 @@
 //   - workload_slices: what was measured of workloads, in slices or sums of them: cluster, namespace, kind, name, good and total in seconds.
 //   - owners: whose each namespace is: cluster, namespace, team (as the cluster's objects name it) and opener (the team of the person who
 //     created it), each empty when it is not known. It has no period and no dim.
+//   - voices: what people said and asked in the period, with the columns of the table feedback (schema.Feedback); the team is that of who did.
 //   - capabilities: what the platform offered at some time in the period: capability, title, owner and events, an array of names; dim is
 //     empty. A team that used one of the events used the capability.
 //   - spans: one row per period: days, how many days of it have passed at the time of evaluation, a fraction for the current one.

@@ -48,6 +48,7 @@ var relations = []relation{
 	{"stretches", regexp.MustCompile(`\bstretches\b`), question.stretches},
 	{"owners", regexp.MustCompile(`\bowners\b`), question.owners},
 	{"workload_slices", regexp.MustCompile(`\bworkload_slices\b`), question.workloadSlices},
+	{"voices", regexp.MustCompile(`\bvoices\b`), question.voices},
 	{"capabilities", regexp.MustCompile(`\bcapabilities\b`), question.capabilities},
 }
 
@@ -331,6 +332,21 @@ func (q question) capabilities(string) string {
 	return `SELECT span.1 AS period, '' AS dim, toString(name) AS capability, title, toString(owner) AS owner, events
 FROM capabilities_current ARRAY JOIN arrayZip({starts:Array(Int64)}, {ends:Array(Int64)}) AS span
 WHERE valid_from < fromUnixTimestamp64Milli(span.2, 'UTC') AND valid_to > fromUnixTimestamp64Milli(span.1, 'UTC')`
+}
+
+// voices is the feedback of the periods.
+func (q question) voices(string) string {
+	return fmt.Sprintf(`SELECT *, roundDown(toUnixTimestamp64Milli(time), {marks:Array(Int64)}) AS period, %s AS dim
+FROM feedback FINAL
+WHERE %s%s`, q.split(), q.during(), q.ofTeam())
+}
+
+// ofTeam is the condition of the filter on a column team.
+func (q question) ofTeam() string {
+	if _, ok := q.filter[journey.DimensionTeam]; ok {
+		return " AND team = {team:String}"
+	}
+	return ""
 }
 
 func (q question) spans(string) string {

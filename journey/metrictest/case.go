@@ -14,13 +14,14 @@ import (
 const DefaultSource = "metric-test"
 
 func (r *reader) test(n *node, fileSettings journey.Settings) Case {
-	r.keys(n, "name", "now", "settings", "roster", "capabilities", "events", "resources", "slices", "aliases", "incidents", "objectives", "expect")
+	r.keys(n, "name", "now", "settings", "roster", "capabilities", "feedback", "events", "resources", "slices", "aliases", "incidents", "objectives", "expect")
 	c := Case{File: n.file, Line: n.line, Column: n.column, Name: r.required(n, "name")}
 	c.Settings = r.settings(n.get("settings"), fileSettings)
 	r.required(n, "now")
 	c.Now = r.time(n, "now")
 	c.Input.Roster = r.roster(n.get("roster"))
 	c.Input.Capabilities = r.capabilities(n.get("capabilities"))
+	c.Input.Feedback = r.feedback(n.get("feedback"), c.Now)
 	c.Input.Events = r.events(n.get("events"), c.Now)
 	c.Input.Resources = r.resources(n.get("resources"), c.Now)
 	c.Input.Slices = r.slices(n.get("slices"), c.Now)
@@ -77,6 +78,29 @@ func (r *reader) capabilities(list *node) []schema.Capability {
 		out = append(out, schema.Capability{
 			Name: r.required(n, "name"), Owner: r.text(n, "owner"), Events: r.texts(n, "events"), From: r.time(n, "from"), To: r.time(n, "to"),
 		})
+	}
+	return out
+}
+
+// feedback is what people said and asked, in the keys of schema.Feedback; id is made up where it is left out. What is later than now is not delivered.
+func (r *reader) feedback(list *node, now time.Time) []schema.Feedback {
+	var out []schema.Feedback
+	for i, n := range r.list(list, "feedback") {
+		r.keys(n, "kind", "id", "time", "until", "team", "persona", "survey", "question", "asked", "topic", "object", "state", "value", "text", "version")
+		f := schema.Feedback{
+			Kind: schema.FeedbackKind(r.required(n, "kind")), ID: cmp.Or(r.text(n, "id"), fmt.Sprintf("unnamed/%d", i)), Time: r.time(n, "time"), Until: r.time(n, "until"),
+			Team: r.text(n, "team"), Persona: r.text(n, "persona"), Survey: r.text(n, "survey"), Question: r.text(n, "question"), Asked: r.text(n, "asked"),
+			Topic: r.text(n, "topic"), Object: r.text(n, "object"), State: r.text(n, "state"), Value: r.number(n, "value"), Text: r.text(n, "text"), Version: 1,
+		}
+		if v := r.whole(n, "version"); v != nil {
+			f.Version = uint64(*v)
+		}
+		if err := f.Validate(); err != nil && n.kind == isMapping {
+			r.fail(n, "%v", err)
+		}
+		if !f.Time.After(now) {
+			out = append(out, f)
+		}
 	}
 	return out
 }

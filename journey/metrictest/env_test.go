@@ -33,7 +33,7 @@ func (e *environment) Reset(ctx context.Context) error {
 
 // Ingest delivers everything at once.
 func (e *environment) Ingest(ctx context.Context, c metrictest.Case) error {
-	return e.ingest(ctx, c, []schema.Batch{{Events: c.Input.Events, Aliases: c.Input.Aliases, Changes: c.Input.Resources, Slices: c.Input.Slices, Incidents: c.Input.Incidents}})
+	return e.ingest(ctx, c, []schema.Batch{{Events: c.Input.Events, Aliases: c.Input.Aliases, Changes: c.Input.Resources, Slices: c.Input.Slices, Incidents: c.Input.Incidents, Feedback: c.Input.Feedback}})
 }
 
 func (e *environment) ingest(ctx context.Context, c metrictest.Case, batches []schema.Batch) error {

@@ -35,6 +35,8 @@ type Input struct {
 	Slices    []schema.Slice
 	// Capabilities are what the platform offers.
 	Capabilities []schema.Capability
+	// Feedback is what people had said and asked by now.
+	Feedback []schema.Feedback
 	// Incidents are those that started by now.
 	Incidents []schema.Incident
 	// Objectives are what the SLO engine is to say; they take no part in ingestion.

@@ -44,6 +44,9 @@ func (in Input) Tables() []string {
 	if len(in.Slices) > 0 {
 		tables = append(tables, schema.TableSlices, "sli_hours", "sli_days", "sli_series")
 	}
+	if len(in.Feedback) > 0 {
+		tables = append(tables, schema.TableFeedback)
+	}
 	if len(in.Incidents) > 0 {
 		tables = append(tables, "incidents")
 	}
