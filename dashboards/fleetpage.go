@@ -39,8 +39,8 @@ type tally struct {
 	Share float64
 }
 
-// silentAfter is how long a cluster may be silent and still counts as reporting.
-const silentAfter = 15 * time.Minute
+// SilentAfter is how long a cluster may be silent and still counts as reporting.
+const SilentAfter = 15 * time.Minute
 
 func (s *server) fleetPage(c *gin.Context) {
 	view := fleetView{}
@@ -122,7 +122,7 @@ func contact(c Cluster, now time.Time) verdict {
 		return verdict{classBad, c.Fault}
 	case c.LastContact.IsZero():
 		return verdict{classUnknown, "never seen"}
-	case now.Sub(c.LastContact) > silentAfter:
+	case now.Sub(c.LastContact) > SilentAfter:
 		return verdict{classBad, "silent"}
 	}
 	return verdict{classGood, "reporting"}

@@ -137,6 +137,8 @@ type Cluster struct {
 	Objectives []string `json:"objectives"`
 	// Fault says what is wrong with the connection; empty: nothing.
 	Fault string `json:"fault,omitempty"`
+	// Note is what else to know of the connection, which works.
+	Note string `json:"note,omitempty"`
 }
 
 // Visit is a page that a person looked at.

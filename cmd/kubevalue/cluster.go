@@ -1,15 +1,18 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kubevalue/kubevalue/collectors/kube"
+	"github.com/kubevalue/kubevalue/dashboards"
 	"github.com/kubevalue/kubevalue/schema/warehouse"
 )
 
@@ -41,12 +44,16 @@ func clusterCommand() *cobra.Command {
 }
 
 func clusterListCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List the clusters with what has been seen of them", Args: cobra.NoArgs}
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the clusters with what has been seen of them", Args: cobra.NoArgs,
+		Long: `Lists the configured clusters as the warehouse knows them. A watched cluster is "reporting" when something was heard of it within the last quarter
+of an hour, else "silent"; "kubevalue cluster check" asks it why.`,
+	}
 	path := configFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return withWarehouse(cmd, *path, func(cfg *Config, db *warehouse.DB) error {
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
-			fmt.Fprintln(w, "CLUSTER\tREGION\tWATCHED\tRESOURCES\tSEEN LAST (UTC)")
+			fmt.Fprintln(w, "CLUSTER\tREGION\tWATCHED\tSTATE\tRESOURCES\tSEEN LAST (UTC)")
 			for _, c := range cfg.Clusters {
 				live, err := db.LiveResources(cmd.Context(), c.Name)
 				if err != nil {
@@ -58,16 +65,27 @@ func clusterListCommand() *cobra.Command {
 						last = r.Time
 					}
 				}
-				watched := "no"
+				watched, state := "no", ""
 				if c.Kubeconfig != "" || c.InCluster {
-					watched = "yes"
+					watched, state = "yes", contactState(last, time.Now())
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", c.Name, c.Region, watched, strconv.Itoa(len(live)), timeText(last))
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, c.Region, watched, state, strconv.Itoa(len(live)), timeText(last))
 			}
 			return w.Flush()
 		})
 	}
 	return cmd
+}
+
+// contactState says in a word whether a watched cluster that was seen last at some time reports.
+func contactState(last, now time.Time) string {
+	switch {
+	case last.IsZero():
+		return "never seen"
+	case now.Sub(last) > dashboards.SilentAfter:
+		return "silent"
+	}
+	return "reporting"
 }
 
 func clusterCheckCommand() *cobra.Command {
@@ -89,24 +107,25 @@ func clusterCheckCommand() *cobra.Command {
 		for _, n := range names {
 			wanted[n] = true
 		}
-		faults, checked := 0, 0
+		var checked []kube.ClusterConfig
 		for _, c := range cfg.kubeClusters() {
-			if len(names) > 0 && !wanted[c.Name] {
-				continue
-			}
-			checked++
-			delete(wanted, c.Name)
-			r := kube.Check(cmd.Context(), c)
-			faults += printCheck(cmd, r)
-			if role {
-				fmt.Fprint(cmd.OutOrStdout(), r.ClusterRole)
+			if len(names) == 0 || wanted[c.Name] {
+				checked = append(checked, c)
+				delete(wanted, c.Name)
 			}
 		}
 		for name := range wanted {
 			return fmt.Errorf("there is no watched cluster %q: give it a kubeconfig under clusters", name)
 		}
-		if checked == 0 {
+		if len(checked) == 0 {
 			return fmt.Errorf("no cluster is watched: give one a kubeconfig under clusters")
+		}
+		faults := 0
+		for _, r := range checkAll(cmd.Context(), checked) {
+			faults += printCheck(cmd, r)
+			if role {
+				fmt.Fprint(cmd.OutOrStdout(), r.ClusterRole)
+			}
 		}
 		if faults > 0 {
 			return exitError{1}
@@ -114,6 +133,17 @@ func clusterCheckCommand() *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// checkAll checks clusters side by side, so that one that hangs holds up nobody.
+func checkAll(ctx context.Context, clusters []kube.ClusterConfig) []kube.Report {
+	reports := make([]kube.Report, len(clusters))
+	var checks sync.WaitGroup
+	for i, c := range clusters {
+		checks.Go(func() { reports[i] = kube.Check(ctx, c) })
+	}
+	checks.Wait()
+	return reports
 }
 
 // printCheck prints what was found out about a cluster and counts what is wrong with it.
@@ -126,6 +156,9 @@ func printCheck(cmd *cobra.Command, r kube.Report) int {
 	fmt.Fprintf(out, "%s: %s answers as %s in %d ms\n", r.Name, r.Server, r.Version, r.Took.Milliseconds())
 	if len(r.NotServed) > 0 {
 		fmt.Fprintf(out, "%s: not served there, so not watched: %s\n", r.Name, strings.Join(r.NotServed, ", "))
+	}
+	if r.Off != "" {
+		fmt.Fprintf(out, "%s: %s: durations that begin there and end here are off by as much\n", r.Name, r.Off)
 	}
 	if len(r.Missing) == 0 {
 		fmt.Fprintf(out, "%s: no permission is missing\n", r.Name)

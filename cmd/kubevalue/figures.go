@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/kubevalue/kubevalue/collectors/kube"
 	"github.com/kubevalue/kubevalue/dashboards"
 	"github.com/kubevalue/kubevalue/journey"
 	"github.com/kubevalue/kubevalue/journey/analysis"
@@ -28,6 +29,8 @@ type figures struct {
 	values     *memo[[]journey.Value]
 	objectives *objectiveSet
 	journeyMap journey.Map
+	// watches says how the watches of clusters stand; nil: this process watches none.
+	watches func() []kube.Status
 }
 
 func newFigures(cfg *Config, db *warehouse.DB, now func() time.Time) (*figures, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/kubevalue/kubevalue/collectors/kube"
 	"github.com/kubevalue/kubevalue/dashboards"
 )
 
@@ -37,6 +38,12 @@ func (f *figures) fleet(ctx context.Context) ([]dashboards.Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("clusters by their resources: %w", err)
 	}
+	watches := map[string]kube.Status{}
+	if f.watches != nil {
+		for _, status := range f.watches() {
+			watches[status.Name] = status
+		}
+	}
 	var out []dashboards.Cluster
 	for _, c := range f.cfg.Clusters {
 		cluster := dashboards.Cluster{Name: c.Name, Region: c.Region, Objectives: f.objectives.about(c.Name)}
@@ -51,6 +58,12 @@ func (f *figures) fleet(ctx context.Context) ([]dashboards.Cluster, error) {
 		}
 		if !ok && !isWatched {
 			cluster.Fault = "neither an audit event nor a sign of its resources has arrived"
+		}
+		if status, ok := watches[c.Name]; ok {
+			cluster.Note = status.Off()
+			if fault := status.Fault(); fault != "" {
+				cluster.Fault = fault
+			}
 		}
 		out = append(out, cluster)
 	}

@@ -191,6 +191,7 @@ func (s *service) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.figures.watches = watches.Status
 	background("probes", probes.Run)
 	background("queries of Prometheus servers", queries.Run)
 	background("scrapes", scrapes.Run)

@@ -7,11 +7,13 @@ import (
 	"github.com/kubevalue/kubevalue/schema"
 )
 
-// replace makes the objects of a list all that there are of a kind. Callers hold mu.
+// replace makes the objects of a list all that there are of a kind, or, where present is nil, some of them. Callers hold mu.
 func (c *cluster) replace(f *feed, objects []*object, present map[uid]bool, w when) {
-	for id := range c.ids(f) {
-		if !present[id] {
-			c.remove(f, id, w)
+	if present != nil {
+		for id := range c.ids(f) {
+			if !present[id] {
+				c.remove(f, id, w)
+			}
 		}
 	}
 	c.settling = true

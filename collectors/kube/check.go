@@ -20,6 +20,8 @@ type Report struct {
 	Version string
 	// Took is how long the answer took.
 	Took time.Duration
+	// Off says how its clock disagrees with ours, empty: it does not.
+	Off string
 	// Err says why it could not be reached, or why its permissions could not be asked for; nil: it could.
 	Err error
 	// NotServed are kinds that this cluster does not have, so that no permission for them is needed.
@@ -74,6 +76,9 @@ func check(ctx context.Context, c ClusterConfig, clients *Clients, report Report
 	if report.Err != nil {
 		report.Err = fmt.Errorf("cluster %q: %s does not answer: %w", c.Name, clients.Server, report.Err)
 		return report
+	}
+	if clients.Skew != nil {
+		report.Off = off(clients.Skew())
 	}
 	for _, k := range kinds {
 		if !k.custom || !c.watches(k.name) {

@@ -47,7 +47,7 @@ type cluster struct {
 	serving   map[spaceName]int64
 	balancers map[spaceName]*tracked
 	projects  *projects
-	targets map[uid]Target
+	targets   map[uid]Target
 	// setsByRevision finds the ReplicaSets that belong to a revision of a Deployment.
 	setsByRevision map[setKey]*setEntry
 	// self is the cluster as a resource, nil until its kube-system namespace has been seen.
@@ -58,6 +58,8 @@ type cluster struct {
 	contact time.Time
 	version string
 	region  string
+	// skew is how far the server's clock is ahead of ours.
+	skew time.Duration
 	// lastOK is the newest sign of life, okSince since when there was never a long silence.
 	lastOK, okSince time.Time
 	err, knownErr   error
@@ -252,10 +254,24 @@ func (c *cluster) heard(asked time.Time, version string, err error) {
 	c.lastOK = asked
 	c.metrics.contact.WithLabelValues(c.cc.Name).Set(float64(asked.Unix()))
 	c.version = version
+	c.noteSkew()
 	if c.self != nil && c.self.res.Version != version {
 		c.upgraded(asked)
 	}
 	c.slices.settle(c, asked)
+}
+
+// noteSkew compares the server's clock with ours, and logs when it goes wrong.
+func (c *cluster) noteSkew() {
+	if c.clients.Skew == nil {
+		return
+	}
+	was := c.skew.Abs() > maxSkew
+	c.skew = c.clients.Skew()
+	c.metrics.skew.WithLabelValues(c.cc.Name).Set(c.skew.Seconds())
+	if !was && c.skew.Abs() > maxSkew {
+		c.cfg.Logger.Warn("clock of a cluster is off", "cluster", c.cc.Name, "ahead", c.skew)
+	}
 }
 
 // begin is called before anything changes: slices that have ended get what was true until then.

@@ -2,9 +2,12 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // Collector watches clusters.
@@ -64,6 +67,8 @@ type Status struct {
 	LastContact time.Time
 	// Synced: every kind that it serves has been read and is being watched.
 	Synced bool
+	// Skew is how far its clock is ahead of ours, negative when it is behind. Less than a second is not measured.
+	Skew time.Duration
 	// Err is what is wrong with it, nil when nothing is.
 	Err   error
 	Kinds []KindStatus
@@ -83,6 +88,34 @@ type KindStatus struct {
 	Err     error
 }
 
+// Fault says in a few words what is wrong with the view of a cluster, for people who have no use for the error; empty: nothing is.
+func (s Status) Fault() string {
+	switch {
+	case s.Err == nil:
+		return ""
+	case apierrors.IsUnauthorized(s.Err):
+		return "refuses our credentials"
+	case apierrors.IsForbidden(s.Err):
+		return "does not let us see everything"
+	case errors.Is(s.Err, context.DeadlineExceeded), errors.Is(s.Err, errHangs):
+		return "does not answer"
+	}
+	return "cannot be watched"
+}
+
+// Off says how the cluster's clock disagrees with ours, in words; empty: it does not.
+func (s Status) Off() string { return off(s.Skew) }
+
+func off(skew time.Duration) string {
+	switch {
+	case skew > maxSkew:
+		return fmt.Sprintf("its clock is %s ahead of ours", skew.Round(time.Second))
+	case skew < -maxSkew:
+		return fmt.Sprintf("its clock is %s behind ours", -skew.Round(time.Second))
+	}
+	return ""
+}
+
 // Status returns how the view of each cluster stands, in the order of the configuration.
 func (c *Collector) Status() []Status {
 	all := make([]Status, 0, len(c.clusters))
@@ -95,7 +128,7 @@ func (c *Collector) Status() []Status {
 func (c *cluster) status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := Status{Name: c.cc.Name, Region: c.region, Version: c.version, LastContact: c.lastOK, Synced: true, Slices: c.slices.all, Err: c.err}
+	s := Status{Name: c.cc.Name, Region: c.region, Version: c.version, LastContact: c.lastOK, Synced: true, Skew: c.skew, Slices: c.slices.all, Err: c.err}
 	if c.clients != nil {
 		s.Server = c.clients.Server
 	}
@@ -110,6 +143,9 @@ func (c *cluster) status() Status {
 		ks := KindStatus{Kind: k.name, Objects: objects[k.name]}
 		if f := c.feeds[k.name]; f != nil {
 			ks.Synced, ks.Absent, ks.Err = f.synced && f.up, f.absent, f.err
+			if ks.Err == nil && f.unread > 0 {
+				ks.Err = fmt.Errorf("%d objects cannot be read, the newest one because %w", f.unread, f.unreadErr)
+			}
 		}
 		s.Synced = s.Synced && (ks.Synced || ks.Absent)
 		if s.Err == nil && ks.Err != nil {

@@ -20,7 +20,6 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
-	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
 
@@ -183,15 +182,11 @@ func unanswered(t *testing.T) *Clients {
 		<-r.Context().Done()
 		return nil, r.Context().Err()
 	})}
-	typed, err := kubernetes.NewForConfigAndClient(&rest.Config{Host: "http://played"}, client)
+	clients, err := clientsBy(&rest.Config{Host: "http://played"}, client)
 	if err != nil {
 		t.Fatal(err)
 	}
-	meta, err := metadata.NewForConfigAndClient(&rest.Config{Host: "http://played"}, client)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &Clients{Typed: typed, Metadata: meta, Version: versionOf(typed.Discovery()), Serves: servesVia(typed.Discovery())}
+	return clients
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
+	"time"
 
 	kubeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
@@ -25,6 +27,8 @@ type Clients struct {
 	Serves func(ctx context.Context, of kubeschema.GroupResource) (version string, err error)
 	// Version asks the API server for its version, e.g. v1.36.3; any answer also proves that the cluster is there.
 	Version func(ctx context.Context) (string, error)
+	// Skew tells how far the server's clock was ahead of ours at its newest answer, negative when it was behind; nil: nobody knows.
+	Skew func() time.Duration
 	// Server is the address of the API server.
 	Server string
 }
@@ -56,20 +60,36 @@ func Connect(c ClusterConfig) (*Clients, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cluster %q: %w", c.Name, err)
 	}
-	typed, err := kubernetes.NewForConfigAndClient(config, client)
+	clients, err := clientsBy(config, client)
 	if err != nil {
 		return nil, fmt.Errorf("cluster %q: %w", c.Name, err)
 	}
-	meta, err := metadata.NewForConfigAndClient(metadata.ConfigFor(config), client)
-	if err != nil {
-		return nil, fmt.Errorf("cluster %q: %w", c.Name, err)
+	return clients, nil
+}
+
+// clientsBy makes clients that send their requests by client.
+func clientsBy(config *rest.Config, client *http.Client) (*Clients, error) {
+	measured := *client
+	clock := &clock{next: client.Transport}
+	if clock.next == nil {
+		clock.next = http.DefaultTransport
 	}
-	custom, err := dynamic.NewForConfigAndClient(dynamic.ConfigFor(config), client)
+	measured.Transport = clock
+	typed, err := kubernetes.NewForConfigAndClient(config, &measured)
 	if err != nil {
-		return nil, fmt.Errorf("cluster %q: %w", c.Name, err)
+		return nil, err
+	}
+	meta, err := metadata.NewForConfigAndClient(metadata.ConfigFor(config), &measured)
+	if err != nil {
+		return nil, err
+	}
+	custom, err := dynamic.NewForConfigAndClient(dynamic.ConfigFor(config), &measured)
+	if err != nil {
+		return nil, err
 	}
 	return &Clients{
-		Typed: typed, Metadata: meta, Dynamic: custom, Server: config.Host, Version: versionOf(typed.Discovery()), Serves: servesVia(typed.Discovery()),
+		Typed: typed, Metadata: meta, Dynamic: custom, Server: config.Host, Skew: clock.skewed,
+		Version: versionOf(typed.Discovery()), Serves: servesVia(typed.Discovery()),
 	}, nil
 }
 
@@ -78,6 +98,9 @@ func versionOf(d discovery.DiscoveryInterface) func(context.Context) (string, er
 		info, err := discovery.ToServerVersionInterfaceWithContext(d).ServerVersionWithContext(ctx)
 		if err != nil {
 			return "", err
+		}
+		if info.GitVersion == "" {
+			return "", errors.New("the answer is not that of an API server")
 		}
 		return info.GitVersion, nil
 	}

@@ -56,6 +56,11 @@ type feed struct {
 	listOnly bool
 	watches  int // counts them, to know the newest
 	err      error
+	// newest is the resourceVersion up to which everything was seen, 0 when it is none.
+	newest uint64
+	// unread counts the objects since the last list began that nobody could read, unreadErr says why the newest one.
+	unread    int
+	unreadErr error
 }
 
 func newFeed(c *cluster, k kind) *feed {
@@ -104,6 +109,9 @@ func retries() *wait.Backoff {
 	return &wait.Backoff{Duration: 500 * time.Millisecond, Cap: 10 * time.Second, Steps: 20, Factor: 2, Jitter: 0.5}
 }
 
+// errHangs says that a request was given up.
+var errHangs = errors.New("no answer")
+
 // superviseUntil returns when the context ends, a request has hung for too long, or the kind is not served any longer.
 func (f *feed) superviseUntil(ctx context.Context) {
 	ticker := time.NewTicker(time.Second)
@@ -118,7 +126,7 @@ func (f *feed) superviseUntil(ctx context.Context) {
 		now := f.c.now()
 		hangs := !f.busySince.IsZero() && now.Sub(f.busySince) > f.c.cfg.SyncTimeout
 		if hangs {
-			f.fail(fmt.Errorf("no answer within %s: reading begins anew", f.c.cfg.SyncTimeout))
+			f.fail(fmt.Errorf("%w within %s: reading begins anew", errHangs, f.c.cfg.SyncTimeout))
 			f.listOnly = f.listOnly || f.streaming
 			f.streaming, f.busySince = false, time.Time{}
 			f.watches++ // what the old one still says does not count
@@ -135,10 +143,38 @@ func (f *feed) superviseUntil(ctx context.Context) {
 // list reads one page.
 func (f *feed) list(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 	f.begin(false)
+	if o.Continue == "" {
+		f.readAll()
+	}
 	list, err := f.source.list(ctx, o)
+	if err == nil {
+		err = progress(o, list)
+	}
 	f.end(ctx, err)
 	f.c.metrics.requests.WithLabelValues(f.c.cc.Name, f.name, "list", outcome(err)).Inc()
 	return list, err
+}
+
+// progress refuses what is no list, and a list that would go on for ever.
+func progress(o metav1.ListOptions, list runtime.Object) error {
+	m, err := meta.ListAccessor(list)
+	if err != nil {
+		return fmt.Errorf("the cluster sent a %T in place of a list: %w", list, err)
+	}
+	switch next := m.GetContinue(); {
+	case m.GetResourceVersion() == "": // an empty list otherwise, of which everything would seem to be gone
+		return errors.New("the cluster sent something else in place of a list")
+	case next != "" && next == o.Continue:
+		return errors.New("the cluster sent the same part of a list twice")
+	}
+	return nil
+}
+
+// readAll notes that all objects are about to be read.
+func (f *feed) readAll() {
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	f.unread, f.unreadErr = 0, nil
 }
 
 // watch begins to watch where the reflector stands, or with a stream of all objects.
@@ -146,7 +182,9 @@ func (f *feed) watch(ctx context.Context, o metav1.ListOptions) (watch.Interface
 	stream := o.SendInitialEvents != nil && *o.SendInitialEvents
 	number := f.begin(stream)
 	var err error
-	if !stream {
+	if stream {
+		f.readAll()
+	} else {
 		err = f.markLate(ctx)
 	}
 	var inner watch.Interface
@@ -231,7 +269,8 @@ func (f *feed) cameUp(now time.Time) {
 	f.up = true
 }
 
-// markLate finds out, after a break, up to which change what the watch will bring is late.
+// markLate finds out, after a break, up to which change what the watch will bring is late. It fails when the cluster is behind what was
+// seen of it, where a watch would say nothing until it has caught up: then everything is listed.
 func (f *feed) markLate(ctx context.Context) error {
 	f.c.mu.Lock()
 	now := f.c.now()
@@ -254,9 +293,28 @@ func (f *feed) markLate(ctx context.Context) error {
 		return fmt.Errorf("resourceVersion %q: %w", accessor.GetResourceVersion(), err)
 	}
 	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	if version < f.newest {
+		return fmt.Errorf("the cluster is at resourceVersion %d and was at %d: it was set back, as by a backup, and is read anew", version, f.newest)
+	}
 	f.lateUpTo, f.gapFrom = version, from
-	f.c.mu.Unlock()
 	return nil
+}
+
+// UpdateResourceVersion takes note how far the watch has come.
+func (f *feed) UpdateResourceVersion(version string) {
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	f.newest = number(version)
+}
+
+// number is a resourceVersion as a number, 0 when it is none.
+func number(version string) uint64 {
+	n, err := strconv.ParseUint(version, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // gapStart is from when on changes may have gone unseen: the end of the watch, or the last sign of life before, since a
@@ -319,14 +377,14 @@ func (f *feed) Delete(obj any) error {
 	return nil
 }
 
-// Replace takes all objects that there are.
-func (f *feed) Replace(list []any, _ string) error {
+// Replace takes all objects that there are. While one of them cannot be read, none is taken to be gone: it may be that one.
+func (f *feed) Replace(list []any, version string) error {
 	objects := make([]*object, 0, len(list))
 	present := make(map[uid]bool, len(list))
 	for _, obj := range list {
 		o, err := f.object(obj)
 		if err != nil {
-			return err
+			continue // it is counted
 		}
 		objects = append(objects, o)
 		present[shortUID(o.uid)] = true
@@ -340,7 +398,11 @@ func (f *feed) Replace(list []any, _ string) error {
 	if !f.synced {
 		w.from = f.c.contact
 	}
+	if f.unread > 0 {
+		present = nil
+	}
 	f.c.replace(f, objects, present, w)
+	f.newest = number(version)
 	first := !f.synced
 	f.synced, f.lateUpTo, f.busySince = true, 0, time.Time{}
 	if f.name == kindEndpointSlice || f.name == schema.KindService {
@@ -373,6 +435,9 @@ func (f *feed) object(obj any) (*object, error) {
 	o, err := f.convert(f.c.keep, obj)
 	if err != nil {
 		f.c.metrics.malformed.WithLabelValues(f.c.cc.Name, f.name).Inc()
+		f.c.mu.Lock()
+		f.unread, f.unreadErr = f.unread+1, err
+		f.c.mu.Unlock()
 	}
 	return o, err
 }

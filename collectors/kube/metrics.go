@@ -10,6 +10,7 @@ type metrics struct {
 	requests  *prometheus.CounterVec
 	synced    *prometheus.GaugeVec
 	contact   *prometheus.GaugeVec
+	skew      *prometheus.GaugeVec
 	objects   *prometheus.GaugeVec
 	changes   *prometheus.CounterVec
 	slices    *prometheus.CounterVec
@@ -28,6 +29,7 @@ func newMetrics() metrics {
 		requests:  counter("requests_total", "Lists and watches that were asked of a cluster, by outcome.", "cluster", "kind", "verb", "outcome"),
 		synced:    gauge("synced", "Whether a kind has been read and is being watched: 1 or 0.", "cluster", "kind"),
 		contact:   gauge("last_contact_timestamp_seconds", "When a cluster last gave a sign of life.", "cluster"),
+		skew:      gauge("clock_skew_seconds", "How far the clock of an API server is ahead of ours, negative when it is behind.", "cluster"),
 		objects:   gauge("objects", "Objects that are followed.", "cluster", "kind"),
 		changes:   counter("changes_total", "Resource changes that were recorded.", "cluster", "kind", "change"),
 		slices:    counter("slices_total", "Slices of workloads that were recorded, by state.", "cluster", "state"),
@@ -38,7 +40,7 @@ func newMetrics() metrics {
 
 func (m metrics) register(r prometheus.Registerer) error {
 	var faults []error
-	for _, c := range []prometheus.Collector{m.requests, m.synced, m.contact, m.objects, m.changes, m.slices, m.malformed, m.dropped} {
+	for _, c := range []prometheus.Collector{m.requests, m.synced, m.contact, m.skew, m.objects, m.changes, m.slices, m.malformed, m.dropped} {
 		faults = append(faults, r.Register(c))
 	}
 	return errors.Join(faults...)

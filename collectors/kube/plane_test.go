@@ -29,8 +29,8 @@ type plane struct {
 	client     kubernetes.Interface
 }
 
-// startPlane starts a control plane with so many fake nodes, building it when it is missing.
-func startPlane(t *testing.T, nodes int) *plane {
+// startPlane starts a control plane with so many fake nodes and further flags, building it when it is missing.
+func startPlane(t *testing.T, nodes int, flags ...string) *plane {
 	t.Helper()
 	build := exec.CommandContext(t.Context(), "go", "run", ".", "build")
 	build.Dir, build.Stderr = "kubetest", os.Stderr
@@ -49,7 +49,8 @@ func startPlane(t *testing.T, nodes int) *plane {
 	if err := os.WriteFile(users, []byte("viewer-token,viewer,1,viewers\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), built.Kubetest, "up", "--dir", p.dir, "--nodes", strconv.Itoa(nodes), "--users", users)
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), built.Kubetest,
+		append([]string{"up", "--dir", p.dir, "--nodes", strconv.Itoa(nodes), "--users", users}, flags...)...)
 	cmd.Stderr = os.Stderr
 	if p.stdin, err = cmd.StdinPipe(); err != nil {
 		t.Fatal(err)

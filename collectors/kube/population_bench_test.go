@@ -5,6 +5,9 @@ package kube_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -41,8 +44,18 @@ func fast(t *testing.T, p *plane) kubernetes.Interface {
 	return client
 }
 
-// populate fills a cluster. What a controller manager and a scheduler would need many minutes for is written as they would: ReplicaSets
-// with the Deployment as owner, pods with the ReplicaSet as owner, on nodes. Only kwok makes them ready. Both stay stopped.
+// unauditedPlane is a control plane that writes no audit log, which nobody would read here.
+func unauditedPlane(t *testing.T, nodes int) *plane {
+	t.Helper()
+	policy := filepath.Join(t.TempDir(), "policy.yaml")
+	if err := os.WriteFile(policy, []byte(`{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "None"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return startPlane(t, nodes, "--audit-policy", policy)
+}
+
+// populate fills a cluster. What a controller manager, a scheduler and kwok would need many minutes for is written as they would, and they
+// stay stopped: ReplicaSets with the Deployment as owner, pods with the ReplicaSet as owner, on nodes, running and ready.
 func populate(t *testing.T, p *plane, size population) {
 	t.Helper()
 	client, begin := fast(t, p), time.Now()
@@ -58,20 +71,11 @@ func populate(t *testing.T, p *plane, size population) {
 			}
 		}
 	})
-	p.command(t, "stop controller-manager")
-	p.command(t, "stop scheduler")
+	for _, component := range []string{"controller-manager", "scheduler", "kwok"} {
+		p.command(t, "stop "+component)
+	}
 	side(t, size.workloads, func(ctx context.Context, i int) error { return addWorkload(ctx, client, size, i) })
 	t.Logf("%d workloads with %d pods were written in %.0f s", size.workloads, size.workloads*size.pods, time.Since(begin).Seconds())
-	for ; ; time.Sleep(time.Second) {
-		pending, err := client.CoreV1().Pods("").List(t.Context(), metav1.ListOptions{FieldSelector: "status.phase=Pending", Limit: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(pending.Items) == 0 {
-			break
-		}
-	}
-	t.Logf("all pods were ready after %.0f s", time.Since(begin).Seconds())
 }
 
 func namespaceName(i int) string { return fmt.Sprintf("space-%d", i) }
@@ -137,11 +141,31 @@ func addWorkload(ctx context.Context, client kubernetes.Interface, size populati
 		pod.Name = fmt.Sprintf("%s-%05d", set.Name, n)
 		pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(set, schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "ReplicaSet"})}
 		pod.Spec.NodeName = fmt.Sprintf("node-%d", (i*size.pods+n)%nodesOf(size))
-		if _, err := client.CoreV1().Pods(space).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
+		if pod, err = client.CoreV1().Pods(space).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
+			return err
+		}
+		pod.Status = runs(pod, now)
+		if _, err := client.CoreV1().Pods(space).UpdateStatus(ctx, pod, metav1.UpdateOptions{}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// runs is what a kubelet says of a pod that is ready.
+func runs(pod *corev1.Pod, now metav1.Time) corev1.PodStatus {
+	s := corev1.PodStatus{Phase: corev1.PodRunning, HostIP: "10.0.0.1", PodIP: "10.244.1.7", PodIPs: []corev1.PodIP{{IP: "10.244.1.7"}}, StartTime: &now}
+	for _, kind := range []corev1.PodConditionType{corev1.PodScheduled, corev1.PodInitialized, corev1.ContainersReady, corev1.PodReady} {
+		s.Conditions = append(s.Conditions, corev1.PodCondition{Type: kind, Status: corev1.ConditionTrue, LastTransitionTime: now})
+	}
+	yes := true
+	for _, c := range pod.Spec.Containers {
+		s.ContainerStatuses = append(s.ContainerStatuses, corev1.ContainerStatus{
+			Name: c.Name, Image: c.Image, ImageID: c.Image + "@sha256:" + strings.Repeat("0", 64), ContainerID: "containerd://" + string(pod.UID),
+			Ready: true, Started: &yes, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: now}},
+		})
+	}
+	return s
 }
 
 // nodesOf is how many nodes carry a population.

@@ -26,6 +26,8 @@ func informersOf(f informers.SharedInformerFactory) map[string]func() cache.Shar
 		schema.KindNamespace: core.Namespaces().Informer, schema.KindNode: core.Nodes().Informer, "Pod": core.Pods().Informer,
 		schema.KindClaim: core.PersistentVolumeClaims().Informer, schema.KindQuota: core.ResourceQuotas().Informer,
 		"ReplicaSet": apps.ReplicaSets().Informer, schema.KindDeployment: apps.Deployments().Informer,
+		"CronJob": batch.CronJobs().Informer, "PersistentVolume": core.PersistentVolumes().Informer, "Service": core.Services().Informer,
+		"EndpointSlice":        f.Discovery().V1().EndpointSlices().Informer,
 		schema.KindStatefulSet: apps.StatefulSets().Informer, schema.KindDaemonSet: apps.DaemonSets().Informer, schema.KindJob: batch.Jobs().Informer,
 	}
 }
@@ -43,7 +45,7 @@ func comparedKinds() (names []string) {
 
 // TestBenchScale compares the collector with plain informers of client-go on the same large cluster, each a process of its own.
 func TestBenchScale(t *testing.T) {
-	p := startPlane(t, largeNodes)
+	p := unauditedPlane(t, largeNodes)
 	populate(t, p, large)
 	pods := float64(large.workloads * large.pods)
 

@@ -1,9 +1,11 @@
 package kube
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
@@ -55,10 +57,15 @@ func (s *stream) pass() {
 	}
 }
 
-// alive notes progress of a stream of initial objects, and its end, after which it may be silent.
+// alive notes progress of a stream of initial objects, and its end, after which it may be silent, and what ends a watch.
 func (s *stream) alive(event watch.Event) {
 	s.f.c.mu.Lock()
 	defer s.f.c.mu.Unlock()
+	if event.Type == watch.Error && s.number == s.f.watches {
+		if err := apierrors.FromObject(event.Object); !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
+			s.f.fail(fmt.Errorf("watch: %w", err))
+		}
+	}
 	if !s.f.streaming || s.number != s.f.watches {
 		return
 	}
