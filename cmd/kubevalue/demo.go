@@ -53,6 +53,14 @@ All of it is invented. The directory holds an ordinary configuration: look at it
 	return cmd
 }
 
+// demoGuide says what to look at first; it is given the seconds that it took and the address.
+const demoGuide = `Ready after %.0f s. Ctrl-C stops the service. What to look at:
+  %[2]s/            where people get stuck, from creating over operating to cleaning up
+  %[2]s/objectives  which error budgets are left, what used them, and which alert fires now
+  %[2]s/adoption    who uses the platform by free choice, who stays, and who left
+  %[2]s/fleet       which clusters there are, and whether they can be heard
+`
+
 func runDemo(cmd *cobra.Command, o demoOptions) error {
 	began := time.Now()
 	if err := clearDemo(o.dir); err != nil {
@@ -80,11 +88,13 @@ func runDemo(cmd *cobra.Command, o demoOptions) error {
 		stop()
 		return errors.Join(err, <-done)
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "Ready after %.0f s. The pages are at %s (Ctrl-C stops the service).\n", time.Since(began).Seconds(), s.url())
+	took := time.Since(began).Seconds()
 	if o.exit {
+		fmt.Fprintf(cmd.OutOrStdout(), "Done after %.0f s. To see the pages: kubevalue serve --config %s\n", took, path)
 		stop()
 		return <-done
 	}
+	fmt.Fprintf(cmd.OutOrStdout(), demoGuide, took, s.url())
 	go s.publishDemo(ctx, world.Start)
 	go world.Live(ctx, doors, s.now, func(err error) {
 		s.log.WarnContext(ctx, "the simulated organisation could not be heard, it tries again in a minute", "error", err)

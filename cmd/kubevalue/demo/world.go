@@ -201,7 +201,7 @@ func (w *World) makeIncidents(r, later *rand.Rand) {
 	for week := 1.3; week < 26; week += 1.4 {
 		w.addIncident(r, w.week(week), 6+r.IntN(8), 0.6, []int{4 + r.IntN(2)}, certificate)
 	}
-	w.addIncident(r, w.week(21.2), 55, 0.9, []int{8, 9, 10, 11}, Incident{Title: "Provider network outage in ap-south", Class: "provider", Origin: "upstream"})
+	w.addIncident(r, w.week(22.3), 55, 0.9, []int{8, 9, 10, 11}, Incident{Title: "Provider network outage in ap-south", Class: "provider", Origin: "upstream"})
 	w.addIncident(r, w.Until, 0, 0.25, []int{9}, Incident{Title: "Old API server overloaded in ap-south", Class: "old-version", Origin: "own"})
 	last := &w.Incidents[len(w.Incidents)-1]
 	last.Start = w.Until.Truncate(time.Minute).Add(-25 * time.Minute)
