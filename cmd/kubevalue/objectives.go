@@ -51,6 +51,9 @@ func (c *Config) loadObjectives() ([]configuredObjective, error) {
 	var faults Faults
 	for _, o := range result.Objectives {
 		configured, err := from.locate(o)
+		if err == nil {
+			err = c.keptLongEnough(o.Definition.Window)
+		}
 		if err != nil {
 			faults = append(faults, Fault{File: o.File, Line: o.Line, Column: 1, Message: fmt.Sprintf("objective %s: %v", o.Definition.Name, err)})
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/kubevalue/kubevalue/pipeline"
 	"github.com/kubevalue/kubevalue/schema"
 	"github.com/kubevalue/kubevalue/schema/warehouse"
+	"github.com/kubevalue/kubevalue/slo"
 )
 
 // RetentionConfig is how long rows are kept, by what they are; 0: for ever. What is derived from events and slices (first uses, days of
@@ -71,6 +72,21 @@ func daysText(d time.Duration) string {
 		return fmt.Sprintf("%dd", d/day)
 	}
 	return d.String()
+}
+
+// longestDays are the lengths of calendar units, at their longest.
+var longestDays = map[slo.Unit]int{slo.Day: 1, slo.Week: 7, slo.Month: 31, slo.Quarter: 92, slo.Year: 366}
+
+// keptLongEnough refuses windows whose beginning would be gone before their figures are published.
+func (c *Config) keptLongEnough(w slo.Window) error {
+	kept, length := time.Duration(c.Retention.Slices), w.Rolling
+	if w.IsCalendar() {
+		length = time.Duration(w.Count*longestDays[w.Unit]) * 24 * time.Hour
+	}
+	if needed := length + time.Duration(c.Objectives.CloseAfter); kept > 0 && needed > kept {
+		return fmt.Errorf("its window is %s, but slices are kept for %s only: set retention.slices to %s or more, or to 0 to keep all", w, daysText(kept), daysText(needed))
+	}
+	return nil
 }
 
 // applyRetention makes the tables keep their rows for as long as configured.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,6 +24,8 @@ type booted struct {
 	t testing.TB
 	// config is the path of its configuration.
 	config string
+	// stop ends the service, as the end of the test does.
+	stop func()
 }
 
 // boot runs a service with a configuration in a directory of its own; settings are further lines of it, which follow
@@ -35,18 +38,24 @@ func boot(t testing.TB, settings string) *booted {
 // bootAt is boot with a clock of the test's own.
 func bootAt(t testing.TB, now func() time.Time, settings string) *booted {
 	t.Helper()
-	return bootWith(t, warehousetest.DSN(t), now, settings)
+	return bootWith(t, bootPlace{dir: t.TempDir(), dsn: warehousetest.DSN(t), now: now}, settings)
 }
 
 // bootOn is boot on a warehouse that may have other services.
 func bootOn(t testing.TB, dsn, settings string) *booted {
 	t.Helper()
-	return bootWith(t, dsn, time.Now, settings)
+	return bootWith(t, bootPlace{dir: t.TempDir(), dsn: dsn, now: time.Now}, settings)
 }
 
-func bootWith(t testing.TB, dsn string, now func() time.Time, settings string) *booted {
+// bootPlace is where and when a service runs: its directory may have been another's before.
+type bootPlace struct {
+	dir, dsn string
+	now      func() time.Time
+}
+
+func bootWith(t testing.TB, at bootPlace, settings string) *booted {
 	t.Helper()
-	dir := t.TempDir()
+	dir, dsn := at.dir, at.dsn
 	path := filepath.Join(dir, "kubevalue.yaml")
 	text := fmt.Sprintf("identity: {key_file: identity.key, ignore: [\"system:serviceaccount:kubevalue:*\"]}\nwarehouse: {dsn: %q}\nserver:\n  listen: 127.0.0.1:0\n  tokens: tokens.json\n%s",
 		dsn, settings)
@@ -57,20 +66,21 @@ func bootWith(t testing.TB, dsn string, now func() time.Time, settings string) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newService(t.Context(), cfg, now, slog.New(slog.DiscardHandler))
+	s, err := newService(t.Context(), cfg, at.now, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.run(ctx) }()
-	t.Cleanup(func() {
+	b := &booted{service: s, t: t, config: path, stop: sync.OnceFunc(func() {
 		stop()
 		if err := <-done; err != nil {
 			t.Errorf("the service ended with: %v", err)
 		}
-	})
-	return &booted{service: s, t: t, config: path}
+	})}
+	t.Cleanup(b.stop)
+	return b
 }
 
 // token makes a token that is good for the endpoints, with a source.
