@@ -102,11 +102,15 @@ func runDemo(cmd *cobra.Command, o demoOptions) error {
 	return <-done
 }
 
-// publishDemo publishes the metrics of the periods that have closed, which a service only does when a day has passed since their last
+// publishDemo publishes budgets and metrics of the periods that have closed, which a service only does when a day has passed since their last
 // event came in.
 func (s *service) publishDemo(ctx context.Context, since time.Time) {
-	if _, err := s.figures.publishMetrics(ctx, publishOptions{Since: since}); err != nil && ctx.Err() == nil {
-		s.log.ErrorContext(ctx, "metrics of closed periods could not be published", "error", err)
+	_, err := s.figures.objectives.publish(ctx, since)
+	if err == nil {
+		_, err = s.figures.publishMetrics(ctx, publishOptions{Since: since})
+	}
+	if err != nil && ctx.Err() == nil {
+		s.log.ErrorContext(ctx, "figures of closed periods could not be published", "error", err)
 	}
 }
 

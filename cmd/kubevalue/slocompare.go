@@ -204,22 +204,7 @@ func (a comparisonAnswer) printChanges(out io.Writer) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	var notes []string
-	for _, o := range a.Objectives {
-		for _, s := range []standing{o.Before, o.After} {
-			for _, remark := range s.remarks() {
-				notes = append(notes, o.Objective+": "+remark)
-			}
-		}
-		if o.Comparison != nil {
-			for _, n := range o.Comparison.Notes {
-				notes = append(notes, o.Objective+": "+n)
-			}
-		}
-	}
-	if len(notes) > 0 {
-		fmt.Fprintf(out, "\n%s\n", strings.Join(notes, "\n"))
-	}
+	a.printNotes(out)
 	return nil
 }
 
@@ -229,4 +214,38 @@ func (o objectiveComparison) change() string {
 		return "-"
 	}
 	return reports.Change(*o.Comparison.Consumed, "ratio")
+}
+
+// printNotes writes each note once, with the objectives that it is about.
+func (a comparisonAnswer) printNotes(out io.Writer) {
+	var notes []string
+	about := map[string][]string{}
+	add := func(note, objective string) {
+		if about[note] == nil {
+			notes = append(notes, note)
+		}
+		about[note] = append(about[note], objective)
+	}
+	for _, o := range a.Objectives {
+		for _, s := range []standing{o.Before, o.After} {
+			for _, remark := range s.remarks() {
+				add(remark, o.Objective)
+			}
+		}
+		if o.Comparison != nil {
+			for _, n := range o.Comparison.Notes {
+				add(n, o.Objective)
+			}
+		}
+	}
+	for i, note := range notes {
+		if i == 0 {
+			fmt.Fprintln(out)
+		}
+		of := strings.Join(about[note], ", ")
+		if n := len(a.Objectives); n > 1 && len(about[note]) == n {
+			of = "all objectives"
+		}
+		fmt.Fprintf(out, "%s: %s\n", of, note)
+	}
 }
