@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/url"
 	"sync"
 	"time"
 
 	"github.com/kubevalue/kubevalue/collectors"
+	"github.com/kubevalue/kubevalue/schema/warehouse"
 	"github.com/kubevalue/kubevalue/slo/alerting"
 )
 
@@ -14,15 +17,16 @@ import (
 func (s *service) alerting() func(context.Context) error {
 	options := alerting.Default()
 	interval := time.Duration(s.cfg.Alerts.Interval)
+	state := s.alertState()
 	var senders []alerting.Sender
 	if len(s.cfg.Alerts.Alertmanagers) > 0 {
 		senders = append(senders, &alerting.Alertmanager{URLs: s.cfg.Alerts.Alertmanagers, Interval: interval})
 	}
 	for _, u := range s.cfg.Alerts.Webhooks {
-		senders = append(senders, &alerting.Webhook{Name: u, URL: u, Claims: &claimFile{path: s.cfg.stateFile("notified.json"), now: s.now}})
+		senders = append(senders, &alerting.Webhook{Name: u, URL: u, Claims: &claims{state: state, now: s.now}})
 	}
 	manager := alerting.NewManager(alerting.Config{
-		Options: options, Store: alertFile(s.cfg.stateFile("alerts.json")), Senders: senders, Now: s.now, Logger: s.log,
+		Options: options, Store: alertMemory{state}, Senders: senders, Now: s.now, Logger: s.log,
 	})
 	s.figures.objectives.burnWindows = options.BurnWindows()
 	return func(ctx context.Context) error {
@@ -30,9 +34,15 @@ func (s *service) alerting() func(context.Context) error {
 			<-ctx.Done()
 			return nil
 		}
+		turn := s.db.Turn("alerts", max(3*interval, 30*time.Second))
+		defer turn.GiveBack(ctx)
+		mine := false
 		for tick := time.NewTicker(interval); ; {
-			if err := manager.Tick(ctx, s.alertInputs(ctx)); err != nil && ctx.Err() == nil {
-				s.log.ErrorContext(ctx, "alerts could not be evaluated or sent; they are tried again", "error", err)
+			mine = s.alertingTurn(ctx, turn, mine)
+			if mine {
+				if err := manager.Tick(ctx, s.alertInputs(ctx)); err != nil && ctx.Err() == nil {
+					s.log.ErrorContext(ctx, "alerts could not be evaluated or sent; they are tried again", "error", err)
+				}
 			}
 			select {
 			case <-ctx.Done():
@@ -42,6 +52,24 @@ func (s *service) alerting() func(context.Context) error {
 			}
 		}
 	}
+}
+
+// alertingTurn says whether this service is the one that alerts, of all that share a server. While the server does not answer, it
+// stays as it was: resending an alert does no harm, and nobody resending one would resolve it.
+func (s *service) alertingTurn(ctx context.Context, turn *warehouse.Turn, was bool) bool {
+	mine, err := turn.Mine(ctx)
+	switch {
+	case err != nil:
+		if ctx.Err() == nil {
+			s.log.ErrorContext(ctx, "cannot tell which service alerts; this one goes on as before", "alerting", was, "error", err)
+		}
+		return was
+	case mine && !was:
+		s.log.InfoContext(ctx, "this service alerts")
+	case was && !mine:
+		s.log.WarnContext(ctx, "another service alerts now")
+	}
+	return mine
 }
 
 // alertInputs are the statuses of all objectives and their groups; one that cannot be computed is frozen.
@@ -100,25 +128,80 @@ func (s *service) link(path string) string {
 	return s.cfg.Server.BaseURL + path
 }
 
-// alertFile keeps the memory of alerts in a file, so that a restart notifies nobody again.
-type alertFile string
+// stateKeeper keeps what alerts have to remember, as JSON by name.
+type stateKeeper interface {
+	// read leaves into as it is when nothing was written.
+	read(ctx context.Context, name string, into any) error
+	write(ctx context.Context, name string, value any) error
+}
 
-// LoadAlerts reads the file; without one there is no memory.
-func (f alertFile) LoadAlerts(context.Context) ([]alerting.Record, error) {
+// The names of what is kept.
+const (
+	stateAlerts = "alerts"
+	stateClaims = "notified"
+)
+
+// alertState is in the tables of a server, which other services share. On the embedded engine it is in files, which are there also
+// while the engine is not.
+func (s *service) alertState() stateKeeper {
+	if s.db.LocalLease() == "" {
+		return stateTable{s.db}
+	}
+	return stateFiles(s.cfg.stateFile)
+}
+
+// stateFiles keeps state in the files that it names.
+type stateFiles func(name string) string
+
+func (f stateFiles) read(_ context.Context, name string, into any) error {
+	return collectors.ReadState(f(name+".json"), into)
+}
+
+func (f stateFiles) write(_ context.Context, name string, value any) error {
+	return collectors.WriteState(f(name+".json"), value)
+}
+
+// stateTable keeps state in the warehouse.
+type stateTable struct{ db *warehouse.DB }
+
+func (t stateTable) read(ctx context.Context, name string, into any) error {
+	text, found, err := t.db.State(ctx, name)
+	if err != nil || !found {
+		return err
+	}
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		return fmt.Errorf("the state %q in the warehouse is damaged: %w", name, err)
+	}
+	return nil
+}
+
+func (t stateTable) write(ctx context.Context, name string, value any) error {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("encode the state %q: %w", name, err)
+	}
+	return t.db.PutState(ctx, name, string(data))
+}
+
+// alertMemory keeps the memory of alerts, so that a restart notifies nobody again.
+type alertMemory struct{ state stateKeeper }
+
+// LoadAlerts reads it; nothing is stored at first.
+func (m alertMemory) LoadAlerts(ctx context.Context) ([]alerting.Record, error) {
 	var all []alerting.Record
-	return all, collectors.ReadState(string(f), &all)
+	return all, m.state.read(ctx, stateAlerts, &all)
 }
 
-// SaveAlerts replaces the file as a whole.
-func (f alertFile) SaveAlerts(_ context.Context, all []alerting.Record) error {
-	return collectors.WriteState(string(f), all)
+// SaveAlerts replaces it as a whole.
+func (m alertMemory) SaveAlerts(ctx context.Context, all []alerting.Record) error {
+	return m.state.write(ctx, stateAlerts, all)
 }
 
-// claimFile remembers which notifications were delivered by webhook.
-type claimFile struct {
-	path string
-	now  func() time.Time
-	mu   sync.Mutex
+// claims remember which notifications were delivered by webhook.
+type claims struct {
+	state stateKeeper
+	now   func() time.Time
+	mu    sync.Mutex
 }
 
 // claimRecord is a delivery, reserved until a time or done for good.
@@ -130,12 +213,12 @@ type claimRecord struct {
 // keepClaims is how long deliveries are remembered: longer than any alert is resent.
 const keepClaims = 30 * 24 * time.Hour
 
-// change edits one record of the file.
-func (c *claimFile) change(id string, edit func(old claimRecord, known bool) (claimRecord, bool)) (bool, error) {
+// change edits one record.
+func (c *claims) change(ctx context.Context, id string, edit func(old claimRecord, known bool) (claimRecord, bool)) (bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all := map[string]claimRecord{}
-	if err := collectors.ReadState(c.path, &all); err != nil {
+	if err := c.state.read(ctx, stateClaims, &all); err != nil {
 		return false, err
 	}
 	old, known := all[id]
@@ -149,26 +232,26 @@ func (c *claimFile) change(id string, edit func(old claimRecord, known bool) (cl
 			delete(all, key)
 		}
 	}
-	return true, collectors.WriteState(c.path, all)
+	return true, c.state.write(ctx, stateClaims, all)
 }
 
 // Claim reserves a delivery; false when it was made, or is being made.
-func (c *claimFile) Claim(_ context.Context, id string, until time.Time) (bool, error) {
-	return c.change(id, func(old claimRecord, known bool) (claimRecord, bool) {
+func (c *claims) Claim(ctx context.Context, id string, until time.Time) (bool, error) {
+	return c.change(ctx, id, func(old claimRecord, known bool) (claimRecord, bool) {
 		return claimRecord{Until: until}, !known || !old.Delivered && old.Until.Before(c.now())
 	})
 }
 
 // Delivered makes a claim permanent.
-func (c *claimFile) Delivered(_ context.Context, id string) error {
-	_, err := c.change(id, func(claimRecord, bool) (claimRecord, bool) {
+func (c *claims) Delivered(ctx context.Context, id string) error {
+	_, err := c.change(ctx, id, func(claimRecord, bool) (claimRecord, bool) {
 		return claimRecord{Until: c.now(), Delivered: true}, true
 	})
 	return err
 }
 
 // Release gives a claim back.
-func (c *claimFile) Release(_ context.Context, id string) error {
-	_, err := c.change(id, func(claimRecord, bool) (claimRecord, bool) { return claimRecord{Until: time.Unix(0, 0).UTC()}, true })
+func (c *claims) Release(ctx context.Context, id string) error {
+	_, err := c.change(ctx, id, func(claimRecord, bool) (claimRecord, bool) { return claimRecord{Until: time.Unix(0, 0).UTC()}, true })
 	return err
 }

@@ -18,17 +18,20 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// leaseTime is how long a migrator on a server may work before others may take it for dead.
-const leaseTime = 10 * time.Minute
-
 // lockPause is how long a waiting migrator sleeps between two looks.
 const lockPause = 50 * time.Millisecond
 
 // codeTableExists is ClickHouse's TABLE_ALREADY_EXISTS.
 const codeTableExists = 57
 
-// leasePrefix begins the names of the tables that are leases; a number follows.
-const leasePrefix = "schema_migrations_lock_"
+// leaseKind is what leases are for.
+type leaseKind struct {
+	of     string        // who takes them, for errors
+	prefix string        // of the names of the tables that are leases; a number follows
+	length time.Duration // after which others may take the holder for dead
+}
+
+var migrators = leaseKind{"migrators", "schema_migrations_lock_", 10 * time.Minute}
 
 // lock makes this the one migrator of the database until unlock is called.
 //
@@ -73,25 +76,18 @@ func (db *DB) lease(ctx context.Context) (unlock func(), err error) {
 		return fmt.Errorf("wait for another migrator of the database %s, %s: %w", db.dsn.database, cmp.Or(holder, "just gone"), ctx.Err())
 	}
 	for {
-		all, err := db.leases(ctx)
+		all, err := db.leases(ctx, migrators)
 		if err != nil && ctx.Err() != nil && holder != "" {
 			return nil, waited() // the time ran out while it looked again
 		}
 		if err != nil {
 			return nil, err
 		}
-		next := int64(1)
-		holder = ""
-		for _, l := range all {
-			next = max(next, l.number+1)
-			if l.valid {
-				holder = l.owner
-			}
-		}
-		if holder == "" {
-			taken, err := db.takeLease(ctx, next, owner)
+		next := int64(0)
+		if next, holder = nextLease(all); holder == "" {
+			taken, err := db.takeLease(ctx, migrators, next, owner)
 			if taken || err != nil {
-				return func() { db.dropLeases(ctx, next) }, err
+				return func() { db.dropLease(ctx, migrators, next) }, err
 			}
 		}
 		select {
@@ -100,6 +96,18 @@ func (db *DB) lease(ctx context.Context) (unlock func(), err error) {
 		case <-time.After(lockPause + mathrand.N(lockPause)):
 		}
 	}
+}
+
+// nextLease is the number that the next lease has, and who holds the present one, if anybody does.
+func nextLease(all []lease) (next int64, holder string) {
+	next = 1
+	for _, l := range all {
+		next = max(next, l.number+1)
+		if l.valid {
+			holder = l.owner
+		}
+	}
+	return next, holder
 }
 
 // leaseOwner says who this is, in letters that a comment holds without quoting.
@@ -117,10 +125,10 @@ func leaseOwner() string {
 	return strings.Map(clean, fmt.Sprintf("%s/%d/%s", host, os.Getpid(), rand.Text()[:8]))
 }
 
-// leases lists the leases, by the server's clock.
-func (db *DB) leases(ctx context.Context) ([]lease, error) {
+// leases lists the leases of a kind, by the server's clock.
+func (db *DB) leases(ctx context.Context, kind leaseKind) ([]lease, error) {
 	return ask(ctx, db, question{
-		op: "read the migrators' leases", params: map[string]any{"prefix": leasePrefix}, sql: `
+		op: "read the leases of " + kind.of, params: map[string]any{"prefix": kind.prefix}, sql: `
 		SELECT toInt64OrZero(substring(name, length({prefix:String}) + 1)), splitByChar(' ', comment)[1],
 			toInt64OrZero(splitByChar(' ', comment)[2]) > toUnixTimestamp(now()) ? true : false
 		FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {prefix:String})`,
@@ -129,40 +137,53 @@ func (db *DB) leases(ctx context.Context) ([]lease, error) {
 
 // takeLease creates the lease with a number. It then looks again and steps back if another one is valid: one who listed the
 // leases before that one was created, and was slow, could else believe that the lease is free.
-func (db *DB) takeLease(ctx context.Context, number int64, owner string) (bool, error) {
-	const op = "take the migrators' lease"
-	var now uint32
-	if err := db.conn.QueryRow(with(ctx, nil), "SELECT toUnixTimestamp(now())").Scan(&now); err != nil {
+func (db *DB) takeLease(ctx context.Context, kind leaseKind, number int64, owner string) (bool, error) {
+	op := "take the lease of " + kind.of
+	comment, err := db.leaseComment(ctx, kind, owner)
+	if err != nil {
 		return false, failed(op, "", err)
 	}
-	table := leasePrefix + strconv.FormatInt(number, 10)
-	end := int64(now) + int64(leaseTime.Seconds())
-	err := db.conn.Exec(with(ctx, nil), fmt.Sprintf("CREATE TABLE %s (x UInt8) ENGINE = Memory COMMENT '%s %d'", table, owner, end))
+	table := kind.table(number)
+	err = db.conn.Exec(with(ctx, nil), "CREATE TABLE "+table+" (x UInt8) ENGINE = Memory COMMENT "+comment)
 	if x, ok := errors.AsType[*clickhouse.Exception](err); ok && x.Code == codeTableExists {
 		return false, nil
 	}
 	if err != nil {
 		return false, failed(op, table, err)
 	}
-	all, err := db.leases(ctx)
+	return db.confirmLease(ctx, kind, number, owner)
+}
+
+// confirmLease says whether nobody else has a valid lease, and gives the own one back if somebody has.
+func (db *DB) confirmLease(ctx context.Context, kind leaseKind, number int64, owner string) (bool, error) {
+	all, err := db.leases(ctx, kind)
 	if err == nil && !slices.ContainsFunc(all, func(l lease) bool { return l.valid && l.owner != owner }) {
 		for _, l := range all {
 			if !l.valid {
-				db.dropLeases(ctx, l.number)
+				db.dropLease(ctx, kind, l.number)
 			}
 		}
 		return true, nil
 	}
-	db.dropLeases(ctx, number)
+	db.dropLease(ctx, kind, number)
 	return false, err
 }
 
-// dropLeases gives a lease back, also when ctx has ended. A lease that stays ends with its time.
-func (db *DB) dropLeases(ctx context.Context, number int64) {
+func (k leaseKind) table(number int64) string { return k.prefix + strconv.FormatInt(number, 10) }
+
+// leaseComment is the quoted comment of a lease that begins now.
+func (db *DB) leaseComment(ctx context.Context, kind leaseKind, owner string) (string, error) {
+	var now uint32
+	err := db.conn.QueryRow(with(ctx, nil), "SELECT toUnixTimestamp(now())").Scan(&now)
+	return fmt.Sprintf("'%s %d'", owner, int64(now)+int64(kind.length.Seconds())), err
+}
+
+// dropLease gives a lease back, also when ctx has ended. A lease that stays ends with its time.
+func (db *DB) dropLease(ctx context.Context, kind leaseKind, number int64) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	table := leasePrefix + strconv.FormatInt(number, 10)
+	table := kind.table(number)
 	if err := db.conn.Exec(with(ctx, nil), "DROP TABLE IF EXISTS "+table+" SYNC"); err != nil {
-		db.logger.Warn("migrators' lease not given back, it ends with its time", "table", table, "error", failed("drop the lease", table, err))
+		db.logger.Warn("lease not given back, it ends with its time", "table", table, "error", failed("drop the lease", table, err))
 	}
 }

@@ -1,0 +1,88 @@
+package warehouse
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+)
+
+// Turn lets one of several services that share a server do what only one may do at a time. It is a lease like that of migrators,
+// held on by asking again: it excludes services through the same server, or the same cluster where the database's engine is
+// Replicated, and it does not fence one that stalls for longer than its length. A Turn is not for concurrent use.
+type Turn struct {
+	db     *DB
+	kind   leaseKind
+	owner  string
+	number int64 // of the lease held; 0: none
+}
+
+// codeUnknownTable is ClickHouse's UNKNOWN_TABLE.
+const codeUnknownTable = 60
+
+// Turn is about what name says, in lower-case letters. Who has not asked for longer than length, 2 seconds or more, loses it.
+func (db *DB) Turn(name string, length time.Duration) *Turn {
+	return &Turn{db: db, kind: leaseKind{"services for " + name, "turn_" + name + "_", length}, owner: leaseOwner()}
+}
+
+// Mine says whether it is this service's turn, and makes it so if it is nobody's; it does not wait. On the embedded engine, which one
+// service has for itself, it always is. After an error it is as it was at the last answer, until length is over.
+func (t *Turn) Mine(ctx context.Context) (bool, error) {
+	if t.db.dataDir != "" {
+		return true, nil
+	}
+	if t.number > 0 {
+		return t.renew(ctx)
+	}
+	all, err := t.db.leases(ctx, t.kind)
+	if err != nil {
+		return false, err
+	}
+	next, holder := nextLease(all)
+	if holder != "" {
+		return false, nil
+	}
+	taken, err := t.db.takeLease(ctx, t.kind, next, t.owner)
+	if taken {
+		t.number = next
+	}
+	return taken, err
+}
+
+// renew moves the end of the lease.
+func (t *Turn) renew(ctx context.Context) (bool, error) {
+	op, table := "renew the lease of "+t.kind.of, t.kind.table(t.number)
+	comment, err := t.db.leaseComment(ctx, t.kind, t.owner)
+	if err != nil {
+		return false, failed(op, "", err)
+	}
+	err = t.db.conn.Exec(with(ctx, nil), "ALTER TABLE "+table+" MODIFY COMMENT "+comment)
+	if x, ok := errors.AsType[*clickhouse.Exception](err); ok && x.Code == codeUnknownTable {
+		t.number = 0 // somebody took this service for dead
+		return false, nil
+	}
+	if err != nil {
+		return false, failed(op, table, err)
+	}
+	mine, err := t.db.confirmLease(ctx, t.kind, t.number, t.owner)
+	if !mine {
+		t.number = 0
+	}
+	return mine, err
+}
+
+// GiveBack ends the turn, also when ctx has ended, so that the next service need not wait for its end.
+func (t *Turn) GiveBack(ctx context.Context) {
+	if t.number == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	table := t.kind.table(t.number)
+	// The table stays, so that no other lease gets its number: one who stalled could else renew that.
+	if err := t.db.conn.Exec(with(ctx, nil), "ALTER TABLE "+table+" MODIFY COMMENT '"+t.owner+" 0'"); err != nil {
+		t.db.logger.Warn("lease not given back, it ends with its time", "table", table, "error", failed("give the lease back", table, err))
+	}
+	t.number = 0
+}
