@@ -56,6 +56,8 @@ type Args struct {
 	MinMembers int
 	// Cluster and Persona restrict the events; empty: all. First activity is then the first that is kept in events.
 	Cluster, Persona string
+	// only are the actors to read, with all of their identities; nil: all.
+	only []uint64
 }
 
 // withDefaults fills in what was not given and refuses what makes no sense.

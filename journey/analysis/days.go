@@ -69,11 +69,13 @@ func (s Segments) whole(i int) bool { return s.Morning[i] == wholeHalf && s.Even
 const wholeHalf = uint64(1)<<quartersOfHalf - 1
 
 // Seen is a SELECT of the columns slot and what (a list of expressions on activity_days) with the rows that fulfil where, a
-// condition. Rows may repeat. Whole days find their slot by their date; only those that a slot's end cuts through are joined.
-// The parameters are Params.
+// condition. Rows may repeat. Whole days are read from activity_months where slots are long, else they find their slot by their date; only
+// those that a slot's end cuts through are joined. The parameters are Params.
 func (s Segments) Seen(what, where string) string {
 	var branches []string
-	if days := s.days(true); len(days) > 0 {
+	if s.long() {
+		branches = append(branches, s.Months("days", what, where))
+	} else if days := s.days(true); len(days) > 0 {
 		branches = append(branches, fmt.Sprintf(`SELECT roundDown(toInt64(toUInt16(day)) * 86400000, {seg_starts:Array(Int64)}) AS slot, %s
         FROM activity_days
         WHERE %s AND %s`, what, where, dayRanges(days)))
@@ -90,8 +92,70 @@ func (s Segments) Seen(what, where string) string {
 	return strings.Join(branches, "\n        UNION ALL\n        ")
 }
 
-// Params are the parameters of Seen.
+// Months is a SELECT like Seen of the whole days, from activity_months, which has a row for each month of an actor with a bit for each
+// day, in bits (a column): days, or audited.
+func (s Segments) Months(bits, what, where string) string {
+	months := slices.Clone(s.months().Months)
+	ends := make([]string, 0, len(months))
+	for _, month := range slices.Compact(months) {
+		ends = append(ends, fmt.Sprintf("toDate(%d)", month))
+	}
+	return fmt.Sprintf(`SELECT s.slot AS slot, %s
+        FROM activity_months AS m
+        INNER JOIN (
+            SELECT toDate(toUInt16(segment.1)) AS on, segment.2 AS slot, toUInt32(segment.3) AS mask
+            FROM (SELECT arrayJoin(arrayZip({month_ends:Array(Int64)}, {month_slots:Array(Int64)}, {month_masks:Array(Int64)})) AS segment)
+        ) AS s ON m.month = s.on
+        WHERE %s AND month IN (%s) AND bitAnd(%s, mask) != 0`, what, where, strings.Join(ends, ", "), bits)
+}
+
+// monthly are the days of each slot in each month, as bits; the slices are of one length. Months are the days, since 1970-01-01, on which
+// they end.
+type monthly struct{ Months, Slots, Masks []int64 }
+
+func (s Segments) months() monthly {
+	var out monthly
+	for i, day := range s.Days {
+		if !s.whole(i) {
+			continue
+		}
+		date := time.Unix(day*86400, 0).UTC()
+		end := time.Date(date.Year(), date.Month()+1, 0, 0, 0, 0, 0, time.UTC).Unix() / 86400
+		last := len(out.Months) - 1
+		if last < 0 || out.Months[last] != end || out.Slots[last] != s.Slots[i] {
+			out.Months, out.Slots, out.Masks = append(out.Months, end), append(out.Slots, s.Slots[i]), append(out.Masks, 0)
+			last++
+		}
+		out.Masks[last] |= 1 << (date.Day() - 1)
+	}
+	return out
+}
+
+// long says whether the slots' whole days are fewer to read by the month.
+func (s Segments) long() bool {
+	const daysPerSlot = 3
+	whole := len(s.days(true))
+	return whole > 0 && whole >= daysPerSlot*len(s.months().Slots)
+}
+
+// HasWhole says whether any day is whole.
+func (s Segments) HasWhole() bool { return len(s.days(true)) > 0 }
+
+// Cut restricts the column time of events to the days that a slot's end cuts through; empty: there are none.
+func (s Segments) Cut() string {
+	var ranges []string
+	for _, day := range s.days(false) {
+		ranges = append(ranges, fmt.Sprintf("time >= toDateTime64(%d, 3, 'UTC') AND time < toDateTime64(%d, 3, 'UTC')", day*86400, (day+1)*86400))
+	}
+	if len(ranges) == 0 {
+		return ""
+	}
+	return "((" + strings.Join(ranges, ") OR (") + "))"
+}
+
+// Params are the parameters of Seen and Months.
 func (s Segments) Params() map[string]any {
+	months := s.months()
 	var starts []int64
 	cut := s.pick(func(i int) bool { return !s.whole(i) })
 	for i, slot := range s.Slots {
@@ -101,6 +165,7 @@ func (s Segments) Params() map[string]any {
 	}
 	return map[string]any{
 		"seg_starts": slices.Compact(starts), "seg_days": cut.Days, "seg_slots": cut.Slots, "seg_morning": cut.Morning, "seg_evening": cut.Evening,
+		"month_ends": months.Months, "month_slots": months.Slots, "month_masks": months.Masks,
 	}
 }
 

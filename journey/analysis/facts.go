@@ -62,6 +62,9 @@ func (s Source) selection(a Args) where {
 			w.add("name NOT IN {not_value:Array(String)}", "not_value", s.NotValue)
 		}
 	}
+	if a.only != nil {
+		w.add("actor IN {only:Array(UInt64)}", "only", a.only)
+	}
 	if a.Cluster != "" {
 		w.add("cluster = {cluster:String}", "cluster", a.Cluster)
 	}

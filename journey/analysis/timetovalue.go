@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"time"
@@ -107,6 +108,13 @@ func (s Source) Watch(ctx context.Context, t TimeToValueArgs) ([]Watched, error)
 	if err != nil {
 		return nil, err
 	}
+	maps.DeleteFunc(starts, func(_ key, start int64) bool { return start < millis(a.From) })
+	if len(starts) == 0 {
+		return nil, nil
+	}
+	if a.Entity == Actors && len(starts) <= maxNamed {
+		a.only = p.namesOf(starts)
+	}
 	a.Events = slices.Clone(t.Reach)
 	reached, err := s.marks(ctx, a, p, millis(a.From), millis(a.To)+t.Horizon.Milliseconds())
 	if err != nil {
@@ -114,11 +122,27 @@ func (s Source) Watch(ctx context.Context, t TimeToValueArgs) ([]Watched, error)
 	}
 	var out []Watched
 	for k, start := range starts {
-		if start >= millis(a.From) {
-			out = append(out, Watched{time.UnixMilli(start).UTC(), observe(start, reached[k], t.Horizon.Milliseconds(), now)})
-		}
+		out = append(out, Watched{time.UnixMilli(start).UTC(), observe(start, reached[k], t.Horizon.Milliseconds(), now)})
 	}
 	return out, nil
+}
+
+// maxNamed is how many actors a statement may name.
+const maxNamed = 5000
+
+// namesOf are the identities of some actors, which are given by their one identity, in order.
+func (p people) namesOf(actors map[key]int64) []uint64 {
+	var all []uint64
+	for k := range actors {
+		all = append(all, k.actor)
+	}
+	for name, one := range p.canonical {
+		if _, ok := actors[key{actor: one}]; ok {
+			all = append(all, name)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // observe finds the earliest event at or after the start.

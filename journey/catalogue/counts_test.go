@@ -64,12 +64,19 @@ const (
 	keptOfRefused = "cityHash64(toString(outcome), reason, toString(actor_kind), name, source, cluster, persona, %[1]s, toUnixTimestamp(%[2]s), namespace, actor, arraySort(teams)) % 1000003"
 )
 
+// What is read from projections and rollups is what the events say.
 func TestCountsAreThoseOfTheEvents(t *testing.T) {
 	_, e := crowded(t)
 	sums := func(id, value, from, where string) journey.Metric {
 		return journey.Metric{ID: id, Dimensions: []string{"team", "cluster"}, Sources: []string{"usage"},
 			SQL: &journey.MetricSQL{Value: fmt.Sprintf("SELECT period, dim, sum(%s) AS value FROM %s WHERE %s GROUP BY period, dim", value, from, where)}}
 	}
+	who := func(id, from, where string) journey.Metric {
+		m := sums(id, "1", from, where)
+		m.SQL.Value = strings.Replace(m.SQL.Value, "sum(1)", "sum(DISTINCT cityHash64(actor) % 1000003)", 1)
+		return m
+	}
+	const seen = "actor_kind = 'human' AND actor != 0 AND outcome = 'success'"
 	hash := func(kept, environment, hour string) string {
 		return strings.ReplaceAll(fmt.Sprintf(strings.ReplaceAll(kept, "% ", "%% "), environment, hour), "%%", "%")
 	}
@@ -82,6 +89,10 @@ func TestCountsAreThoseOfTheEvents(t *testing.T) {
 		sums("refused acts", hash(keptOfRefused, "attributes['environment']", "toStartOfHour(time)"), "acts", "outcome != 'success'"),
 		sums("some refusals", "events", "refusals", "reason = 'quota'"),
 		sums("some refused acts", "1", "acts", "reason = 'quota' AND outcome != 'success'"),
+		who("active", "activity", "actor != 0"),
+		who("who acted", "acts", seen),
+		who("writers", "writers", "actor != 0"),
+		who("who wrote", "acts", seen+" AND startsWith(source, 'audit/')"),
 	}
 	for zone, grain := range map[string]journey.Grain{"UTC": journey.GrainDay, "Europe/Berlin": journey.GrainWeek, "Asia/Kathmandu": journey.GrainWeek} {
 		location, err := time.LoadLocation(zone)

@@ -41,6 +41,7 @@ var relations = []relation{
 	{"refusals", regexp.MustCompile(`\brefusals\b`), question.refusals},
 	{"acts", regexp.MustCompile(`\bacts\b`), question.acts},
 	{"activity", regexp.MustCompile(`\bactivity\b`), question.activity},
+	{"writers", regexp.MustCompile(`\bwriters\b`), question.writers},
 	{"eligible", regexp.MustCompile(`\beligible\b`), question.eligible},
 	{"spans", regexp.MustCompile(`\bspans\b`), question.spans},
 	{"changes", regexp.MustCompile(`\bchanges\b`), question.changes},
@@ -269,7 +270,13 @@ var (
 
 // activity joins the roster only where teams matter, and reads the days of activity_days instead of events where they know as
 // much.
-func (q question) activity(sql string) string {
+func (q question) activity(sql string) string { return q.actedBy(sql, q.seen) }
+
+// writers are who changed what is in clusters, as audit logs tell.
+func (q question) writers(sql string) string { return q.actedBy(sql, q.wrote) }
+
+// actedBy is a relation of who did something, which who tells: rows with slot, actor, the columns, and what is named by team.
+func (q question) actedBy(sql string, who func(columns, team string) string) string {
 	columns := ""
 	if q.by == journey.DimensionCluster || q.by == journey.DimensionPersona {
 		columns = ", " + q.by
@@ -278,17 +285,20 @@ func (q question) activity(sql string) string {
 		columns += ", resource"
 	}
 	if !q.byTeam() && !teamWord.MatchString(sql) {
-		return fmt.Sprintf("SELECT roundDown(slot, {marks:Array(Int64)}) AS period, %s AS dim, actor%s FROM (\n    %s\n)", q.split(), columns, q.seen(columns, ""))
+		return fmt.Sprintf("SELECT roundDown(slot, {marks:Array(Int64)}) AS period, %s AS dim, actor%s FROM (\n    %s\n)", q.split(), columns, who(columns, ""))
 	}
 	condition := ""
 	if _, filtered := q.filter[journey.DimensionTeam]; filtered {
 		condition = "\nWHERE team = {team:String}"
 	}
-	distinct := fmt.Sprintf("SELECT DISTINCT slot, actor, actor_team%s FROM (\n%s\n    )", columns, q.seen(columns, ", actor_team"))
+	rows := who(columns, ", actor_team")
+	if !strings.Contains(rows, "activity_months") { // whose rows hardly repeat
+		rows = fmt.Sprintf("SELECT DISTINCT slot, actor, actor_team%s FROM (\n%s\n    )", columns, rows)
+	}
 	return fmt.Sprintf(`SELECT roundDown(slot, {marks:Array(Int64)}) AS period, %[1]s AS dim, actor, toString(team) AS team%[2]s
 FROM (
     %[3]s
-) ARRAY JOIN if(empty(teams), [''], teams) AS team%[4]s`, q.split(), columns, q.joinTeams("slot, actor"+columns, distinct, "slot"), condition)
+) ARRAY JOIN if(empty(teams), [''], teams) AS team%[4]s`, q.split(), columns, q.joinTeams("slot, actor"+columns, rows, "slot"), condition)
 }
 
 // seen is who acted in which slot.
@@ -305,6 +315,28 @@ func (q question) seen(columns, team string) string {
 	if len(q.notValue) > 0 {
 		where += " AND name NOT IN {not_value:Array(String)}"
 	}
+	return q.acted(columns, team, where)
+}
+
+// wrote is who changed anything in a cluster in which slot.
+func (q question) wrote(columns, team string) string {
+	const where, audited = "actor_kind = 'human' AND actor != 0 AND outcome = 'success'", " AND startsWith(source, 'audit/')"
+	segments, ok := q.segments()
+	if columns != "" || q.restricted() != "" || !ok {
+		return q.acted(columns, team, where+audited)
+	}
+	var branches []string
+	if cut := segments.Cut(); cut != "" {
+		branches = append(branches, q.acted("", team, where+audited+" AND "+cut))
+	}
+	if segments.HasWhole() {
+		branches = append(branches, segments.Months("audited", q.oneActor()+" AS actor"+team, where))
+	}
+	return "    " + strings.Join(branches, "\n        UNION ALL\n        ")
+}
+
+// acted is who had events that fulfil a condition in which slot.
+func (q question) acted(columns, team, where string) string {
 	return fmt.Sprintf(`    SELECT roundDown(toUnixTimestamp64Milli(time), {slots:Array(Int64)}) AS slot, %[1]s AS actor%[2]s%[3]s
         FROM events
         WHERE %[4]s AND %[5]s%[6]s

@@ -2,6 +2,7 @@ package interval
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -203,6 +204,13 @@ func TestSystemUsability(t *testing.T) {
 func TestDrawnStatistics(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		groups := rapid.SliceOfN(rapid.SliceOfN(rapid.Float64Range(0, 10), 0, 5), 1, 6).Draw(rt, "groups")
+		times := rapid.SampledFrom([]int{1, 1, 150}).Draw(rt, "times")
+		for i, group := range groups {
+			groups[i] = slices.Repeat(group, times)
+			for j := range groups[i] {
+				groups[i][j] += float64(j % 7)
+			}
+		}
 		drawn := rapid.SliceOfN(rapid.IntRange(0, len(groups)-1), 1, 8).Draw(rt, "drawn")
 		var all []float64
 		for _, i := range drawn {

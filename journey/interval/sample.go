@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sort"
 
 	"gonum.org/v1/gonum/stat"
 	"gonum.org/v1/gonum/stat/distuv"
@@ -91,34 +92,39 @@ func DrawnMean(groups [][]float64) func(drawn []int) (float64, bool) {
 	}
 }
 
-// DrawnMedian is the median of the values in the groups drawn, for Bootstrap. It sorts once, so that each draw only walks
-// along the values with the number of times that their group was drawn.
+// DrawnMedian is the median of the values in the groups drawn, for Bootstrap. It sorts once and counts, for every few values, how many
+// of each group have come so far: a draw then finds its middle between two such marks, and walks along the values only there.
 func DrawnMedian(groups [][]float64) func(drawn []int) (float64, bool) {
-	type member struct {
-		value float64
-		group int
-	}
-	var all []member
-	for i, group := range groups {
-		for _, v := range group {
-			all = append(all, member{v, i})
+	all := membersOf(groups)
+	const stride = 256
+	marks := [][]int{make([]int, len(groups))} // marks[b][g] are the values of group g before all[b*stride]
+	for from := 0; from < len(all); from += stride {
+		mark := slices.Clone(marks[len(marks)-1])
+		for _, m := range all[from:min(from+stride, len(all))] {
+			mark[m.group]++
 		}
+		marks = append(marks, mark)
 	}
-	slices.SortFunc(all, func(a, b member) int { return cmp.Compare(a.value, b.value) })
 	times := make([]int, len(groups))
+	passedAt := func(b int) (n int) {
+		for group, mark := range marks[b] {
+			n += mark * times[group]
+		}
+		return n
+	}
 	return func(drawn []int) (float64, bool) {
 		clear(times)
-		n := 0
 		for _, i := range drawn {
 			times[i]++
-			n += len(groups[i])
 		}
+		n := passedAt(len(marks) - 1)
 		if n == 0 {
 			return 0, false
 		}
 		lower, upper := (n-1)/2, n/2 // the middle positions; one and the same when n is odd
-		sum, passed := 0.0, 0
-		for _, m := range all {
+		b := sort.Search(len(marks), func(b int) bool { return passedAt(b) > lower }) - 1
+		sum, passed := 0.0, passedAt(b)
+		for _, m := range all[b*stride:] {
 			from, to := passed, passed+times[m.group]
 			if from <= lower && lower < to {
 				sum += m.value
@@ -130,6 +136,24 @@ func DrawnMedian(groups [][]float64) func(drawn []int) (float64, bool) {
 		}
 		return 0, false
 	}
+}
+
+// member is a value of a group.
+type member struct {
+	value float64
+	group int
+}
+
+// membersOf are the values of all groups, sorted.
+func membersOf(groups [][]float64) []member {
+	var all []member
+	for i, group := range groups {
+		for _, v := range group {
+			all = append(all, member{v, i})
+		}
+	}
+	slices.SortFunc(all, func(a, b member) int { return cmp.Compare(a.value, b.value) })
+	return all
 }
 
 // SystemUsability is the System Usability Scale score 0..100 of one answer to its ten items, each 1..5: 2.5 times the

@@ -36,7 +36,7 @@ func (in Input) Tables() []string {
 		tables = append(tables, schema.TableCapabilities, schema.TableRegistries)
 	}
 	if len(in.Events) > 0 {
-		tables = append(tables, schema.TableEvents, schema.TableEventIDs, schema.TableFirstSeen, "activity_days", "source_hours", "actor_groups")
+		tables = append(tables, schema.TableEvents, schema.TableEventIDs, schema.TableFirstSeen, "activity_days", "activity_months", "source_hours", "actor_groups")
 	}
 	if len(in.Resources) > 0 {
 		tables = append(tables, schema.TableResourceChanges, schema.TableResources, schema.TableClusterHours)

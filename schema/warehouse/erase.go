@@ -33,6 +33,7 @@ var keptPersonal = []personal{
 		known: "id NOT IN (SELECT id FROM events WHERE actor = %d)"},
 	{table: schema.TableFirstSeen},
 	{table: "activity_days"},
+	{table: "activity_months"},
 	{table: "actor_groups"},
 	{table: schema.TableRoster, known: "(version, team, valid_from) NOT IN (SELECT version, team, valid_from FROM roster WHERE actor = %d)"},
 }

@@ -16,6 +16,7 @@ import (
 var retentionColumns = map[string]string{
 	schema.TableEvents:     "time",
 	"activity_days":        "day",
+	"activity_months":      "month",
 	schema.TableSlices:     "slice_start",
 	"resource_changes":     "time",
 	schema.TableQuarantine: "time",
