@@ -32,7 +32,7 @@ func metricAnalyseCommand() *cobra.Command {
 
 The arguments are those of cases for ` + "`kubevalue metric test`" + `, values in YAML: entity (actor, team), event, grain, from and to (half-open), actor_kind, cluster,
 persona, min_members, and those of the analysis, such as steps and window of a funnel. ` + "`reliability`" + ` asks whether teams fell silent more often
-after incidents, and admits when it cannot tell; ` + "`teams`" + ` says by name who joined, returned, stalled or left.`,
+after incidents and burnt error budgets (cause=incident or cause=budget: after one of them only), and admits when it cannot tell; ` + "`teams`" + ` says by name who joined, returned, stalled or left.`,
 		Example: `  kubevalue metric analyse retention entity=team grain=week from=2026-08-03 to=2026-11-16
   kubevalue metric analyse funnel steps=[namespaces.create,deployments.create] window=7d from=2026-10-01 to=2026-11-01
   kubevalue metric analyse survey kind=nps from=2026-07-01 to=2026-10-01`,

@@ -83,9 +83,7 @@ func evaluateCase(metrics []journey.Metric) metrictest.EvaluateFunc {
 	return func(ctx context.Context, c metrictest.Case, query journey.QueryFunc, r journey.Request) ([]journey.Value, error) {
 		return catalogue.Evaluator{
 			Query: query, Settings: c.Settings, Metrics: metrics, Now: func() time.Time { return c.Now },
-			Objectives: func(context.Context, journey.Period, time.Time) ([]journey.ObjectiveFigure, error) {
-				return c.Input.Objectives, nil
-			},
+			Objectives: c.Input.Figures,
 		}.Evaluate(ctx, r)
 	}
 }

@@ -48,7 +48,7 @@ func (f *figures) span(s dashboards.Span, entity analysis.Entity) (analysis.Args
 
 // analyses asks the tables with the organisation's settings.
 func (f *figures) analyses() analysis.Source {
-	return analysis.Source{Query: f.db.Query, Calendar: f.calendar, Now: f.now(), NotValue: f.evaluator.Settings.NotValue}
+	return analysis.Source{Query: f.db.Query, Calendar: f.calendar, Now: f.now(), NotValue: f.evaluator.Settings.NotValue, Objectives: f.evaluator.Objectives}
 }
 
 func (f *figures) active(ctx context.Context, entity analysis.Entity, span dashboards.Span) ([]analysis.ActiveRow, error) {

@@ -38,6 +38,8 @@ type Source struct {
 	Now      time.Time
 	// NotValue are event names that "any" leaves out: visits and logins are no value events.
 	NotValue []string
+	// Objectives says which error budgets were used up; nil: nothing is known of any.
+	Objectives journey.ObjectivesFunc
 }
 
 // Args are common to all analyses.

@@ -23,7 +23,7 @@ const (
 
 // DormancyCounts are periods in which a team was active, and how many of them were followed by one in which it was not.
 type DormancyCounts struct {
-	// Hit periods had an incident where the team worked, Spared ones had none.
+	// Hit periods had an incident, or a burnt budget, where the team worked, Spared ones had neither.
 	Hit, HitThenDormant       int
 	Spared, SparedThenDormant int
 }
@@ -34,7 +34,17 @@ type TeamDormancy struct {
 	DormancyCounts
 }
 
-// ReliabilityResult sets dormancy beside incidents.
+// Cause is what Reliability sets dormancy beside.
+type Cause string
+
+// The causes.
+const (
+	AnyCause  Cause = "any"
+	Incidents Cause = "incident"
+	Budgets   Cause = "budget" // an objective that had used all of its error budget at the end of the period
+)
+
+// ReliabilityResult sets dormancy beside incidents and burnt budgets.
 type ReliabilityResult struct {
 	Teams []TeamDormancy
 	DormancyCounts
@@ -49,12 +59,19 @@ const incidentsSQL = `SELECT service, objectives, toUnixTimestamp64Milli(start) 
 FROM incidents FINAL
 WHERE start < fromUnixTimestamp64Milli({until:Int64}, 'UTC') AND (resolved IS NULL OR resolved > fromUnixTimestamp64Milli({since:Int64}, 'UTC'))`
 
-// Reliability asks, per team, whether incidents preceded dormancy: of the periods in which a team was active it compares those with
-// an incident to those without one. An incident concerns the teams that worked, in that period, on a cluster which it names as an
-// objective or, without objectives, as its service; one that names no cluster at all concerns every team. A verdict is given only if
-// the interval of the difference leaves 0 out; it speaks of sequence, not of cause.
-func (s Source) Reliability(ctx context.Context, a Args) (ReliabilityResult, error) {
+// Reliability asks, per team, whether incidents or burnt budgets preceded dormancy: of the periods in which a team was active it compares
+// those with one to those without. An incident concerns the teams that worked, in that period, on a cluster which it names as an objective
+// or, without objectives, as its service; an error budget those on a cluster which its objective's label cluster, name or service names. What
+// names no cluster at all concerns every team. A verdict is given only if the interval of the difference leaves 0 out; it speaks of sequence,
+// not of cause.
+func (s Source) Reliability(ctx context.Context, a Args, cause Cause) (ReliabilityResult, error) {
 	r := ReliabilityResult{Verdict: CannotTell}
+	if !slices.Contains([]Cause{AnyCause, Incidents, Budgets}, cause) {
+		return r, fmt.Errorf("cause %q: want any, incident or budget", cause)
+	}
+	if cause == Budgets && s.Objectives == nil {
+		return r, errors.New("cause budget: no objectives are known")
+	}
 	if a.Entity == Actors {
 		return r, errors.New("entity actor: incidents are set beside teams, not persons")
 	}
@@ -80,9 +97,16 @@ func (s Source) Reliability(ctx context.Context, a Args) (ReliabilityResult, err
 	if err != nil {
 		return r, err
 	}
-	hits, err := s.incidents(ctx, periods, byCluster)
-	if err != nil {
-		return r, err
+	hits := concerns{map[int]bool{}, map[string]map[int]bool{}}
+	if cause != Budgets {
+		if err := s.incidents(ctx, periods, byCluster, hits); err != nil {
+			return r, err
+		}
+	}
+	if cause != Incidents && s.Objectives != nil {
+		if err := s.burnt(ctx, periods, byCluster, hits); err != nil {
+			return r, err
+		}
 	}
 	for _, e := range entities {
 		t := TeamDormancy{Team: e.team}
@@ -139,31 +163,50 @@ func (c concerns) concerned(team string, period int) bool {
 }
 
 // incidents reads those that overlap the periods. What counts as a cluster is what events of the periods name as one.
-func (s Source) incidents(ctx context.Context, periods []journey.Period, byCluster map[string][]entity) (concerns, error) {
-	c := concerns{map[int]bool{}, map[string]map[int]bool{}}
+func (s Source) incidents(ctx context.Context, periods []journey.Period, byCluster map[string][]entity, c concerns) error {
 	params := map[string]any{"now": millis(s.Now), "since": millis(periods[0].From), "until": millis(periods[len(periods)-1].To)}
 	err := s.rows(ctx, incidentsSQL, params, func(r row) {
 		names := column[[]string](r, 1)
 		if len(names) == 0 {
 			names = []string{r.string(0)}
 		}
-		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == "" || byCluster[name] == nil })
 		for i, p := range periods {
-			if r.int64(2) >= millis(p.To) || r.int64(3) <= millis(p.From) {
-				continue
-			}
-			if len(names) == 0 {
-				c.all[i] = true
-			}
-			for _, name := range names {
-				c.note(byCluster[name], i)
+			if r.int64(2) < millis(p.To) && r.int64(3) > millis(p.From) {
+				c.name(names, byCluster, i)
 			}
 		}
 	})
 	if err != nil {
-		return c, fmt.Errorf("read incidents: %w", err)
+		return fmt.Errorf("read incidents: %w", err)
 	}
-	return c, nil
+	return nil
+}
+
+// burnt asks which objectives had nothing left of their error budgets at the ends of the periods.
+func (s Source) burnt(ctx context.Context, periods []journey.Period, byCluster map[string][]entity, c concerns) error {
+	for i, p := range periods {
+		all, err := s.Objectives(ctx, p, s.Now)
+		if err != nil {
+			return fmt.Errorf("read error budgets of %s: %w", p.Label, err)
+		}
+		for _, o := range all {
+			if o.BudgetRemaining != nil && *o.BudgetRemaining <= 0 {
+				c.name([]string{cmp.Or(o.Labels["cluster"], o.Objective), o.Service}, byCluster, i)
+			}
+		}
+	}
+	return nil
+}
+
+// name notes the teams that worked in a period on the clusters that are among the names; without any, all teams.
+func (c concerns) name(names []string, byCluster map[string][]entity, period int) {
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == "" || byCluster[name] == nil })
+	if len(names) == 0 {
+		c.all[period] = true
+	}
+	for _, name := range names {
+		c.note(byCluster[name], period)
+	}
 }
 
 func (c concerns) note(entities []entity, period int) {

@@ -1,6 +1,7 @@
 package analysis
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -82,11 +83,11 @@ func runSurvey(ctx context.Context, s Source, a *arguments) (Result, error) {
 }
 
 func runReliability(ctx context.Context, s Source, a *arguments) (Result, error) {
-	args := a.ranged()
+	args, cause := a.ranged(), cmp.Or(Cause(a.string("cause")), AnyCause)
 	if err := a.finish(); err != nil {
 		return Result{}, err
 	}
-	r, err := s.Reliability(ctx, args)
+	r, err := s.Reliability(ctx, args, cause)
 	out := Result{
 		Columns: []string{"team", "hit", "hit_then_dormant", "spared", "spared_then_dormant"},
 		Value: map[string]any{

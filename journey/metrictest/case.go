@@ -158,15 +158,15 @@ func (r *reader) incident(n *node) schema.Incident {
 	return in
 }
 
-func (r *reader) objective(n *node) journey.ObjectiveFigure {
-	r.keys(n, "objective", "service", "labels", "target", "sli", "good", "total", "budget_consumed", "budget_remaining", "burn_rate",
+func (r *reader) objective(n *node) Objective {
+	r.keys(n, "objective", "period", "service", "labels", "target", "sli", "good", "total", "budget_consumed", "budget_remaining", "burn_rate",
 		"coverage", "measured")
-	o := journey.ObjectiveFigure{
+	o := Objective{Period: r.text(n, "period"), ObjectiveFigure: journey.ObjectiveFigure{
 		Objective: r.required(n, "objective"), Service: r.text(n, "service"), Labels: r.texted(n, "labels"),
 		SLI: r.number(n, "sli"), Good: r.number(n, "good"), Total: r.number(n, "total"),
 		BudgetConsumed: r.number(n, "budget_consumed"), BudgetRemaining: r.number(n, "budget_remaining"),
 		BurnRate: r.number(n, "burn_rate"), Coverage: r.number(n, "coverage"),
-	}
+	}}
 	if v := r.number(n, "target"); v != nil {
 		o.Target = *v
 	}

@@ -77,9 +77,7 @@ func newRunner(t testing.TB) metrictest.Runner {
 		Beside:      []metrictest.Environment{&environment{DB: warehousetest.Open(t)}},
 		Evaluate: func(ctx context.Context, c metrictest.Case, query journey.QueryFunc, r journey.Request) ([]journey.Value, error) {
 			e := catalogue.Evaluator{Query: query, Settings: c.Settings, Metrics: metrics, Now: func() time.Time { return c.Now },
-				Objectives: func(context.Context, journey.Period, time.Time) ([]journey.ObjectiveFigure, error) {
-					return c.Input.Objectives, nil
-				}}
+				Objectives: c.Input.Figures}
 			return e.Evaluate(ctx, r)
 		},
 	}

@@ -1,6 +1,7 @@
 package metrictest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,7 +41,24 @@ type Input struct {
 	// Incidents are those that started by now.
 	Incidents []schema.Incident
 	// Objectives are what the SLO engine is to say; they take no part in ingestion.
-	Objectives []journey.ObjectiveFigure
+	Objectives []Objective
+}
+
+// Objective is what the SLO engine is to say of an objective in one period, or, without a Period (its label), in each.
+type Objective struct {
+	Period string
+	journey.ObjectiveFigure
+}
+
+// Figures are those of the objectives in a period: journey.ObjectivesFunc.
+func (in Input) Figures(_ context.Context, p journey.Period, _ time.Time) ([]journey.ObjectiveFigure, error) {
+	var out []journey.ObjectiveFigure
+	for _, o := range in.Objectives {
+		if o.Period == "" || o.Period == p.Label {
+			out = append(out, o.ObjectiveFigure)
+		}
+	}
+	return out, nil
 }
 
 // Team is an entry of the roster in the sender's words.

@@ -202,7 +202,7 @@ func (r Runner) ask(ctx context.Context, c Case, e Expectation, query journey.Qu
 
 func (r Runner) answer(ctx context.Context, c Case, e Expectation, query journey.QueryFunc) (analysis.Result, error) {
 	if e.Analysis != "" {
-		source := analysis.Source{Query: query, Calendar: c.Settings.Calendar, Now: c.Now, NotValue: c.Settings.NotValue}
+		source := analysis.Source{Query: query, Calendar: c.Settings.Calendar, Now: c.Now, NotValue: c.Settings.NotValue, Objectives: c.Input.Figures}
 		return analysis.Run(ctx, source, e.Analysis, e.Args)
 	}
 	request, err := e.request(c.Settings.Calendar)
