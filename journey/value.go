@@ -89,6 +89,25 @@ type Value struct {
 	Published *Publication `json:"published,omitempty"`
 }
 
+// Missing says why there is no value; empty when there is one.
+func (v Value) Missing() string {
+	switch {
+	case v.Value != nil:
+		return ""
+	case v.Withheld != "":
+		return "withheld: " + v.Withheld
+	case v.Period.From.After(v.ComputedAt):
+		return "no data: the period has not begun"
+	case v.Coverage != nil && *v.Coverage == 0:
+		return "no data: nothing was measured"
+	case v.N == 0:
+		return "no data: nothing of the kind"
+	case v.Partial:
+		return "no data: not known before the period is over"
+	}
+	return "no data: too few to say"
+}
+
 // Publication says how the figure of a closed period was published. Published figures never change; what would be computed later
 // follows as further revisions, each with its reason.
 type Publication struct {

@@ -142,10 +142,8 @@ func valueText(v journey.Value, fault string) string {
 		return "error: " + fault
 	case v.Value != nil:
 		return reports.Value(*v.Value, v.Unit)
-	case v.Withheld != "":
-		return "withheld: " + v.Withheld
 	}
-	return "no data"
+	return v.Missing()
 }
 
 func optionalText(v *float64, text func(float64) string) string {
