@@ -136,7 +136,7 @@ func TestBenchSLOStatus(t *testing.T) {
 	measureTime("slo_status_500x28d", all, 60)
 	measureTime("slo_status_100x28d", fifth, all/5)
 
-	prometheus := startPrometheus(t, prometheusBlocks(t, from, benchNow))
+	prometheus := startPrometheusOn(t, prometheusBlocks(t, from, benchNow))
 	ours, theirs := s.benchBudgets(t), prometheusBudgets(t, prometheus)
 	sameBudgets(t, ours, theirs)
 	fmt.Printf("bench slo_status_vs_prometheus value=%.1f unit=ms baseline=%.1f ratio=%.1f\n", ours.took, theirs.took, theirs.took/ours.took)

@@ -64,8 +64,8 @@ func prometheusBlocks(t *testing.T, from, to time.Time) (data string) {
 	return data
 }
 
-// startPrometheus runs Debian's on a directory of blocks and returns its address.
-func startPrometheus(t *testing.T, data string) string {
+// startPrometheusOn runs Debian's on a directory of blocks and returns its address.
+func startPrometheusOn(t *testing.T, data string) string {
 	t.Helper()
 	config := filepath.Join(t.TempDir(), "prometheus.yml")
 	if err := os.WriteFile(config, []byte("global: {}\n"), 0o600); err != nil {
