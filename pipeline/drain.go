@@ -157,18 +157,18 @@ func (p *Pipeline) deliver(ctx context.Context, l *load) error {
 
 // attempt tries once, alone among the replicas.
 func (p *Pipeline) attempt(ctx context.Context, token string, l *load) (out Outcome, err error) {
-	alone := true
+	var since meanwhile
 	if p.lease != nil {
-		done, undisturbed, refused := p.lease.take(ctx, l.run.received(), p.cfg.Timeout)
+		done, others, refused := p.lease.take(ctx, l.run.received(), p.cfg.Timeout)
 		if refused != nil {
 			return out, refused
 		}
 		defer func() { err = errors.Join(err, done(err == nil)) }()
-		alone = undisturbed
+		since = others
 	}
 	if p.cfg.Exclusive {
-		p.proc.seen.begin(ctx, alone)
-		p.cfg.Processor.Identity.Trust(alone)
+		p.proc.seen.begin(ctx, !since.stored)
+		p.cfg.Processor.Identity.Trust(!since.changed)
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
 	defer cancel()

@@ -30,6 +30,12 @@ type note struct {
 	Until time.Time `json:"until"`
 }
 
+// meanwhile is what others may have done since this one took the lease last.
+type meanwhile struct {
+	// stored says that they may have stored events, changed that they may have changed what was stored, or who was erased.
+	stored, changed bool
+}
+
 const (
 	leasePoll = 5 * time.Millisecond
 	// leaseMargin is how long a statement may outlive its time limit.
@@ -53,16 +59,16 @@ func (l *lease) prepare() error {
 }
 
 // take waits for the lease. events says when the events that are to be stored were received, zero when there are none; timeout
-// bounds the attempt that follows. alone says that nobody else has stored events since this one took the lease last. done gives the
-// lease back, and the note too when all is stored.
-func (l *lease) take(ctx context.Context, events note, timeout time.Duration) (done func(stored bool) error, alone bool, err error) {
+// bounds the attempt that follows. done gives the lease back, and
+// the note too when all is stored.
+func (l *lease) take(ctx context.Context, events note, timeout time.Duration) (done func(stored bool) error, since meanwhile, err error) {
 	if err := l.enter(ctx); err != nil {
-		return nil, false, fmt.Errorf("pipeline: wait for the lease %s, which another replica holds: %w", l.lock.Path(), err)
+		return nil, since, fmt.Errorf("pipeline: wait for the lease %s, which another replica holds: %w", l.lock.Path(), err)
 	}
-	last := l.notes.sequence
+	last, changed := l.notes.sequence, l.notes.changed
 	notes, err := l.notes.read()
 	if err == nil {
-		alone = l.taken && l.notes.sequence == last
+		since = meanwhile{stored: !l.taken || l.notes.sequence != last, changed: !l.taken || l.notes.changed != changed}
 		err = l.repair(ctx, notes)
 	}
 	if err == nil && !events.From.IsZero() {
@@ -72,7 +78,7 @@ func (l *lease) take(ctx context.Context, events note, timeout time.Duration) (d
 	}
 	if err != nil {
 		l.taken = false
-		return nil, false, errors.Join(err, l.release())
+		return nil, since, errors.Join(err, l.release())
 	}
 	l.taken = true
 	return func(stored bool) error {
@@ -82,7 +88,7 @@ func (l *lease) take(ctx context.Context, events note, timeout time.Duration) (d
 			err = l.notes.write(notes)
 		}
 		return errors.Join(err, l.release())
-	}, alone, nil
+	}, since, nil
 }
 
 // enter waits for the replica that holds the lease, and for those that wait already.

@@ -15,11 +15,14 @@ import (
 type noteFile struct {
 	path     string
 	sequence uint64
+	// changed counts how often somebody has changed, under the lease, what is stored already.
+	changed uint64
 }
 
 // noted is what a slot holds.
 type noted struct {
 	Sequence uint64          `json:"sequence"`
+	Changed  uint64          `json:"changed,omitempty"`
 	Notes    map[string]note `json:"notes"`
 }
 
@@ -27,7 +30,7 @@ type noted struct {
 func (f *noteFile) read() (map[string]note, error) {
 	b, err := os.ReadFile(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		f.sequence = 0
+		f.sequence, f.changed = 0, 0
 		return map[string]note{}, f.create()
 	}
 	if err != nil {
@@ -45,7 +48,7 @@ func (f *noteFile) read() (map[string]note, error) {
 	if newest.Notes == nil {
 		return nil, fmt.Errorf("pipeline: the notes beside the lease, %s, are damaged: remove the file when no kubevalue runs that shares the lease", f.path)
 	}
-	f.sequence = newest.Sequence
+	f.sequence, f.changed = newest.Sequence, newest.Changed
 	return newest.Notes, nil
 }
 
@@ -75,7 +78,7 @@ func (f *noteFile) create() error {
 
 // write replaces the notes as a whole, after they were read under the same hold of the lease.
 func (f *noteFile) write(notes map[string]note) error {
-	next := noted{Sequence: f.sequence + 1, Notes: notes}
+	next := noted{Sequence: f.sequence + 1, Changed: f.changed, Notes: notes}
 	b, err := spool.MarshalSlot(next)
 	if err != nil {
 		return err

@@ -34,6 +34,7 @@ func Exclusively(ctx context.Context, path string, cfg ProcessorConfig, f func(c
 		return err
 	}
 	// The others see that somebody was here: what they remember of the warehouse may be true no more.
+	l.notes.changed++
 	if err = l.notes.write(map[string]note{}); err == nil {
 		err = f(ctx)
 	}

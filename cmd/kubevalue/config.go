@@ -100,7 +100,7 @@ type SpoolConfig struct {
 	// deployment event, and kind.
 	Attributes []string `yaml:"attributes"`
 	// Lease is the file by which services that store into one ClickHouse server take turns: they run on one host, or the file
-	// is on a file system whose locks they share. Empty: beside an embedded warehouse, else beside the spool.
+	// is on a file system whose locks they share. Empty: beside the spool. An embedded warehouse has a lease of its own.
 	Lease string `yaml:"lease"`
 }
 

@@ -33,6 +33,12 @@ func openPipeline(ctx context.Context, cfg *Config, db *warehouse.DB, parts pipe
 	if err := putRoster(ctx, cfg, db, resolver, parts.now()); err != nil {
 		return nil, err
 	}
+	if db.LocalLease() == "" && cfg.Spool.Lease == "" {
+		parts.log.WarnContext(ctx, "no spool.lease is set: an event that another service takes too, and stores into this database, counts twice", "warehouse", db.String())
+	}
+	if err := finishErasures(ctx, cfg, db, resolver, parts.log); err != nil {
+		parts.log.WarnContext(ctx, "erasures that were interrupted could not be finished: the next start tries again", "error", err)
+	}
 	return newPipeline(cfg, db, resolver, parts)
 }
 
@@ -42,7 +48,7 @@ func newPipeline(cfg *Config, db *warehouse.DB, resolver *identity.Resolver, par
 		Processor: pipeline.ProcessorConfig{
 			Store: db, Identity: resolver, Attributes: cfg.Spool.Attributes, Lateness: time.Duration(cfg.Spool.MaxLateness), Now: parts.now,
 		},
-		Dir: parts.dir, MaxBytes: int64(cfg.Spool.MaxBytes), Lease: cfg.leasePath(db), Exclusive: db.LocalLease() != "" && cfg.Spool.Lease == "",
+		Dir: parts.dir, MaxBytes: int64(cfg.Spool.MaxBytes), Lease: cfg.leasePath(db), Exclusive: db.LocalLease() != "",
 		Logger: parts.log,
 	}
 	if parts.registry != nil {
@@ -53,10 +59,11 @@ func newPipeline(cfg *Config, db *warehouse.DB, resolver *identity.Resolver, par
 
 // leasePath is the file by which those who store into the warehouse take turns.
 func (c *Config) leasePath(db *warehouse.DB) string {
+	own := c.path(c.Spool.Dir) + ".lease"
 	if c.Spool.Lease != "" {
-		return c.path(c.Spool.Lease)
+		own = c.path(c.Spool.Lease)
 	}
-	return cmp.Or(db.LocalLease(), c.path(c.Spool.Dir)+".lease")
+	return cmp.Or(db.LocalLease(), own) // an embedded warehouse has its own, which nobody passes by
 }
 
 // resolver decides who acted, as configured.

@@ -27,7 +27,7 @@ func privacyCommand() *cobra.Command {
 		`Names of persons never reach the tables: a keyed hash of the name finds a random number, and that number is what events carry. Names are on
 the disk of the spool until their events are stored, in quarantined records, and in the configuration. What a person did can be exported and
 erased by their name; both work while the service runs and while it is stopped.`,
-		privacyExportCommand(), privacyEraseCommand(), privacyKeysCommand())
+		privacyExportCommand(), privacyEraseCommand(), privacyLiftCommand(), privacyKeysCommand())
 }
 
 // desk answers for one person.
@@ -157,7 +157,7 @@ func (d *desk) names(row schema.Quarantined) (names, readable bool) {
 		return false, false
 	}
 	if json.Unmarshal([]byte(row.Payload), &record) != nil { // cut short, or never JSON
-		return strings.Contains(strings.ToLower(row.Payload), strings.ToLower(d.raw)), true
+		return d.raw != "" && strings.Contains(strings.ToLower(row.Payload), strings.ToLower(d.raw)), true
 	}
 	return d.within(record), true
 }

@@ -69,13 +69,8 @@ func (d *desk) erase(cmd *cobra.Command, confirm bool) error {
 		fmt.Fprintln(out, "nothing was changed: add --confirm to erase, which cannot be undone")
 		return nil
 	}
-	lease := d.cfg.leasePath(d.db)
-	if err := os.MkdirAll(filepath.Dir(lease), 0o700); err != nil {
-		return fmt.Errorf("erase: %w", err)
-	}
-	err = pipeline.Exclusively(ctx, lease, pipeline.ProcessorConfig{Store: d.db, Now: time.Now}, d.eraseTables)
-	if err != nil {
-		return fmt.Errorf("erase: %w; run it again: it goes on where it stopped", err)
+	if err := d.exclusively(ctx, d.eraseTables); err != nil {
+		return fmt.Errorf("erase: %w; run it again, or restart the service: it goes on where it stopped", err)
 	}
 	fmt.Fprintln(out, "erased from the tables, the quarantine and the deliveries; later events of this name are stored without an actor")
 	for _, dir := range d.spools() {
@@ -84,6 +79,15 @@ func (d *desk) erase(cmd *cobra.Command, confirm bool) error {
 		}
 	}
 	return d.verify(ctx, out)
+}
+
+// exclusively does f while nobody stores anything.
+func (d *desk) exclusively(ctx context.Context, f func(context.Context) error) error {
+	lease := d.cfg.leasePath(d.db)
+	if err := os.MkdirAll(filepath.Dir(lease), 0o700); err != nil {
+		return err
+	}
+	return pipeline.Exclusively(ctx, lease, pipeline.ProcessorConfig{Store: d.db, Now: time.Now}, f)
 }
 
 // eraseTables does the work while nobody stores anything.
@@ -117,6 +121,11 @@ func (d *desk) eraseTables(ctx context.Context) error {
 	if err := d.db.InsertErasures(ctx, fresh); err != nil {
 		return err
 	}
+	return d.remove(ctx, append(begun, fresh...))
+}
+
+// remove takes the person out of all places, last out of the tables, which forgets that the erasures were begun.
+func (d *desk) remove(ctx context.Context, erasures []schema.Erasure) error {
 	ids, _, err := d.quarantined(ctx, nil)
 	if err != nil {
 		return err
@@ -133,7 +142,7 @@ func (d *desk) eraseTables(ctx context.Context) error {
 			return err
 		}
 	}
-	return d.db.EraseActors(ctx, append(begun, fresh...))
+	return d.db.EraseActors(ctx, erasures)
 }
 
 // eraseSpool stores what waits in a spool that nobody runs on, which removes it from the disk.

@@ -9,12 +9,15 @@ import (
 	"github.com/kubevalue/kubevalue/schema"
 )
 
-// Trust says whether the caller knows that nobody was erased since it said so last: the list of the erased is then not read again. Without it, it is read each time: an erasure holds at once for everybody who stores events.
+// Trust says whether the caller knows that nobody was erased, nor an erasure lifted, since it said so last: who was erased is then not read
+// again. Without Trust, it is read each time: an erasure holds at once for everybody who stores events.
 func (r *Resolver) Trust(unchanged bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.trusted = unchanged; !unchanged {
-		r.suppressed = nil
+		r.suppressed, r.loaded = nil, false
+		clear(r.actors) // the surrogates of the erased are nobody's
+		clear(r.merged)
 	}
 }
 
@@ -148,4 +151,12 @@ func (p Person) Replacements() ([]schema.Erasure, error) {
 		all[i] = schema.Erasure{Actor: actor, Replacement: replacement, At: p.resolver.cfg.Now().UTC()}
 	}
 	return all, nil
+}
+
+// Erased is everybody who was erased, as one person without surrogates: Is finds what still names any of them.
+func (r *Resolver) Erased(ctx context.Context) (Person, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	err := r.loadSuppressed(ctx)
+	return Person{resolver: r, known: maps.Clone(r.suppressed)}, err
 }

@@ -69,6 +69,18 @@ func (db *DB) InsertSuppressed(ctx context.Context, keys []schema.ActorKey) erro
 	}})
 }
 
+// RemoveSuppressed takes keyed hashes off the list of the erased.
+func (db *DB) RemoveSuppressed(ctx context.Context, keys []schema.ActorKey) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	which := make([]string, len(keys))
+	for i, k := range keys {
+		which[i] = fmt.Sprintf("key_version = %d AND hex(hash) = '%X'", k.Version, k.Hash)
+	}
+	return db.deleteRows(ctx, tableSuppressed, "("+strings.Join(which, ") OR (")+")")
+}
+
 // Erasures returns the erasures that were begun and are not complete. The earliest replacement of a surrogate counts.
 func (db *DB) Erasures(ctx context.Context) ([]schema.Erasure, error) {
 	return ask(ctx, db, question{op: "read the erasures under way", table: tableErasures, sql: `
