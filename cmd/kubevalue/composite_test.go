@@ -129,7 +129,7 @@ func TestACompositeFromDocumentToAlert(t *testing.T) {
 	if err := json.Unmarshal([]byte(answer.body), &one); err != nil || one.Data[0].Status.BadMinutes != 22 || one.Data[0].Status.Consumed < 3.6 {
 		t.Errorf("status %v: %s", err, answer.body)
 	}
-	if text := b.command(0, "slo", "status", "platform"); !strings.Contains(text, "page firing") {
+	if text := b.command(0, "slo", "status", "platform"); !strings.Contains(text, "page firing") || !strings.Contains(text, "budgeted by any_down of 2 indicators") {
 		t.Errorf("printed:\n%s", text)
 	}
 	if text := b.command(0, "slo", "explain", "platform"); !strings.Contains(text, "any_down") {

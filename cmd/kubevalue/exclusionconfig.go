@@ -141,20 +141,16 @@ func spansOf(e schema.Exclusion) []slo.Exclusion {
 
 // whenText says when an exclusion applies, in the zone that people read.
 func whenText(e schema.Exclusion, zone *time.Location) string {
-	var parts []string
-	if w := e.Weekly; w != nil {
-		parts = append(parts, fmt.Sprintf("every %s %s-%s %s", strings.Join(w.Days, ", "), w.From, w.To, w.Timezone))
+	w := e.Weekly
+	if w == nil {
+		return clockText(e.From, zone) + " to " + clockText(e.To, zone)
 	}
-	switch {
-	case e.Weekly == nil:
-		parts = append(parts, clockText(e.From, zone)+" to "+clockText(e.To, zone))
-	default:
-		if !e.From.IsZero() {
-			parts = append(parts, "from "+clockText(e.From, zone))
-		}
-		if !e.To.IsZero() {
-			parts = append(parts, "until "+clockText(e.To, zone))
-		}
+	parts := []string{fmt.Sprintf("every %s %s-%s %s", strings.Join(w.Days, ", "), w.From, w.To, w.Timezone)}
+	if !e.From.IsZero() {
+		parts = append(parts, "from "+clockText(e.From, zone))
+	}
+	if !e.To.IsZero() {
+		parts = append(parts, "until "+clockText(e.To, zone))
 	}
 	return strings.Join(parts, " ")
 }

@@ -33,7 +33,7 @@ func (s *service) exclusionDoors() []dashboards.Door {
 		if err := decodeForm(body, &n); err != nil {
 			return schema.Exclusion{}, err
 		}
-		e, err := n.record(s.cfg)
+		e, err := n.record(s.cfg, s.now())
 		if err != nil {
 			return e, err
 		}

@@ -50,7 +50,7 @@ type newExclusion struct {
 	// ID may be empty: then one is made.
 	ID         string   `json:"id"`
 	Objectives []string `json:"objectives"`
-	// From and To are dates or times, dates in the reporting zone.
+	// From and To are dates or times, dates in the reporting zone. A weekly one that does not say since when is valid from now on.
 	From   string                 `json:"from"`
 	To     string                 `json:"to"`
 	Weekly *WeeklyExclusionConfig `json:"weekly"`
@@ -63,7 +63,7 @@ type newExclusion struct {
 var exclusionID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
 // record checks what was asked for.
-func (n newExclusion) record(c *Config) (schema.Exclusion, error) {
+func (n newExclusion) record(c *Config, now time.Time) (schema.Exclusion, error) {
 	var faults []error
 	add := func(field string, err error) {
 		if err != nil {
@@ -83,6 +83,9 @@ func (n newExclusion) record(c *Config) (schema.Exclusion, error) {
 	add("from", err)
 	e.To, err = c.instant(n.To)
 	add("to", err)
+	if n.Weekly != nil && n.From == "" {
+		e.From = now
+	}
 	unbounded := e.From.IsZero() || e.To.IsZero()
 	switch {
 	case n.Weekly != nil:
@@ -91,7 +94,7 @@ func (n newExclusion) record(c *Config) (schema.Exclusion, error) {
 		}
 		e.Weekly = c.weekly(*n.Weekly)
 		if !unbounded && !e.From.Before(e.To) {
-			add("to", fmt.Errorf("%s is not after from (%s)", n.To, n.From))
+			add("to", fmt.Errorf("%s is not after from (%s)", n.To, e.From.Format(time.RFC3339)))
 		}
 	case len(faults) == 0 && (unbounded || !e.From.Before(e.To)):
 		faults = append(faults, errUnbounded)

@@ -20,7 +20,7 @@ func inUTC() *Config { return &Config{zone: time.UTC} }
 // excluded records an exclusion.
 func excluded(t *testing.T, s *objectiveSet, n newExclusion) schema.Exclusion {
 	t.Helper()
-	e, err := n.record(inUTC())
+	e, err := n.record(inUTC(), answerNow)
 	if err == nil {
 		e, err = s.addExclusion(t.Context(), e, n.Overlapping)
 	}
@@ -136,13 +136,17 @@ func TestExclusionsThatAreRefused(t *testing.T) {
 	} {
 		n := good
 		c.change(&n)
-		e, err := n.record(inUTC())
+		e, err := n.record(inUTC(), answerNow)
 		if err == nil {
 			_, err = s.addExclusion(t.Context(), e, n.Overlapping)
 		}
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
+	}
+	weekly := excluded(t, s, newExclusion{ID: "mondays", Weekly: &WeeklyExclusionConfig{Days: []string{"monday"}, From: "01:00", To: "02:00"}, To: "2026-12-01", Reason: "r", Author: "a"})
+	if !weekly.From.Equal(answerNow) {
+		t.Errorf("a weekly exclusion that does not say since when reaches back to %s", weekly.From)
 	}
 	excluded(t, s, newExclusion{ID: "beside", From: "2026-12-02", To: "2026-12-03", Reason: "r", Author: "a"})
 	excluded(t, s, newExclusion{ID: "meant", From: "2026-12-01", To: "2026-12-03", Reason: "r", Author: "a", Overlapping: true})
@@ -168,7 +172,7 @@ func TestExclusionsThatAreRefused(t *testing.T) {
 		"taken back in part":  {change("network", schema.ExclusionWithdrawn, "2026-12-02", by), "leave the time out"},
 		"a withdrawn one":     {change("meant", schema.ExclusionEnded, "2026-12-02", by), "was withdrawn on 2026-11-10 12:00 (UTC) by a"},
 		"a configured one":    {change("exclusions[0]", schema.ExclusionEnded, "", by), "stands in the configuration"},
-		"one that is unknown": {change("netwrok", schema.ExclusionEnded, "", by), `did you mean "network"?`},
+		"one that is unknown": {change("networks", schema.ExclusionEnded, "", by), `did you mean "network"?`},
 	} {
 		if c.err == nil || !strings.Contains(c.err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, c.err, c.want)
@@ -243,7 +247,7 @@ func TestExclusionsByTheAPI(t *testing.T) {
 
 // Errors of forms are questions that were asked wrongly: a 400, not a 503.
 func TestFormsOfExclusionsAreBadRequests(t *testing.T) {
-	_, err := newExclusion{}.record(inUTC())
+	_, err := newExclusion{}.record(inUTC(), answerNow)
 	var bad dashboards.BadRequestError
 	if !errors.As(err, &bad) || !strings.Contains(err.Error(), errUnbounded.Error()) || !strings.Contains(err.Error(), errNobody.Error()) {
 		t.Errorf("all faults at once: %v", err)

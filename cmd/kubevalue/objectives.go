@@ -237,7 +237,7 @@ func (s *objectiveSet) shownGroups(ctx context.Context, of []configuredObjective
 	for i, o := range of {
 		out[i] = dashboards.Objective{
 			Name: o.Definition.Name, Service: o.Service, Description: o.Description, Window: o.Definition.Window.String(),
-			Method: string(o.Definition.Method), Zone: s.calendar.Zone.String(),
+			Method: budgetedBy(o.Objective), Zone: s.calendar.Zone.String(),
 		}
 		if answers[i].err != nil {
 			out[i].Error = answers[i].err.Error()

@@ -119,7 +119,9 @@ func printObjective(out io.Writer, o dashboards.Objective) error {
 	line("period", "%s to %s%s", timeText(s.Period.From), timeText(s.Period.To), map[bool]string{true: ", under way", false: ""}[s.Partial])
 	line("measured up to", "%s (UTC)", timeText(s.At))
 	line("SLI", "%s", optionalText(s.SLI, reports.Ratio))
-	line("events", "%s good of %s", optionalText(s.Good, reports.Number), optionalText(s.Total, reports.Number))
+	if s.Good != nil { // a composite has no events of its own
+		line("events", "%s good of %s", optionalText(s.Good, reports.Number), optionalText(s.Total, reports.Number))
+	}
 	line("coverage", "%s: %d of %d slices, %d excluded", coverageText(s), s.MeasuredSlices, s.ExpectedSlices, s.ExcludedSlices)
 	line("budget used", "%s", optionalText(s.Consumed, reports.Ratio))
 	line("budget left", "%s, or %s of %s", optionalText(s.Remaining, reports.Ratio), optionalText(s.RemainingMinutes, reports.Minutes), reports.Minutes(s.AllowedMinutes))

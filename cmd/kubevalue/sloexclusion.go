@@ -146,7 +146,7 @@ func (a exclusionChanged) print(out io.Writer) error {
 	e := a.Exclusion
 	fmt.Fprintf(out, "exclusion %s is %s: %s (%s), objectives: %s\n", e.ID, e.Change, whenText(e, a.zone), a.zone, orAll(e.Objectives))
 	if a.Restated.Revised > 0 {
-		fmt.Fprintf(out, "%d figures of closed periods were revised: %s\n", a.Restated.Revised, strings.Join(a.Restated.Revisions, ", "))
+		fmt.Fprintf(out, "%d figures of closed periods were revised: %s\n", a.Restated.Revised, someOf(a.Restated.Revisions))
 		fmt.Fprintln(out, "what was published stays: `kubevalue slo revisions NAME --period LABEL` shows both, with the reason")
 	}
 	return nil
@@ -184,7 +184,7 @@ this is meant; time that several exclude counts once.`,
       --reason "weekly maintenance" --author ann@example.com`,
 		Args: cobra.MaximumNArgs(1),
 	}
-	cmd.Flags().StringVar(&n.From, "from", "", "first date or time of it; of a weekly one, since when it is valid")
+	cmd.Flags().StringVar(&n.From, "from", "", "first date or time of it; of a weekly one, since when it is valid (default: now)")
 	cmd.Flags().StringVar(&n.To, "to", "", "its end, not part of it; of a weekly one, until when it is valid (default: until further notice)")
 	cmd.Flags().StringSliceVar(&days, "days", nil, "days of every week, such as sunday or monday-friday")
 	cmd.Flags().StringVar(&hours, "hours", "", "time of these days, such as 02:00-04:00")
@@ -199,7 +199,7 @@ this is meant; time that several exclude counts once.`,
 			from, to, _ := strings.Cut(hours, "-")
 			n.Weekly = &WeeklyExclusionConfig{Days: days, From: from, To: to, Timezone: zone}
 		}
-		e, err := n.record(f.cfg)
+		e, err := n.record(f.cfg, f.now())
 		if err != nil {
 			return nil, usageError{err: err, text: cmd.UsageString()}
 		}

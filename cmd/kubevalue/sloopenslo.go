@@ -83,9 +83,10 @@ func printDocuments(out io.Writer, r openslo.Result) error {
 	return w.Flush()
 }
 
+// budgetedBy is the method of an objective, which for a composite follows from its kind.
 func budgetedBy(o openslo.Objective) string {
 	if c := o.Definition.Composite; c != nil {
-		return fmt.Sprintf("%s of %d", c.Kind, len(c.Of))
+		return fmt.Sprintf("%s of %d indicators", c.Kind, len(c.Of))
 	}
 	return string(o.Definition.Method)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -112,9 +113,9 @@ func recompute(ctx context.Context, resum resumFunc, days []time.Time, mend bool
 func someOf(names []string) string {
 	const shown = 5
 	if len(names) <= shown {
-		return fmt.Sprint(names)
+		return strings.Join(names, ", ")
 	}
-	return fmt.Sprintf("%v and %d others", names[:shown], len(names)-shown)
+	return fmt.Sprintf("%s and %d others", strings.Join(names[:shown], ", "), len(names)-shown)
 }
 
 // print writes the answer for a terminal.

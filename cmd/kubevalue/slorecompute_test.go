@@ -35,10 +35,10 @@ func TestRecompute(t *testing.T) {
 		}
 		return found, err
 	}
-	if _, err = recompute(t.Context(), spoilt, few, false, func() {}); err == nil || !strings.Contains(err.Error(), "2 of 250 sums of hours and days are not those of their slices, on [2026-10-12]") {
+	if _, err = recompute(t.Context(), spoilt, few, false, func() {}); err == nil || !strings.Contains(err.Error(), "2 of 250 sums of hours and days are not those of their slices, on 2026-10-12") {
 		t.Errorf("compared: %v", err)
 	}
-	if answer, err = recompute(t.Context(), spoilt, few, true, func() {}); err != nil || !strings.Contains(printed(t, answer), "2 of 250 sums of hours and days were wrong and are written anew, on [2026-10-12]") {
+	if answer, err = recompute(t.Context(), spoilt, few, true, func() {}); err != nil || !strings.Contains(printed(t, answer), "2 of 250 sums of hours and days were wrong and are written anew, on 2026-10-12") {
 		t.Errorf("mended %+v: %v", answer, err)
 	}
 }
