@@ -165,7 +165,7 @@ func startPrometheus(t *testing.T, config, openmetrics string) string {
 	}
 	writeFile(t, filepath.Join(dir, "prometheus.yml"), config)
 	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	start(t, "prometheus", "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
+	start(t, "prometheus", "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address, "--storage.remote.flush-deadline=1s")
 	eventually(t, "Prometheus is ready", 30*time.Second, func() error {
 		resp, err := http.Get("http://" + address + "/-/ready")
 		if err != nil {
