@@ -165,11 +165,12 @@ func (c *cluster) applyResource(f *feed, o *object, w when) {
 		c.applySyncs(t, o.syncs)
 	}
 	t.unseen = false
-	switch {
-	case fresh && w.late:
-		c.observe(t, w.at)
-	case !fresh && !sameState(&was, &t.res) && records == c.records:
+	if !fresh && !sameState(&was, &t.res) && records == c.records {
 		c.record(t, w, schema.ResourceChange{Change: schema.ChangeUpdated, Key: o.version})
+	}
+	if w.late && (fresh || records != c.records) {
+		// Somebody may have recorded the very change more exactly, and then the record of it that has this state does not count.
+		c.observe(t, w.at)
 	}
 	if f.metered {
 		t.meter.set(c.now(), o.workload)

@@ -1,6 +1,8 @@
 package kube
 
 import (
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -83,11 +85,50 @@ func TestAfterARestartOnlyWhatHappenedMeanwhileIsTold(t *testing.T) {
 	done := rolled(edited(edited(web(noon.Add(-time.Minute), 1), image("example:2")), image("example:3")), "3", 1, 1)
 	r.sync(lists(condition(done, appsv1.DeploymentProgressing, corev1.ConditionTrue, "NewReplicaSetAvailable", noon.Add(45*time.Second))))
 	want(t, r, "Deployment/web rollout_started #2 (template) at 20", "Deployment/web rollout_superseded #2 from 0 to 100",
-		"Deployment/web rollout_started #3 (template) at 40", "Deployment/web rollout_succeeded #3 (template) at 45 took 5")
+		"Deployment/web rollout_started #3 (template) at 40", "Deployment/web rollout_succeeded #3 (template) at 45 took 5",
+		"Deployment/web observed #2026-11-20 at 100")
 
 	r = restart(t, first, later)
 	r.sync(lists(rolled(edited(web(noon.Add(-time.Minute), 1), func(d *appsv1.Deployment) { *d.Spec.Replicas = 5 }), "1", 5, 5)))
-	want(t, r, "Deployment/web scaled #2 from 0 to 100")
+	want(t, r, "Deployment/web scaled #2 from 0 to 100", "Deployment/web observed #2026-11-20 at 100")
+}
+
+// TestAStateSurvivesARecordThatSomebodyElseMadeMoreExactly: what one process recorded last was not yet known when the next one began,
+// which records the same change as an interval, with a state that is newer.
+func TestAStateSurvivesARecordThatSomebodyElseMadeMoreExactly(t *testing.T) {
+	space := namespaceAt("shop", noon.Add(-time.Hour), nil)
+	r := newRig(t, noon).sync(map[string][]any{schema.KindNamespace: {space}, schema.KindDeployment: {rolled(web(noon.Add(-time.Minute), 1), "1", 1, 1)}})
+	changed := edited(web(noon.Add(-time.Minute), 1), image("example:2"))
+	r.pass(20 * time.Second)
+	r.put(kindReplicaSet, setOf("2", "", noon.Add(20*time.Second)))
+	r.put(schema.KindDeployment, rolled(changed, "2", 0, 1))
+	all := r.told()
+	known := newest(all)
+	r.pass(5 * time.Second)
+	r.put(schema.KindDeployment, rolled(changed, "2", 1, 1))
+	all = append(all, r.told()...)
+
+	r = newRig(t, noon.Add(100*time.Second))
+	r.cfg.Owner = func(schema.OwnerQuestion) (string, schema.OwnerSource) { return "green", schema.OwnerByCreator }
+	r.adopt(known)
+	r.sync(map[string][]any{schema.KindNamespace: {space}, schema.KindDeployment: {rolled(changed, "2", 1, 1)}})
+	all = append(all, r.told()...)
+
+	stored := map[string]schema.ResourceChange{} // as the warehouse has it
+	for _, ch := range all {
+		id := ch.UID + " " + string(ch.Change) + " " + ch.Key
+		if was, ok := stored[id]; !ok || ch.Precedence() >= was.Precedence() {
+			stored[id] = ch
+		}
+	}
+	if ended := stored["uid-web rollout_succeeded 2"]; !ended.Exact() || !ended.Time.Equal(noon.Add(25*time.Second)) {
+		t.Errorf("the rollout ended: %+v, want it at 25 s", ended)
+	}
+	for _, ch := range newest(slices.Collect(maps.Values(stored))) {
+		if ch.Name == "web" && (ch.Team != "green" || ch.Rollout != schema.RolloutSucceeded) {
+			t.Errorf("the newest state is of team %q with a rollout that is %s", ch.Team, ch.Rollout)
+		}
+	}
 }
 
 func TestWhatWasKnownMayComeLate(t *testing.T) {
@@ -140,7 +181,8 @@ func TestAfterABreakOldNewsAreAnInterval(t *testing.T) {
 	r.put(schema.KindDeployment, rolled(d, "1", 1, 1)) // 102
 	d = edited(d, func(d *appsv1.Deployment) { *d.Spec.Replicas = 4 })
 	r.put(schema.KindDeployment, rolled(d, "1", 1, 1)) // 103
-	want(t, r, "Deployment/web scaled #2 from 20 to 45", "Deployment/web scaled #3 from 20 to 45", "Deployment/web scaled #4 at 45")
+	want(t, r, "Deployment/web scaled #2 from 20 to 45", "Deployment/web observed #2026-11-20 at 45",
+		"Deployment/web scaled #3 from 20 to 45", "Deployment/web observed #2026-11-20 at 45", "Deployment/web scaled #4 at 45")
 
 	// The API server ends a watch every few minutes; what the next one brings is in time.
 	f.begin(false)
