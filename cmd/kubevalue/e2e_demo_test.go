@@ -16,6 +16,7 @@ import (
 
 // TestE2EDemo starts the simulated organisation as a newcomer does, looks at every page, and waits for what happens in the next minute.
 func TestE2EDemo(t *testing.T) {
+	t.Parallel()
 	dir, base := t.TempDir(), fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	p := start(t, kubevalueBinary(t), "demo", "--weeks", "4", "--seed", "5", "--dir", dir, "--listen", base)
 	said := ""

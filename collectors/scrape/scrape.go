@@ -193,6 +193,7 @@ func (c *Collector) discover(ctx context.Context, j *job) {
 				c.watch(within, j, t, p)
 				if ctx.Err() == nil { // the target is gone, while others are read on
 					c.leave(key, p)
+					c.metrics.series.DeleteLabelValues(j.Name, t.labels.Get("instance"))
 				}
 			})
 		}
