@@ -57,19 +57,8 @@ func evaluateAll(ctx context.Context, store sliceStore, qs []question) ([]answer
 	plans := make([]*slo.Plan, len(qs))
 	sums := make([][]schema.SumsQuery, len(qs))
 	_ = onAllCores(len(qs), func(i int) error {
-		q := qs[i]
-		if out[i].err = q.err; q.err != nil {
-			return nil
-		}
-		plans[i], out[i].err = slo.NewPlan(q.req)
-		if out[i].err != nil || q.req.Objective.Composite != nil {
-			return nil
-		}
-		segments := plannedSegments(plans[i])
-		for _, ind := range q.indicators() {
-			sums[i] = append(sums[i], ind.sums(q.req.Objective, segments))
-		}
-		return nil
+		plans[i], sums[i], out[i].err = qs[i].plan()
+		return nil // what is wrong with one is in its answer
 	})
 	all, err := store.SliceSumsOf(ctx, slices.Concat(sums...))
 	if err != nil {
@@ -85,6 +74,23 @@ func evaluateAll(ctx context.Context, store sliceStore, qs []question) ([]answer
 		}
 		return ctx.Err()
 	})
+}
+
+// plan is the question's plan with the sums that it needs, none for a composite.
+func (q question) plan() (*slo.Plan, []schema.SumsQuery, error) {
+	if q.err != nil {
+		return nil, nil, q.err
+	}
+	plan, err := slo.NewPlan(q.req)
+	if err != nil || q.req.Objective.Composite != nil {
+		return plan, nil, err
+	}
+	segments := plannedSegments(plan)
+	var sums []schema.SumsQuery
+	for _, ind := range q.indicators() {
+		sums = append(sums, ind.sums(q.req.Objective, segments))
+	}
+	return plan, sums, nil
 }
 
 // evaluate answers one question with the sums of its indicators' segments.
