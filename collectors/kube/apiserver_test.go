@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,6 +40,8 @@ type apiserver struct {
 	ahead time.Duration
 	// down: nobody listens.
 	down bool
+	// largest is the number of objects in the largest list so far.
+	largest int
 }
 
 func newAPIServer() *apiserver {
@@ -160,11 +164,25 @@ func (a *apiserver) list(w http.ResponseWriter, r *http.Request, resource string
 		refuse(w, http.StatusGatewayTimeout, metav1.StatusReasonTimeout, "Too large resource version", metav1.CauseTypeResourceVersionTooLarge)
 		return
 	}
-	items := []any{}
-	for _, o := range a.objects[resource] {
-		items = append(items, o)
+	limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
+	if r.URL.Query().Get("resourceVersion") == "0" {
+		limit = 0 // from the watch cache, which has no pages
 	}
-	say(w, listOf(resource, a.version, items))
+	items, after, next := []any{}, r.URL.Query().Get("continue"), ""
+	for _, name := range slices.Sorted(maps.Keys(a.objects[resource])) {
+		if name <= after {
+			continue
+		}
+		if limit > 0 && len(items) == limit {
+			next = items[limit-1].(metav1.Object).GetName()
+			break
+		}
+		items = append(items, a.objects[resource][name])
+	}
+	a.largest = max(a.largest, len(items))
+	list := listOf(resource, a.version, items)
+	list["metadata"].(map[string]any)["continue"] = next
+	say(w, list)
 }
 
 // listOf is a list as the API has it.

@@ -366,6 +366,34 @@ func TestTenThousandNamespacesWithHugeAnnotations(t *testing.T) {
 	}
 }
 
+// A server without streams of initial objects is read page by page: a list as a whole takes many times the memory of what is kept of it.
+func TestAListComesInPages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := shop()
+		for i := range 2*pageSize + 200 {
+			disk := &corev1.PersistentVolumeClaim{ObjectMeta: metaOf(fmt.Sprintf("disk-%d", i), time.Now())}
+			a.put("persistentvolumeclaims", disk)
+		}
+		s := watchingIt(t, a, func(c *Collector, _ *sink) {
+			time.Sleep(30 * time.Second)
+			a.put("persistentvolumeclaims", &corev1.PersistentVolumeClaim{ObjectMeta: metaOf("one-more", time.Now())})
+			time.Sleep(30 * time.Second)
+			if status := c.Status()[0]; !status.Synced || status.Err != nil || a.largest != pageSize {
+				t.Errorf("the status is %+v; the largest list had %d objects", status, a.largest)
+			}
+		})
+		created := map[string]int{}
+		for _, ch := range s.changes {
+			if ch.Kind == schema.KindClaim && ch.Change == schema.ChangeCreated {
+				created[ch.Name]++
+			}
+		}
+		if want := 2*pageSize + 201; len(created) != want || len(s.twice()) > 0 {
+			t.Errorf("%d claims were seen, want %d; twice: %v", len(created), want, s.twice())
+		}
+	})
+}
+
 func TestACheckOfABadCluster(t *testing.T) {
 	for name, test := range map[string]struct {
 		odd  func(w http.ResponseWriter, r *http.Request) bool

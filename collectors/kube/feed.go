@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -93,6 +94,7 @@ func (f *feed) run(ctx context.Context) {
 		lw := listWatch{&cache.ListWatch{ListWithContextFunc: f.list, WatchFuncWithContext: f.watch}, f.noStream || f.listOnly}
 		f.c.mu.Unlock()
 		reflector := cache.NewReflectorWithOptions(lw, nil, f, cache.ReflectorOptions{Name: f.c.cc.Name + "/" + f.name, Logger: &logger, Backoff: retries()})
+		reflector.WatchListPageSize = pageSize
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -140,19 +142,43 @@ func (f *feed) superviseUntil(ctx context.Context) {
 	}
 }
 
-// list reads one page.
+// pageSize bounds the objects of one page. A list without pages is decoded as a whole, which takes many times what is kept of it.
+const pageSize = 500
+
+// list reads one page, of which only what is needed is kept.
 func (f *feed) list(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 	f.begin(false)
 	if o.Continue == "" {
 		f.readAll()
 	}
+	if o.Limit > 0 {
+		o.ResourceVersion, o.ResourceVersionMatch = "", "" // with another one servers send everything at once
+	}
 	list, err := f.source.list(ctx, o)
 	if err == nil {
 		err = progress(o, list)
 	}
+	if err == nil {
+		list, err = f.page(list)
+	}
 	f.end(ctx, err)
 	f.c.metrics.requests.WithLabelValues(f.c.cc.Name, f.name, "list", outcome(err)).Inc()
 	return list, err
+}
+
+// page turns the objects of a list into what is kept of them. Those that cannot be read are counted and left out.
+func (f *feed) page(list runtime.Object) (runtime.Object, error) {
+	m, err := meta.ListAccessor(list)
+	if err != nil {
+		return nil, err
+	}
+	page := &metainternalversion.List{ListMeta: metav1.ListMeta{ResourceVersion: m.GetResourceVersion(), Continue: m.GetContinue(), RemainingItemCount: m.GetRemainingItemCount()}}
+	return page, meta.EachListItem(list, func(obj runtime.Object) error {
+		if o, err := f.object(obj); err == nil {
+			page.Items = append(page.Items, o)
+		}
+		return nil
+	})
 }
 
 // progress refuses what is no list, and a list that would go on for ever.

@@ -15,6 +15,8 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	kubeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/kubevalue/kubevalue/schema"
@@ -41,6 +43,15 @@ type object struct {
 	backends             *backends
 	application          string // the project of an Argo CD Application
 	syncs                []syncEnd
+}
+
+// GetObjectKind and DeepCopyObject let an object pass for one of the API, in whose lists it travels.
+func (o *object) GetObjectKind() kubeschema.ObjectKind { return kubeschema.EmptyObjectKind }
+
+// DeepCopyObject returns a shallow copy: nobody changes what is in an object.
+func (o *object) DeepCopyObject() runtime.Object {
+	same := *o
+	return &same
 }
 
 // workload is what a Deployment, StatefulSet or DaemonSet says of its pods.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -44,7 +45,9 @@ func init() {
 // order tells a process what to watch.
 type order struct {
 	// Typed: by plain informers of client-go in place of a collector.
-	Typed    bool
+	Typed bool
+	// Lists: by lists in pages, as from servers that cannot stream what is there.
+	Lists    bool
 	Clusters []kube.ClusterConfig
 	// Changes is a file that the collector's changes are appended to, Known one that tells what is known at the start; empty: none.
 	Changes, Known string
@@ -125,6 +128,7 @@ func watchByCollector(ctx context.Context, o order) (func() report, error) {
 		}
 		sink.out = bufio.NewWriter(f)
 	}
+	debug.SetGCPercent(50) // as the service does
 	cfg := kube.Config{Clusters: o.Clusters, Sink: sink, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	if o.Known != "" {
 		cfg.Known = func(context.Context, string) ([]schema.ResourceChange, error) { return newestStates(o.Known) }
@@ -258,6 +262,9 @@ func watching(t *testing.T, o order) *process {
 	}
 	p := &process{cmd: exec.Command(os.Args[0])}
 	p.cmd.Env = append(os.Environ(), watcherEnv+"="+string(text))
+	if o.Lists {
+		p.cmd.Env = append(p.cmd.Env, "KUBE_FEATURE_WatchListClient=false")
+	}
 	p.cmd.Stderr = &p.said
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
