@@ -381,6 +381,22 @@ func TestAListComesInPages(t *testing.T) {
 			if status := c.Status()[0]; !status.Synced || status.Err != nil || a.largest != pageSize {
 				t.Errorf("the status is %+v; the largest list had %d objects", status, a.largest)
 			}
+			refused := false
+			a.restart(func() {
+				a.odd = func(w http.ResponseWriter, r *http.Request) bool {
+					if refused || r.URL.Query().Get("watch") == "" || !strings.HasSuffix(r.URL.Path, "/persistentvolumeclaims") {
+						return false
+					}
+					refused = true
+					refuse(w, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, "starting")
+					return true
+				}
+				a.largest = 0
+			})
+			time.Sleep(30 * time.Second)
+			if status := c.Status()[0]; !status.Synced || status.Err != nil || a.largest != pageSize {
+				t.Errorf("read again, the status is %+v; the largest list had %d objects", status, a.largest)
+			}
 		})
 		created := map[string]int{}
 		for _, ch := range s.changes {
