@@ -63,7 +63,7 @@ func (c *encoder) encode(b *schema.Batch, keep map[string]bool) ([]byte, error) 
 	c.events(b.Events, keep)
 	c.slices(b.Slices)
 	c.aliases(b.Aliases)
-	if err := errors.Join(appendJSON(c, kindIncident, b.Incidents), appendJSON(c, kindChange, b.Changes), appendFeedback(c, b.Feedback)); err != nil {
+	if err := errors.Join(appendJSON(c, kindIncident, b.Incidents), appendJSON(c, kindChange, b.Changes), appendLater(c, b)); err != nil {
 		return nil, err
 	}
 	if len(c.body) > maxBody {
@@ -76,11 +76,15 @@ func (c *encoder) encode(b *schema.Batch, keep map[string]bool) ([]byte, error) 
 	return c.packed[:head+len(block)], nil
 }
 
-func appendFeedback(c *encoder, list []schema.Feedback) error {
-	if len(list) == 0 {
+// appendLater appends the lists that batches have only had since the format was in use; a batch ends behind the last one that is not empty.
+func appendLater(c *encoder, b *schema.Batch) error {
+	if len(b.Feedback)+len(b.Consumption) == 0 {
 		return nil
 	}
-	return appendJSON(c, kindFeedback, list)
+	if err := appendJSON(c, kindFeedback, b.Feedback); err != nil || len(b.Consumption) == 0 {
+		return err
+	}
+	return appendJSON(c, kindConsumption, b.Consumption)
 }
 
 func (c *encoder) text(s string) {
@@ -257,8 +261,11 @@ func decode(payload []byte, events []schema.Event) (schema.Batch, error) {
 	b.Aliases = d.aliases()
 	b.Incidents = readJSON[schema.Incident](d, kindIncident)
 	b.Changes = readJSON[schema.ResourceChange](d, kindChange)
-	if d.err == nil && d.rest != "" { // batches from before there was feedback end here, as those without any do
+	if d.err == nil && d.rest != "" { // see appendLater
 		b.Feedback = readJSON[schema.Feedback](d, kindFeedback)
+	}
+	if d.err == nil && d.rest != "" {
+		b.Consumption = readJSON[schema.Consumption](d, kindConsumption)
 	}
 	if d.err == nil && d.rest != "" {
 		d.err = fmt.Errorf("%d bytes follow the batch", len(d.rest))

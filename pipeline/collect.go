@@ -46,7 +46,7 @@ func (l *load) release() {
 // staged is how many records the run has taken.
 func (l *load) staged() int {
 	r := &l.run
-	return len(r.rows) + r.copies + len(r.slices) + len(r.aliases) + len(r.incidents) + len(r.changes) + len(r.feedback) + len(r.bad)
+	return len(r.rows) + r.copies + len(r.slices) + len(r.aliases) + len(r.incidents) + len(r.changes) + len(r.feedback) + len(r.consumption) + len(r.bad)
 }
 
 // collector goes through the spool and fills one load after the other, ahead of the cursor. One goroutine.

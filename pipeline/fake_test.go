@@ -18,14 +18,17 @@ import (
 // memory is a warehouse in memory that treats tokens as ClickHouse does: the first block of a token lands, all others under
 // it vanish silently, whatever their rows. Its faults are the test's.
 type memory struct {
-	mu         sync.Mutex
-	tokens     map[string]bool // that have landed
-	tried      map[string]bool
-	events     []schema.StoredEvent
-	ids        map[uuid.UUID]time.Time
-	slices     []schema.Slice
-	feedback   []schema.Feedback
-	incidents  []schema.Incident
+	mu        sync.Mutex
+	tokens    map[string]bool // that have landed
+	tried     map[string]bool
+	events    []schema.StoredEvent
+	ids       map[uuid.UUID]time.Time
+	slices    []schema.Slice
+	feedback  []schema.Feedback
+	incidents []schema.Incident
+
+	consumption []schema.Consumption
+
 	changes    []schema.ResourceChange
 	quarantine map[string]schema.Quarantined
 	keys       []schema.ActorKey
@@ -189,6 +192,15 @@ func (c *client) InsertFeedback(ctx context.Context, token string, rows []schema
 	return c.call(ctx, "InsertFeedback", func() error {
 		if c.fresh(token) {
 			c.m.feedback = append(c.m.feedback, rows...)
+		}
+		return nil
+	})
+}
+
+func (c *client) InsertConsumption(ctx context.Context, token string, rows []schema.Consumption) error {
+	return c.call(ctx, "InsertConsumption", func() error {
+		if c.fresh(token) {
+			c.m.consumption = append(c.m.consumption, rows...)
 		}
 		return nil
 	})

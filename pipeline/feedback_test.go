@@ -16,7 +16,8 @@ func TestFeedbackGoesThroughTheSpool(t *testing.T) {
 			{Kind: schema.FeedbackTicket, ID: "a#1", Time: at, Until: at.Add(time.Hour), Team: "red", State: "closed", Extra: `{"a":1}`, Version: 3},
 			{Kind: schema.FeedbackAnswer, ID: "i/q", Time: at, Survey: "s", Question: "q", Asked: "nps", Value: new(9.0), Text: "ünï", Version: 1},
 		},
-		Changes: []schema.ResourceChange{{Resource: schema.Resource{Cluster: "c", Kind: "Node", UID: "u", Name: "n"}, Change: schema.ChangeObserved, Time: at}},
+		Consumption: []schema.Consumption{{Cluster: "c", Start: at, Kind: schema.ConsumedPod, Class: "large", Namespace: "n", Team: "red", CoreSeconds: 1.5}},
+		Changes:     []schema.ResourceChange{{Resource: schema.Resource{Cluster: "c", Kind: "Node", UID: "u", Name: "n"}, Change: schema.ChangeObserved, Time: at}},
 	}
 	for _, want := range []schema.Batch{full, {Changes: full.Changes}} {
 		var c encoder

@@ -38,7 +38,7 @@ func newMetrics(reg prometheus.Registerer, p *Pipeline) (*metrics, error) {
 	for _, reason := range []string{"invalid", "full", "too_old", "error"} {
 		m.refused.WithLabelValues(reason)
 	}
-	for _, kind := range []string{kindEvent, kindSlice, kindAlias, kindIncident, kindChange, kindFeedback} {
+	for _, kind := range []string{kindEvent, kindSlice, kindAlias, kindIncident, kindChange, kindFeedback, kindConsumption} {
 		m.received.WithLabelValues(kind)
 		m.stored.WithLabelValues(kind)
 	}
@@ -69,6 +69,7 @@ func (m *metrics) countReceived(b *schema.Batch) {
 	m.received.WithLabelValues(kindIncident).Add(float64(len(b.Incidents)))
 	m.received.WithLabelValues(kindChange).Add(float64(len(b.Changes)))
 	m.received.WithLabelValues(kindFeedback).Add(float64(len(b.Feedback)))
+	m.received.WithLabelValues(kindConsumption).Add(float64(len(b.Consumption)))
 }
 
 func (m *metrics) countStored(out Outcome) {
@@ -78,6 +79,7 @@ func (m *metrics) countStored(out Outcome) {
 	m.stored.WithLabelValues(kindIncident).Add(float64(out.Incidents))
 	m.stored.WithLabelValues(kindChange).Add(float64(out.Changes))
 	m.stored.WithLabelValues(kindFeedback).Add(float64(out.Feedback))
+	m.stored.WithLabelValues(kindConsumption).Add(float64(out.Consumption))
 	m.duplicates.Add(float64(out.Duplicates))
 	m.quarantined.WithLabelValues().Add(float64(out.Quarantined))
 }

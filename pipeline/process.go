@@ -34,6 +34,7 @@ type Store interface {
 	InsertSlices(ctx context.Context, token string, rows []schema.Slice) error
 	InsertIncidents(ctx context.Context, token string, rows []schema.Incident) error
 	InsertFeedback(ctx context.Context, token string, rows []schema.Feedback) error
+	InsertConsumption(ctx context.Context, token string, rows []schema.Consumption) error
 	InsertResourceChanges(ctx context.Context, token string, rows []schema.ResourceChange) error
 	InsertQuarantine(ctx context.Context, rows []schema.Quarantined) error
 	// Query reads; replicas find out with it what another one that died has left half done.
@@ -82,6 +83,7 @@ type Outcome struct {
 	// Events were stored, Duplicates dropped: they, or a copy, are in the tables already.
 	Events, Duplicates                            int
 	Slices, Aliases, Incidents, Changes, Feedback int
+	Consumption                                   int
 	// Quarantined can never be stored.
 	Quarantined int
 }
@@ -104,7 +106,7 @@ func (p *Processor) Process(ctx context.Context, token string, b schema.Batch) (
 // insert makes one attempt to store a run; repeated with the same token and the same run, it goes on where it failed.
 // again finds the event of a row, for the quarantine.
 func (p *Processor) insert(ctx context.Context, token string, r *run, again func(side) (*schema.Event, error)) (Outcome, error) {
-	out := Outcome{Duplicates: r.copies, Slices: len(r.slices), Aliases: len(r.aliases), Incidents: len(r.incidents), Changes: len(r.changes), Feedback: len(r.feedback)}
+	out := Outcome{Duplicates: r.copies, Slices: len(r.slices), Aliases: len(r.aliases), Incidents: len(r.incidents), Changes: len(r.changes), Feedback: len(r.feedback), Consumption: len(r.consumption)}
 	// Aliases come first, so that nobody sees their events apart.
 	if len(r.aliases) > 0 {
 		if err := p.cfg.Identity.Merge(ctx, r.aliases); err != nil {
@@ -122,6 +124,9 @@ func (p *Processor) insert(ctx context.Context, token string, r *run, again func
 		return out, err
 	}
 	if err := insertAll(ctx, in, kindFeedback, whole(token+"/feedback", r.feedback), p.cfg.Store.InsertFeedback); err != nil {
+		return out, err
+	}
+	if err := insertAll(ctx, in, kindConsumption, whole(token+"/consumption", r.consumption), p.cfg.Store.InsertConsumption); err != nil {
 		return out, err
 	}
 	if err := in.changes(ctx); err != nil {

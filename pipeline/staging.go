@@ -32,7 +32,9 @@ type run struct {
 	aliases   []schema.Alias
 	incidents []schema.Incident
 	feedback  []schema.Feedback
-	changes   []schema.ResourceChange
+
+	consumption []schema.Consumption
+	changes     []schema.ResourceChange
 	// bad are records that can never be stored.
 	bad []schema.Quarantined
 
@@ -70,7 +72,7 @@ type staged struct {
 func (r *run) reset() {
 	*r = run{
 		rows: r.rows[:0], side: r.side[:0], names: r.names[:0], kinds: r.kinds[:0], byID: r.byID, nameAt: r.nameAt,
-		slices: r.slices[:0], aliases: r.aliases[:0], incidents: r.incidents[:0], changes: r.changes[:0], feedback: r.feedback[:0],
+		slices: r.slices[:0], aliases: r.aliases[:0], incidents: r.incidents[:0], changes: r.changes[:0], feedback: r.feedback[:0], consumption: r.consumption[:0],
 	}
 	if r.byID == nil {
 		r.byID, r.nameAt = map[uuid.UUID]int32{}, map[string]int32{}
@@ -105,6 +107,7 @@ func (p *Processor) add(r *run, from staged, b *schema.Batch) {
 	r.incidents = appendGood(r, r.incidents, from, kindIncident, list[schema.Incident]{b.Incidents, checkIncident})
 	r.changes = appendGood(r, r.changes, from, kindChange, list[schema.ResourceChange]{b.Changes, checkChange})
 	r.feedback = appendGood(r, r.feedback, from, kindFeedback, list[schema.Feedback]{b.Feedback, (*schema.Feedback).Validate})
+	r.consumption = appendGood(r, r.consumption, from, kindConsumption, list[schema.Consumption]{b.Consumption, (*schema.Consumption).Validate})
 }
 
 // list is records of one kind and what is checked of them.

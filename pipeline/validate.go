@@ -45,7 +45,9 @@ const (
 	kindIncident = "incident"
 	kindChange   = "change"
 	kindFeedback = "feedback"
-	kindSegment  = "segment"
+
+	kindConsumption = "consumption"
+	kindSegment     = "segment"
 )
 
 // Validate says why an event can never be stored, whatever the time: its first fault; nil when it can. Lateness is judged at
@@ -275,6 +277,7 @@ func (d door) check(b *schema.Batch) []collectors.RecordError {
 	bad = appendFaults(bad, kindAlias, b.Aliases, checkAlias)
 	bad = appendFaults(bad, kindIncident, b.Incidents, checkIncident)
 	bad = appendFaults(bad, kindFeedback, b.Feedback, (*schema.Feedback).Validate)
+	bad = appendFaults(bad, kindConsumption, b.Consumption, (*schema.Consumption).Validate)
 	return appendFaults(bad, kindChange, b.Changes, func(c *schema.ResourceChange) error {
 		if err := checkChange(c); err != nil {
 			return err
@@ -293,7 +296,7 @@ func tooMany(b *schema.Batch) []collectors.RecordError {
 	for _, l := range []struct {
 		kind string
 		n    int
-	}{{kindEvent, len(b.Events)}, {kindSlice, len(b.Slices)}, {kindAlias, len(b.Aliases)}, {kindIncident, len(b.Incidents)}, {kindChange, len(b.Changes)}, {kindFeedback, len(b.Feedback)}} {
+	}{{kindEvent, len(b.Events)}, {kindSlice, len(b.Slices)}, {kindAlias, len(b.Aliases)}, {kindIncident, len(b.Incidents)}, {kindChange, len(b.Changes)}, {kindFeedback, len(b.Feedback)}, {kindConsumption, len(b.Consumption)}} {
 		for i := max(0, MaxBatch-before); i < l.n; i++ {
 			bad = append(bad, collectors.RecordError{Kind: l.kind, Index: i, Err: errTooMany})
 		}

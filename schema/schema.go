@@ -125,11 +125,13 @@ type Batch struct {
 	Changes []ResourceChange `json:"changes,omitempty"`
 	// Feedback is what people say and ask.
 	Feedback []Feedback `json:"feedback,omitempty"`
+	// Consumption is what teams had of clusters.
+	Consumption []Consumption `json:"consumption,omitempty"`
 	// Backfill lifts the limit on late events: the sender's grant allows history.
 	Backfill bool `json:"backfill,omitempty"`
 }
 
 // Len is the number of records in the batch.
 func (b Batch) Len() int {
-	return len(b.Events) + len(b.Slices) + len(b.Aliases) + len(b.Incidents) + len(b.Changes) + len(b.Feedback)
+	return len(b.Events) + len(b.Slices) + len(b.Aliases) + len(b.Incidents) + len(b.Changes) + len(b.Feedback) + len(b.Consumption)
 }

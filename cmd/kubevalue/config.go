@@ -40,6 +40,7 @@ type Config struct {
 	Incidents    IncidentsConfig    `yaml:"incidents"`
 	Prices       []PriceConfig      `yaml:"prices"`
 	Feedback     FeedbackConfig     `yaml:"feedback"`
+	Costs        CostsConfig        `yaml:"costs"`
 
 	zone *time.Location
 	dir  string // of the file: relative paths in it start there

@@ -37,6 +37,7 @@ func (c *Config) check(f *yamlFile) {
 	c.checkPrices(f)
 	c.checkReports(f)
 	c.checkFeedback(f)
+	c.checkCosts(f)
 }
 
 func (c *Config) checkOrganisation(f *yamlFile) {

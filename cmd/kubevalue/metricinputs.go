@@ -28,8 +28,8 @@ const (
 // metricInputChanges say what it is called when an input has changed.
 var metricInputChanges = []struct{ input, reason string }{
 	{inputDefinition, "definition change"}, {inputSettings, "settings change"}, {inputMerges, "merged identities"}, {inputRoster, "roster change"},
-	{inputRegistry, "change of capabilities"},
-	{inputEvents, "late data"}, {inputHistory, "late data of earlier periods"}, {inputResources, "late data from clusters"},
+	{inputRegistry, "change of capabilities or prices"},
+	{inputEvents, "late data"}, {inputHistory, "late data of earlier periods"}, {inputResources, "late data from clusters or people"},
 	{inputFigures, "change of an objective's figures"},
 }
 
@@ -149,11 +149,12 @@ func (f *figures) commonInputs(ctx context.Context) (map[string]string, error) {
 	}, nil
 }
 
-// sumsBetween are texts and counts that change with every event or change of a resource between two marks, by the mark before it.
+// sumsBetween are texts and counts that change with every event, change of a resource, feedback and consumption between two marks, by the mark before it.
 func (f *figures) sumsBetween(ctx context.Context, marks []int64) (map[int64]periodSums, error) {
 	out := map[int64]periodSums{}
 	for _, table := range []struct{ name, key, received string }{
 		{"events", "id", "received"}, {"resource_changes", "cluster, kind, uid, change, key, version", "seen"},
+		{"feedback", "kind, id, version", "time"}, {"(SELECT *, start AS time FROM consumption)", "cluster, start, kind, class, namespace, team", "time"},
 	} {
 		result, err := f.db.Query(ctx, fmt.Sprintf(`SELECT roundDown(toUnixTimestamp64Milli(time), {marks:Array(Int64)}) AS mark, count(),
 			toString(sumIf(cityHash64(%s), time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({to:Int64}, 'UTC'))), max(%s)
@@ -170,7 +171,7 @@ func (f *figures) sumsBetween(ctx context.Context, marks []int64) (map[int64]per
 			if table.name == "events" {
 				s.events, s.hash = count(row[1]), text(row[2])
 			} else {
-				s.resources, s.changes = count(row[1]), text(row[2])
+				s.resources, s.changes = s.resources+count(row[1]), s.changes+text(row[2])
 			}
 			out[mark] = s
 		}

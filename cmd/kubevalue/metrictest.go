@@ -123,12 +123,15 @@ func (e *caseEnvironment) Ingest(ctx context.Context, c metrictest.Case) error {
 	if _, err := e.db.PutRoster(ctx, fmt.Sprint(e.round), c.Now, rows); err != nil {
 		return err
 	}
+	if _, err := e.db.PutPrices(ctx, c.Now, c.Input.Prices, c.Input.Shared); err != nil {
+		return err
+	}
 	if _, err := e.db.PutCapabilities(ctx, c.Now, c.Input.Capabilities); err != nil {
 		return err
 	}
 	_, err = processor.Process(ctx, fmt.Sprintf("case-%d", e.round), schema.Batch{
 		Events: c.Input.Events, Aliases: c.Input.Aliases, Changes: c.Input.Resources, Slices: c.Input.Slices,
-		Incidents: c.Input.Incidents, Feedback: c.Input.Feedback, Backfill: true,
+		Incidents: c.Input.Incidents, Feedback: c.Input.Feedback, Consumption: c.Input.Consumption, Backfill: true,
 	})
 	return err
 }

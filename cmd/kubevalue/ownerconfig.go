@@ -111,7 +111,7 @@ func (c *Config) checkCapabilities(f *yamlFile) {
 		c.checkSpan(f, at, offered.From, offered.To)
 		from, to := c.span(offered.From, offered.To)
 		for _, other := range seen[offered.Name] {
-			if (to.IsZero() || other.from.Before(to)) && (other.to.IsZero() || from.Before(other.to)) {
+			if overlaps(from, to, other.from, other.to) {
 				f.At(at+".name", "%q is offered at the same time by %s", offered.Name, other.path)
 			}
 		}

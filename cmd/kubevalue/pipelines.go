@@ -89,7 +89,7 @@ func compiled(patterns []string) []*regexp.Regexp {
 	return out
 }
 
-// putRoster writes the configured roster and the capabilities, when they are others than before.
+// putRoster writes the configured roster and the capabilities and prices, when they are others than before.
 func putRoster(ctx context.Context, cfg *Config, db *warehouse.DB, resolver *identity.Resolver, now time.Time) error {
 	var teams []identity.Team
 	for _, t := range cfg.Roster {
@@ -110,7 +110,10 @@ func putRoster(ctx context.Context, cfg *Config, db *warehouse.DB, resolver *ide
 	if _, err = db.PutRoster(ctx, digest, now, rows); err != nil {
 		return err
 	}
-	_, err = db.PutCapabilities(ctx, now, cfg.capabilities())
+	if _, err = db.PutCapabilities(ctx, now, cfg.capabilities()); err != nil {
+		return err
+	}
+	_, err = db.PutPrices(ctx, now, cfg.resourcePrices(), cfg.Costs.Shared)
 	return err
 }
 

@@ -154,6 +154,8 @@ func add(b *schema.Batch, row schema.Quarantined) (kind string, err error) {
 		err = addRecord(&b.Incidents, row)
 	case "feedback":
 		err = addRecord(&b.Feedback, row)
+	case "consumption":
+		err = addRecord(&b.Consumption, row)
 	case "change":
 		err = addRecord(&b.Changes, row)
 	case "segment":

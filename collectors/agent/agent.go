@@ -29,8 +29,8 @@ type Config struct {
 	Owner schema.OwnerFunc
 }
 
-// Handler is POST /v1/agent. The body is one JSON object with any of the lists "slices", "incidents" and "changes", whose entries
-// are schema.Slice, schema.Incident and schema.ResourceChange (testdata/example.json has one of each); it is taken as a whole or not at all:
+// Handler is POST /v1/agent. The body is one JSON object with any of the lists "slices", "incidents", "changes" and "consumption", whose
+// entries are schema.Slice, schema.Incident, schema.ResourceChange and schema.Consumption (testdata/example.json has one of each); it is taken as a whole or not at all:
 //
 //	202  on disk; the body counts the records
 //	400  not that form, or a record that can never be stored: the body names list, index and reason
@@ -56,10 +56,12 @@ type records struct {
 	Slices    []schema.Slice          `json:"slices"`
 	Incidents []schema.Incident       `json:"incidents"`
 	Changes   []schema.ResourceChange `json:"changes"`
+
+	Consumption []schema.Consumption `json:"consumption"`
 }
 
 // ErrForm means that the body is not what the door takes.
-var ErrForm = errors.New(`the body is not an object with any of the lists "slices", "incidents" and "changes"`)
+var ErrForm = errors.New(`the body is not an object with any of the lists "slices", "incidents", "changes" and "consumption"`)
 
 // ServeHTTP takes one body.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -104,6 +106,11 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request) (int, error) {
 			return 0, fmt.Errorf("%w: change %d is of cluster %q and team %q, for which the token is not good", collectors.ErrForbidden, i, c.Cluster, c.Team)
 		}
 	}
+	for i := range in.Consumption {
+		if c := &in.Consumption[i]; !grant.AllowsCluster(c.Cluster) || !grant.AllowsTeam(c.Team) {
+			return 0, fmt.Errorf("%w: consumption %d is of cluster %q and team %q, for which the token is not good", collectors.ErrForbidden, i, c.Cluster, c.Team)
+		}
+	}
 	h.own(in.Changes)
 	if err := grant.Charge(in.Len()); err != nil {
 		return 0, err
@@ -136,7 +143,7 @@ func Decode(body []byte) (schema.Batch, error) {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return schema.Batch{}, fmt.Errorf("%w: there is more behind it", ErrForm)
 	}
-	b := schema.Batch{Slices: in.Slices, Incidents: in.Incidents, Changes: in.Changes}
+	b := schema.Batch{Slices: in.Slices, Incidents: in.Incidents, Changes: in.Changes, Consumption: in.Consumption}
 	if b.Len() == 0 {
 		return schema.Batch{}, fmt.Errorf("%w: it holds nothing", ErrForm)
 	}

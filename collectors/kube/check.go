@@ -95,6 +95,14 @@ func check(ctx context.Context, c ClusterConfig, clients *Clients, report Report
 			report.NotServed = append(report.NotServed, k.name)
 		}
 	}
+	if c.watches(kindPod) {
+		one, cancel := context.WithTimeout(ctx, checkTimeout)
+		version, err := clients.Serves(one, kubeschema.GroupResource{Group: useGroup, Resource: useResource})
+		cancel()
+		if err != nil || version == "" { // an add-on that is broken is as good as none
+			report.NotServed = append(report.NotServed, kindUse)
+		}
+	}
 	report.ClusterRole = ClusterRole(c, report.NotServed)
 	for _, p := range permissions(c, report.NotServed) {
 		allowed, err := can(ctx, clients.Typed, p)
@@ -133,6 +141,9 @@ func permissions(c ClusterConfig, without []string) []Permission {
 			}
 		}
 	}
+	if c.watches(kindPod) && !slices.Contains(without, kindUse) {
+		all = append(all, Permission{Kind: kindUse, Group: useGroup, Resource: useResource, Verb: "list"})
+	}
 	return all
 }
 
@@ -156,6 +167,9 @@ func ClusterRole(c ClusterConfig, without []string) string {
 	for _, group := range groups {
 		slices.Sort(byGroup[group])
 		fmt.Fprintf(&b, "- apiGroups: [%q]\n  resources: [%s]\n  verbs: [%s]\n", group, strings.Join(byGroup[group], ", "), strings.Join(verbs, ", "))
+	}
+	if c.watches(kindPod) && !slices.Contains(without, kindUse) {
+		fmt.Fprintf(&b, "- apiGroups: [%q]\n  resources: [%s]\n  verbs: [list]\n", useGroup, useResource)
 	}
 	return b.String()
 }

@@ -47,6 +47,8 @@ type cluster struct {
 	serving   map[spaceName]int64
 	balancers map[spaceName]*tracked
 	projects  *projects
+	names     interned
+	costs     meteredCosts
 	targets   map[uid]Target
 	// setsByRevision finds the ReplicaSets that belong to a revision of a Deployment.
 	setsByRevision map[setKey]*setEntry
@@ -77,7 +79,7 @@ func newCluster(cfg Config, cc ClusterConfig, out *outbox, m metrics) *cluster {
 		cfg: cfg, cc: cc, out: out, metrics: m, region: cc.Region,
 		keep: keeper{labels: cfg.KeepLabels},
 		wake: make(chan struct{}, 1), feeds: map[string]*feed{}, pods: map[uid]podEntry{}, sets: map[uid]*setEntry{},
-		endpoints: map[uid]backends{}, serving: map[spaceName]int64{}, balancers: map[spaceName]*tracked{}, projects: newProjects(),
+		endpoints: map[uid]backends{}, serving: map[spaceName]int64{}, names: interned{}, costs: newCosts(), balancers: map[spaceName]*tracked{}, projects: newProjects(),
 		setsByRevision: map[setKey]*setEntry{}, spaces: map[string]*space{}, targets: map[uid]Target{}, slices: newSlicer(cfg.Slice),
 	}
 }
@@ -99,6 +101,8 @@ func (c *cluster) run(ctx context.Context) {
 	known := make(chan struct{})
 	work.Go(func() { c.learnKnown(ctx, known) })
 	work.Go(func() { c.beat(ctx) })
+	work.Go(func() { c.watchUse(ctx) })
+	defer c.endCosts()
 	pauseUntil(ctx, known, c.cfg.KnownTimeout)
 	c.startFeeds(ctx, &work, true)
 	c.awaitEarly(ctx)
@@ -288,6 +292,7 @@ func (c *cluster) tick() {
 		c.checkDeadlines(now)
 		c.checkEmpty(now)
 		c.askOwners(now)
+		c.meterCosts(now)
 		c.observeDay(now)
 		c.count()
 	}

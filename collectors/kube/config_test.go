@@ -110,7 +110,7 @@ func TestACheckNamesTheMissingPermissions(t *testing.T) {
 	if len(report.Missing) != 1 || report.Missing[0].String() != "watch deployments.apps" {
 		t.Errorf("missing %v, want watch deployments.apps", report.Missing)
 	}
-	if diff := cmp.Diff([]string{schema.KindManagedCluster}, report.NotServed); diff != "" {
+	if diff := cmp.Diff([]string{schema.KindManagedCluster, kindUse}, report.NotServed); diff != "" {
 		t.Errorf("not served (-want +got):\n%s", diff)
 	}
 	const role = `apiVersion: rbac.authorization.k8s.io/v1

@@ -29,6 +29,8 @@ type Clients struct {
 	Version func(ctx context.Context) (string, error)
 	// Skew tells how far the server's clock was ahead of ours at its newest answer, negative when it was behind; nil: nobody knows.
 	Skew func() time.Duration
+	// Use asks the metrics API what each pod uses, by the hash of its namespace and name; ErrNoUse: there is no such API.
+	Use func(ctx context.Context) (map[uint64]Use, error)
 	// Server is the address of the API server.
 	Server string
 }
@@ -89,7 +91,7 @@ func clientsBy(config *rest.Config, client *http.Client) (*Clients, error) {
 	}
 	return &Clients{
 		Typed: typed, Metadata: meta, Dynamic: custom, Server: config.Host, Skew: clock.skewed,
-		Version: versionOf(typed.Discovery()), Serves: servesVia(typed.Discovery()),
+		Version: versionOf(typed.Discovery()), Serves: servesVia(typed.Discovery()), Use: useVia(typed.Discovery().RESTClient()),
 	}, nil
 }
 

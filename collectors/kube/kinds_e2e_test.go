@@ -55,7 +55,7 @@ func TestE2EFurtherKindsAgainstARealControlPlane(t *testing.T) {
 		t.Fatal(err)
 	}
 	report := kube.Check(t.Context(), clusterOf(r.p))
-	if report.Err != nil || len(report.Missing) > 0 || len(report.NotServed) != 2 {
+	if report.Err != nil || len(report.Missing) > 0 || len(report.NotServed) != 3 {
 		t.Errorf("before the kinds are there: %+v", report)
 	}
 	createNamespace(t, r.p, "fleet", map[string]string{"team": "blue"})

@@ -77,6 +77,7 @@ type jobEnd struct {
 }
 
 type pod struct {
+	needs
 	active  bool
 	ready   bool
 	readyAt time.Time
@@ -215,7 +216,7 @@ func fromNode(o *object, n *corev1.Node) {
 }
 
 func fromPod(o *object, p *corev1.Pod) {
-	o.pod = &pod{active: p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed, target: targetURL(p)}
+	o.pod = &pod{active: p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed, target: targetURL(p), needs: needsOf(p)}
 	for _, c := range p.Status.Conditions {
 		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
 			o.pod.ready, o.pod.readyAt = true, c.LastTransitionTime.UTC()

@@ -40,7 +40,9 @@ type outbox struct {
 	closed  bool
 	changes []schema.ResourceChange
 	held    []schema.Slice
-	wake    chan struct{}
+	// consumed is a few rows an hour.
+	consumed []schema.Consumption
+	wake     chan struct{}
 }
 
 func newOutbox(sink collectors.Sink, logger *slog.Logger, m metrics) *outbox {
@@ -79,6 +81,13 @@ func (o *outbox) slice(s []schema.Slice) {
 		o.held = slices.Clone(o.held[over:])
 		o.metrics.dropped.WithLabelValues("slice").Add(float64(over))
 	}
+	o.mu.Unlock()
+	o.ring()
+}
+
+func (o *outbox) consume(rows []schema.Consumption) {
+	o.mu.Lock()
+	o.consumed = append(o.consumed, rows...)
 	o.mu.Unlock()
 	o.ring()
 }
@@ -154,10 +163,11 @@ func (o *outbox) send(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		o.changes = append(b.Changes, o.changes...)
 		o.held = append(b.Slices, o.held...)
+		o.consumed = append(b.Consumption, o.consumed...)
 		return true, err
 	}
 	o.room.Broadcast()
-	return len(o.changes)+len(o.held) > 0, nil
+	return len(o.changes)+len(o.held)+len(o.consumed) > 0, nil
 }
 
 // take is the next batch. It shares no memory with what is held.
@@ -166,19 +176,23 @@ func (o *outbox) take() schema.Batch {
 	defer o.mu.Unlock()
 	changes := min(len(o.changes), maxBatch)
 	held := min(len(o.held), maxBatch-changes)
-	b := schema.Batch{Changes: slices.Clone(o.changes[:changes]), Slices: slices.Clone(o.held[:held])}
+	consumed := min(len(o.consumed), maxBatch-changes-held)
+	b := schema.Batch{Changes: slices.Clone(o.changes[:changes]), Slices: slices.Clone(o.held[:held]), Consumption: slices.Clone(o.consumed[:consumed])}
 	if o.changes = o.changes[changes:]; len(o.changes) == 0 {
 		o.changes = nil
 	}
 	if o.held = o.held[held:]; len(o.held) == 0 {
 		o.held = nil
 	}
+	if o.consumed = o.consumed[consumed:]; len(o.consumed) == 0 {
+		o.consumed = nil
+	}
 	return b
 }
 
 // without leaves the refused records out.
 func without(b schema.Batch, refused []collectors.RecordError) schema.Batch {
-	bad := map[string]map[int]bool{"change": {}, "slice": {}}
+	bad := map[string]map[int]bool{"change": {}, "slice": {}, "consumption": {}}
 	for _, r := range refused {
 		if bad[r.Kind] != nil {
 			bad[r.Kind][r.Index] = true
@@ -193,6 +207,11 @@ func without(b schema.Batch, refused []collectors.RecordError) schema.Batch {
 	for i, s := range b.Slices {
 		if !bad["slice"][i] {
 			good.Slices = append(good.Slices, s)
+		}
+	}
+	for i, s := range b.Consumption {
+		if !bad["consumption"][i] {
+			good.Consumption = append(good.Consumption, s)
 		}
 	}
 	return good

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/kubevalue/kubevalue/schema"
@@ -11,6 +12,18 @@ import (
 type podEntry struct {
 	space  *space
 	active bool
+	needs
+}
+
+// needs is what a pod costs by.
+type needs struct {
+	cores, bytes float64
+	// node is the name of its node, empty while it has none; name is the hash of namespace and name.
+	node string
+	name uint64
+	// controllerKind and controller say whose pod it is.
+	controllerKind string
+	controller     uid
 }
 
 // setEntry is what is known of a ReplicaSet.
@@ -29,6 +42,7 @@ type setKey struct {
 
 // space is what is known of the pods of a namespace.
 type space struct {
+	name string
 	// t is the namespace, nil until it has been seen itself.
 	t      *tracked
 	active int64
@@ -45,7 +59,7 @@ type space struct {
 func (c *cluster) space(name string) *space {
 	s := c.spaces[name]
 	if s == nil {
-		s = &space{}
+		s = &space{name: strings.Clone(name)}
 		c.spaces[name] = s
 	}
 	return s
@@ -86,7 +100,8 @@ func (c *cluster) applyPod(o *object, w when) {
 	if o.pod.active != p.active {
 		c.countActive(s, o.pod.active, w)
 	}
-	p.active = o.pod.active
+	p.active, p.needs = o.pod.active, o.pod.needs
+	p.node = c.names.one(p.node)
 	c.pods[id] = p
 	c.setTarget(id, o)
 	if o.pod.readyAt.IsZero() || o.pod.readyAt.After(w.at) {

@@ -26,6 +26,9 @@
 //   - owners: whose each namespace is: cluster, namespace, team (as the cluster's objects name it) and opener (the team of the person who
 //     created it), each empty when it is not known. It has no period and no dim.
 //   - voices: what people said and asked in the period, with the columns of the table feedback (schema.Feedback); the team is that of who did.
+//   - consumed: what teams had of clusters in the period, with the columns of the table consumption (schema.Consumption).
+//   - costs: what clusters cost in the period: cluster, namespace, team, part and money. Part is own (of the team itself), shared (its part of
+//     the namespaces that all share) or idle (of nodes, team is empty).
 //   - capabilities: what the platform offered at some time in the period: capability, title, owner and events, an array of names; dim is
 //     empty. A team that used one of the events used the capability.
 //   - spans: one row per period: days, how many days of it have passed at the time of evaluation, a fraction for the current one.

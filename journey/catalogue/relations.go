@@ -50,6 +50,8 @@ var relations = []relation{
 	{"owners", regexp.MustCompile(`\bowners\b`), question.owners},
 	{"workload_slices", regexp.MustCompile(`\bworkload_slices\b`), question.workloadSlices},
 	{"voices", regexp.MustCompile(`\bvoices\b`), question.voices},
+	{"consumed", regexp.MustCompile(`\bconsumed\b`), question.consumed},
+	{"costs", regexp.MustCompile(`\bcosts\b`), question.costs},
 	{"capabilities", regexp.MustCompile(`\bcapabilities\b`), question.capabilities},
 }
 

@@ -14,7 +14,7 @@ import (
 const DefaultSource = "metric-test"
 
 func (r *reader) test(n *node, fileSettings journey.Settings) Case {
-	r.keys(n, "name", "now", "settings", "roster", "capabilities", "feedback", "events", "resources", "slices", "aliases", "incidents", "objectives", "expect")
+	r.keys(n, "name", "now", "settings", "roster", "capabilities", "feedback", "consumption", "prices", "shared", "events", "resources", "slices", "aliases", "incidents", "objectives", "expect")
 	c := Case{File: n.file, Line: n.line, Column: n.column, Name: r.required(n, "name")}
 	c.Settings = r.settings(n.get("settings"), fileSettings)
 	r.required(n, "now")
@@ -22,6 +22,10 @@ func (r *reader) test(n *node, fileSettings journey.Settings) Case {
 	c.Input.Roster = r.roster(n.get("roster"))
 	c.Input.Capabilities = r.capabilities(n.get("capabilities"))
 	c.Input.Feedback = r.feedback(n.get("feedback"), c.Now)
+	c.Input.Consumption, c.Input.Prices = r.consumption(n.get("consumption"), c.Now), r.prices(n.get("prices"))
+	if n.kind == isMapping {
+		c.Input.Shared = r.texts(n, "shared")
+	}
 	c.Input.Events = r.events(n.get("events"), c.Now)
 	c.Input.Resources = r.resources(n.get("resources"), c.Now)
 	c.Input.Slices = r.slices(n.get("slices"), c.Now)

@@ -33,7 +33,7 @@ func (e *environment) Reset(ctx context.Context) error {
 
 // Ingest delivers everything at once.
 func (e *environment) Ingest(ctx context.Context, c metrictest.Case) error {
-	return e.ingest(ctx, c, []schema.Batch{{Events: c.Input.Events, Aliases: c.Input.Aliases, Changes: c.Input.Resources, Slices: c.Input.Slices, Incidents: c.Input.Incidents, Feedback: c.Input.Feedback}})
+	return e.ingest(ctx, c, []schema.Batch{{Events: c.Input.Events, Aliases: c.Input.Aliases, Changes: c.Input.Resources, Slices: c.Input.Slices, Incidents: c.Input.Incidents, Feedback: c.Input.Feedback, Consumption: c.Input.Consumption}})
 }
 
 func (e *environment) ingest(ctx context.Context, c metrictest.Case, batches []schema.Batch) error {
@@ -53,6 +53,9 @@ func (e *environment) ingest(ctx context.Context, c metrictest.Case, batches []s
 		return err
 	}
 	if _, err := e.PutRoster(ctx, digest, c.Now, roster); err != nil {
+		return err
+	}
+	if _, err := e.PutPrices(ctx, c.Now, c.Input.Prices, c.Input.Shared); err != nil {
 		return err
 	}
 	if _, err := e.PutCapabilities(ctx, c.Now, c.Input.Capabilities); err != nil {

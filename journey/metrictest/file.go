@@ -38,6 +38,10 @@ type Input struct {
 	Capabilities []schema.Capability
 	// Feedback is what people had said and asked by now.
 	Feedback []schema.Feedback
+	// Consumption is what teams had of clusters, Prices what it costs; all teams share the cost of Shared namespaces.
+	Consumption []schema.Consumption
+	Prices      []schema.ResourcePrice
+	Shared      []string
 	// Incidents are those that started by now.
 	Incidents []schema.Incident
 	// Objectives are what the SLO engine is to say; they take no part in ingestion.

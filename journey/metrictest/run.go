@@ -32,8 +32,11 @@ type Environment interface {
 // Tables are those that an input fills, for an environment's Reset. Of an actor the link to its name may stay: no case sees it.
 func (in Input) Tables() []string {
 	tables := []string{schema.TableAliases, schema.TableRoster, "roster_versions"}
-	if len(in.Capabilities) > 0 {
-		tables = append(tables, schema.TableCapabilities, schema.TableRegistries)
+	if len(in.Consumption) > 0 {
+		tables = append(tables, schema.TableConsumption)
+	}
+	if len(in.Capabilities)+len(in.Prices) > 0 {
+		tables = append(tables, schema.TableCapabilities, schema.TablePrices, schema.TableRegistries)
 	}
 	if len(in.Events) > 0 {
 		tables = append(tables, schema.TableEvents, schema.TableEventIDs, schema.TableFirstSeen, "activity_days", "activity_months", "source_hours", "actor_groups")
