@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -220,4 +221,33 @@ func TestMissingLibrary(t *testing.T) {
 	if _, err := warehouse.Open(t.Context(), o); !errors.Is(err, chdb.ErrLibraryMissing) {
 		t.Errorf("error %v", err)
 	}
+}
+
+// TestAttachToAnEngineThatStops plays an engine that still takes connections but answers nobody.
+func TestAttachToAnEngineThatStops(t *testing.T) {
+	o := embedded(t, t.TempDir())
+	o.Attach = true
+	path := chdb.Socket(strings.TrimSuffix(strings.TrimPrefix(o.DSN, "embedded:"), "?database=own"))
+	stopping, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			c, err := stopping.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.Close()
+		}
+	}()
+	db := open(t, o)
+	defer closed(t, db)
+	if db.EnginePID() == 0 {
+		t.Error("it joined an engine that answers nobody")
+	}
+	if _, err := db.Migrate(t.Context()); err != nil {
+		t.Error(err)
+	}
+	_ = stopping.Close()
 }

@@ -61,6 +61,9 @@ const (
 	maxIdleInserts = 1
 )
 
+// pingTime bounds how long Attach waits for the answer of an engine that may be stopping.
+const pingTime = 5 * time.Second
+
 // Open opens a warehouse. An embedded engine is started, which ctx bounds; a server is not contacted yet, so that a service
 // can start while its server is away: Ping and Migrate say whether it is there. An error names the fault in the DSN, or why
 // the engine did not start; it never holds the password.
@@ -100,16 +103,32 @@ func (db *DB) startEngine(ctx context.Context, o Options) error {
 	default:
 		return nil
 	}
-	if o.Attach {
-		if running, err := (&net.Dialer{}).DialContext(ctx, "unix", db.socket); err == nil {
-			return running.Close()
-		}
+	if o.Attach && engineServes(ctx, db.socket) {
+		return nil
 	}
 	var err error
 	db.engine, err = chdb.Start(ctx, chdb.ProcessConfig{
 		DataDir: db.dataDir, Command: o.EngineCommand, Env: o.EngineEnv, Library: o.Library, Logger: db.logger,
 	})
 	return err
+}
+
+// engineServes asks the engine behind a socket for an answer: the kernel still connects to one that is about to stop.
+func engineServes(ctx context.Context, socket string) bool {
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}
+	ctx, cancel := context.WithTimeout(ctx, pingTime)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/ping", http.NoBody)
+	if err != nil {
+		return false
+	}
+	answer, err := transport.RoundTrip(request)
+	if err != nil {
+		return false
+	}
+	return answer.Body.Close() == nil && answer.StatusCode == http.StatusOK
 }
 
 func (db *DB) stopEngine() error {
