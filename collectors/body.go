@@ -115,6 +115,10 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limits BodyLimits, memory 
 	return body, func() { once.Do(func() { memory.give(held) }) }, nil
 }
 
+// BodySpare is how many zero bytes lie in memory behind a body: the decoder of JSON looks at some bytes behind a literal that is cut off,
+// and what lies there must be readable, and no other body.
+const BodySpare = 16
+
 // readAll reads up to limit bytes; sized is the announced length, 0 or less when it is not known. grow reserves memory.
 func readAll(r io.Reader, sized, limit int64, grow func(to int64) bool) ([]byte, error) {
 	const first = 16 << 10
@@ -125,9 +129,9 @@ func readAll(r io.Reader, sized, limit int64, grow func(to int64) bool) ([]byte,
 	if !grow(room) {
 		return nil, ErrBusy
 	}
-	buf := make([]byte, 0, room)
+	buf := make([]byte, 0, room+BodySpare)
 	for {
-		n, err := r.Read(buf[len(buf):cap(buf)])
+		n, err := r.Read(buf[len(buf) : cap(buf)-BodySpare])
 		buf = buf[:len(buf)+n]
 		if int64(len(buf)) > limit {
 			return nil, ErrBodyTooLarge
@@ -138,14 +142,14 @@ func readAll(r io.Reader, sized, limit int64, grow func(to int64) bool) ([]byte,
 		if err != nil {
 			return nil, err
 		}
-		if len(buf) < cap(buf) {
+		if len(buf) < cap(buf)-BodySpare {
 			continue
 		}
-		room = min(2*int64(cap(buf)), limit+1)
+		room = min(2*int64(len(buf)), limit+1)
 		if !grow(room) {
 			return nil, ErrBusy
 		}
-		larger := make([]byte, len(buf), room)
+		larger := make([]byte, len(buf), room+BodySpare)
 		copy(larger, buf)
 		buf = larger
 	}

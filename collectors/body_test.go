@@ -194,3 +194,23 @@ func TestAJSONCursorPassesWhatDoesNotFit(t *testing.T) {
 		t.Errorf("values %v, error %v", got, err)
 	}
 }
+
+// TestABodyHasZerosBehindIt reads bodies of announced and unknown length that fill their room.
+func TestABodyHasZerosBehindIt(t *testing.T) {
+	for _, size := range []int{1, 100, 16<<10 - 1, 16 << 10, 100_000} {
+		for _, announced := range []bool{true, false} {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(bytes.Repeat([]byte{'x'}, size)))
+			if !announced {
+				r.ContentLength = -1
+			}
+			body, release, err := ReadBody(httptest.NewRecorder(), r, BodyLimits{Wire: 1 << 20, Decoded: 1 << 20, Timeout: time.Minute}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(body) != size || cap(body)-size < BodySpare || !bytes.Equal(body[size:size+BodySpare], make([]byte, BodySpare)) {
+				t.Errorf("%d bytes, announced %v: %d of %d in memory", size, announced, len(body), cap(body))
+			}
+			release()
+		}
+	}
+}

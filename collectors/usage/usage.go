@@ -182,6 +182,7 @@ func (r *Receiver) read(w http.ResponseWriter, hr *http.Request) ([]byte, func()
 	body, release, err := collectors.ReadBody(w, hr, r.cfg.Limits, r.cfg.Memory)
 	if err == nil && !utf8.Valid(body) {
 		body = bytes.ToValidUTF8(body, []byte("\ufffd"))
+		body = append(body, make([]byte, collectors.BodySpare)...)[:len(body)]
 	}
 	return body, release, err
 }
