@@ -50,6 +50,8 @@ func scaleOf(unit string) scale {
 	switch unit {
 	case "ratio":
 		return scale{100, "%"}
+	case "times":
+		return scale{1, "×"}
 	case "":
 		return scale{1, ""}
 	}

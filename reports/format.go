@@ -8,14 +8,16 @@ import (
 	"time"
 )
 
-// Value writes a figure with its unit: a ratio as percent, a duration in the unit that fits, anything else as a number with
-// the unit behind it.
+// Value writes a figure with its unit: a ratio as percent, a duration in the unit that fits, times as a factor, anything else as a
+// number with the unit behind it.
 func Value(v float64, unit string) string {
 	switch unit {
 	case "ratio":
 		return Ratio(v)
 	case "seconds", "minutes", "hours", "days":
 		return Length(time.Duration(v * float64(unitLength[unit])))
+	case "times":
+		return Number(v) + "×"
 	case "":
 		return Number(v)
 	}
