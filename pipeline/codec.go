@@ -242,7 +242,7 @@ func batchLen(payload []byte) (records, head int, err error) {
 // decode reads a spooled batch. Its texts share one allocation, so that each event that stays keeps all of them, and equal
 // attributes one map, which nobody may change. events is a slice to use again.
 func decode(payload []byte, events []schema.Event) (schema.Batch, error) {
-	_, head, err := batchLen(payload)
+	records, head, err := batchLen(payload)
 	if err != nil {
 		return schema.Batch{}, err
 	}
@@ -261,14 +261,19 @@ func decode(payload []byte, events []schema.Event) (schema.Batch, error) {
 	b.Aliases = d.aliases()
 	b.Incidents = readJSON[schema.Incident](d, kindIncident)
 	b.Changes = readJSON[schema.ResourceChange](d, kindChange)
-	if d.err == nil && d.rest != "" { // see appendLater
+	later := d.err == nil && d.rest != "" // see appendLater
+	if later {
 		b.Feedback = readJSON[schema.Feedback](d, kindFeedback)
 	}
 	if d.err == nil && d.rest != "" {
 		b.Consumption = readJSON[schema.Consumption](d, kindConsumption)
 	}
-	if d.err == nil && d.rest != "" {
-		d.err = fmt.Errorf("%d bytes follow the batch", len(d.rest))
+	switch {
+	case d.err != nil:
+	case d.rest != "" || later && len(b.Feedback)+len(b.Consumption) == 0:
+		d.err = errors.New("bytes follow the batch")
+	case b.Len() != records:
+		d.err = fmt.Errorf("the batch has %d records, want %d", b.Len(), records)
 	}
 	return b, d.err
 }

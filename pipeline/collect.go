@@ -96,8 +96,8 @@ func (c *collector) reread(l *load) error {
 	l.manifest, l.sealed, l.run.repeated = m, true, true
 	c.reader.Seek(m.First)
 	for c.reader.Position().Before(m.End) {
-		if _, err := c.next(l); errors.Is(err, io.EOF) {
-			return nil // its tail was damaged and has been cut off
+		if _, err := c.next(l); errors.Is(err, io.EOF) || errors.Is(err, errRunFull) {
+			return nil // its tail was damaged and has been cut off, or it ends where a segment had no records yet
 		} else if err != nil {
 			return err
 		}
@@ -192,12 +192,16 @@ func (c *collector) idle(l *load) <-chan time.Time {
 // errRunFull means that the next record belongs to the next run.
 var errRunFull = errors.New("the run is full")
 
-// next takes one record, or one damaged stretch, into the load; errRunFull means that it is left to the next one, which cannot
-// happen to a sealed one.
+// next takes one record, or one damaged stretch, into the load; errRunFull means that it is left to the next one. What lies behind the end
+// of a sealed run is never taken: under its token it would vanish.
 func (c *collector) next(l *load) (uuid.UUID, error) {
 	rec, err := c.reader.Next()
 	var damage *spool.Damage
-	if errors.As(err, &damage) {
+	damaged := errors.As(err, &damage)
+	if l.sealed && (err == nil && !rec.First.Before(l.manifest.End) || damaged && !damage.From.Before(l.manifest.End)) {
+		return uuid.Nil, errRunFull
+	}
+	if damaged {
 		l.run.bad = append(l.run.bad, c.p.damaged(damage, nil, l.run.at))
 		return uuid.Nil, nil
 	}

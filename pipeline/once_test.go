@@ -186,7 +186,13 @@ func (w *world) settle(t *rapid.T) {
 	w.m.landing.Wait()
 	w.check(t)
 	if stored := w.m.stored(); len(stored) != len(w.acked) {
-		t.Fatalf("%d events are stored, %d were acknowledged", len(stored), len(w.acked))
+		var missing []uuid.UUID
+		for id := range w.acked {
+			if stored[id] == 0 {
+				missing = append(missing, id)
+			}
+		}
+		t.Fatalf("%d events are stored, %d were acknowledged: %v are missing, quarantine %+v", len(stored), len(w.acked), missing, w.m.quarantine)
 	}
 	if len(w.m.ids) != len(w.acked) {
 		t.Fatalf("%d ids for %d events", len(w.m.ids), len(w.acked))

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/kubevalue/kubevalue/collectors"
+	"github.com/kubevalue/kubevalue/pipeline"
+	"github.com/kubevalue/kubevalue/pipeline/spool"
 	"github.com/kubevalue/kubevalue/schema"
 )
 
@@ -219,4 +221,46 @@ func TestTooOldASpoolRefusesAndRecovers(t *testing.T) {
 		flush(t, p)
 		appendTo(t, p, event("3"))
 	})
+}
+
+// TestARunThatEndsWhereASegmentBeginsTakesNoMore seals a run as it is when a new segment has no records yet: what is appended to that
+// segment later is no part of the run, under whose token it would vanish.
+func TestARunThatEndsWhereASegmentBeginsTakesNoMore(t *testing.T) {
+	m, dir := newMemory(), t.TempDir()
+	for _, id := range []string{"1", "2"} { // each process begins a segment
+		p, err := pipeline.New(config(t, &client{m: m}, dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		appendTo(t, p, event(id))
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := spool.Open(spool.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := s.NewReader(s.Cursor())
+	defer r.Close()
+	first, err := r.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := spool.Manifest{First: s.Cursor(), Batch: first.Batch}
+	second, err := r.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if run.End = second.First; run.End.Segment != 2 {
+		t.Fatalf("the second record lies at %v, want it in the second segment", run.End)
+	}
+	if err := errors.Join(s.Seal(run), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	p, _ := start(t, config(t, &client{m: m}, dir))
+	flush(t, p)
+	if len(m.events) != 2 || m.inserts != 2 {
+		t.Errorf("%d events by %d inserts, want 2 by 2", len(m.events), m.inserts)
+	}
 }

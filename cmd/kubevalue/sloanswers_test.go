@@ -167,7 +167,7 @@ func TestPeriodUnderWayIsMarkedPartial(t *testing.T) {
 	if answer.Period.State != periodOpen || !after.Partial || !after.At.Equal(answerNow) || after.MeasuredSlices != 9*24+12 {
 		t.Errorf("the month under way: %s, status %+v", answer.Period, after)
 	}
-	if text := printed(t, answer); !strings.Contains(text, "under way: partial") || !strings.Contains(text, "checkout: the later period is still under way") {
+	if text := printed(t, answer); !strings.Contains(text, "under way: partial") || !strings.Contains(text, "all objectives: the later period is still under way") {
 		t.Errorf("the text does not say that November is under way:\n%s", text)
 	}
 }
