@@ -58,9 +58,8 @@ func (l *lease) prepare() error {
 	return errors.Join(err, l.release())
 }
 
-// take waits for the lease. events says when the events that are to be stored were received, zero when there are none; timeout
-// bounds the attempt that follows. done gives the lease back, and
-// the note too when all is stored.
+// take waits for the lease. events says when the events that are to be stored were received, zero when there are none; timeout bounds
+// the attempt that follows. done gives the lease back, and the note too when all is stored.
 func (l *lease) take(ctx context.Context, events note, timeout time.Duration) (done func(stored bool) error, since meanwhile, err error) {
 	if err := l.enter(ctx); err != nil {
 		return nil, since, fmt.Errorf("pipeline: wait for the lease %s, which another replica holds: %w", l.lock.Path(), err)

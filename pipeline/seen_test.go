@@ -15,6 +15,7 @@ import (
 func TestOnlyDoubtfulIDsAreLookedUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lookups atomic.Int64
+		read := make(chan struct{}) // a filter is filled between two steps, never during one
 		m, lease := newMemory(), filepath.Join(t.TempDir(), "lease")
 		open := func(before func(context.Context, string) error) *pipeline.Pipeline {
 			cfg := config(t, &client{m: m, before: before}, t.TempDir())
@@ -22,9 +23,15 @@ func TestOnlyDoubtfulIDsAreLookedUp(t *testing.T) {
 			p, _ := start(t, cfg)
 			return p
 		}
-		p := open(func(_ context.Context, op string) error {
-			if op == "SeenEventIDs" {
+		p := open(func(ctx context.Context, op string) error {
+			switch op {
+			case "SeenEventIDs":
 				lookups.Add(1)
+			case "EventIDs":
+				select {
+				case <-read:
+				case <-ctx.Done():
+				}
 			}
 			return nil
 		})
@@ -63,6 +70,10 @@ func TestOnlyDoubtfulIDsAreLookedUp(t *testing.T) {
 			appendTo(t, p, event(step.id))
 			flush(t, p)
 			synctest.Wait()
+			select {
+			case read <- struct{}{}:
+			default: // none is being filled
+			}
 			if got := lookups.Load(); got != step.lookups {
 				t.Errorf("%s: %d lookups, want %d", step.name, got, step.lookups)
 			}
