@@ -60,7 +60,7 @@ type Validate func(e *schema.Event) error
 
 // RecordError is the refusal of one record of a batch.
 type RecordError struct {
-	// Kind is event, slice or alias, and Index the record's place in that list of the batch, from 0.
+	// Kind is event, slice, alias, incident, change, feedback or consumption, and Index the record's place in that list of the batch, from 0.
 	Kind  string
 	Index int
 	// Err says what is wrong with which field.

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kubevalue/kubevalue/collectors"
 	"github.com/kubevalue/kubevalue/schema"
 )
 
@@ -31,7 +32,7 @@ type cluster struct {
 	cfg     Config
 	cc      ClusterConfig
 	keep    keeper
-	out     *outbox
+	out     *collectors.Outbox
 	metrics metrics
 	// wake asks for a sign of life now.
 	wake chan struct{}
@@ -74,7 +75,7 @@ type cluster struct {
 	slices   slicer
 }
 
-func newCluster(cfg Config, cc ClusterConfig, out *outbox, m metrics) *cluster {
+func newCluster(cfg Config, cc ClusterConfig, out *collectors.Outbox, m metrics) *cluster {
 	return &cluster{
 		cfg: cfg, cc: cc, out: out, metrics: m, region: cc.Region,
 		keep: keeper{labels: cfg.KeepLabels},
@@ -88,7 +89,7 @@ func (c *cluster) now() time.Time { return c.cfg.Now().UTC() }
 
 func (c *cluster) push(ch schema.ResourceChange) {
 	c.metrics.changes.WithLabelValues(c.cc.Name, ch.Kind, string(ch.Change)).Inc()
-	c.out.change(ch)
+	c.out.Put(schema.Batch{Changes: []schema.ResourceChange{ch}})
 }
 
 // run watches until the context ends.

@@ -8,12 +8,14 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/kubevalue/kubevalue/collectors"
 )
 
 // Collector watches clusters.
 type Collector struct {
 	cfg      Config
-	out      *outbox
+	out      *collectors.Outbox
 	clusters []*cluster
 }
 
@@ -30,7 +32,7 @@ func New(cfg Config) (*Collector, error) {
 			return nil, fmt.Errorf("kube: register metrics: %w", err)
 		}
 	}
-	c := &Collector{cfg: cfg, out: newOutbox(cfg.Sink, cfg.Logger, m)}
+	c := &Collector{cfg: cfg, out: newOutbox(cfg, m)}
 	shared := newProjects()
 	for _, cc := range cfg.Clusters {
 		one := newCluster(cfg, cc, c.out, m)
@@ -40,22 +42,39 @@ func New(cfg Config) (*Collector, error) {
 	return c, nil
 }
 
+const (
+	// maxChanges bounds the changes that wait, about 50 MB; while there are as many, nothing more is read from the clusters.
+	maxChanges = 50_000
+	// maxHeld bounds the slices that wait, about 30 MB; the oldest go first, and are missing then.
+	maxHeld = 200_000
+)
+
+func newOutbox(cfg Config, m metrics) *collectors.Outbox {
+	return collectors.NewOutbox(collectors.OutboxConfig{
+		Sink: cfg.Sink, Logger: cfg.Logger, MaxHeld: maxHeld, MaxChanges: maxChanges,
+		Dropped: func(reason string, records int) { m.dropped.WithLabelValues(reason).Add(float64(records)) },
+	})
+}
+
 // Run watches all clusters until the context ends, each by itself, then hands over what was seen. It fails only when that
 // could not be handed over in the end; what is wrong with a cluster is in its Status.
 func (c *Collector) Run(ctx context.Context) error {
 	var watching, sending sync.WaitGroup
 	send, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	sending.Go(func() { c.out.run(send) })
+	sending.Go(func() { c.out.Run(send) })
 	for _, one := range c.clusters {
 		watching.Go(func() { one.run(ctx) })
 	}
 	<-ctx.Done()
-	c.out.close()
+	c.out.Close()
 	watching.Wait()
 	stop()
 	sending.Wait()
-	return c.out.drain(context.WithoutCancel(ctx))
+	if err := c.out.Drain(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("kube: %w", err)
+	}
+	return nil
 }
 
 // Status is how the view of a cluster stands.

@@ -29,10 +29,11 @@ import (
 
 // sink keeps what it is given, unless fail says otherwise.
 type sink struct {
-	mu      sync.Mutex
-	changes []schema.ResourceChange
-	slices  []schema.Slice
-	fail    func(schema.Batch) error
+	mu          sync.Mutex
+	changes     []schema.ResourceChange
+	slices      []schema.Slice
+	consumption []schema.Consumption
+	fail        func(schema.Batch) error
 }
 
 func (s *sink) Append(_ context.Context, b schema.Batch) error {
@@ -45,6 +46,7 @@ func (s *sink) Append(_ context.Context, b schema.Batch) error {
 	}
 	s.changes = append(s.changes, b.Changes...)
 	s.slices = append(s.slices, b.Slices...)
+	s.consumption = append(s.consumption, b.Consumption...)
 	return nil
 }
 

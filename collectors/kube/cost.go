@@ -222,7 +222,7 @@ func (c *cluster) handCosts() {
 			s.Start = m.start.Truncate(time.Millisecond)
 			rows = append(rows, *s)
 		}
-		c.out.consume(rows)
+		c.out.Put(schema.Batch{Consumption: rows})
 	}
 	m.sums = map[consumer]*schema.Consumption{}
 }

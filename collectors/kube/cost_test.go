@@ -53,8 +53,9 @@ func TestWhatAPodRequestsIsCountedAsTheSchedulerDoes(t *testing.T) {
 // consumed takes what was summed up, in an order that is always the same.
 func (r *rig) consumed() []schema.Consumption {
 	r.handCosts()
-	rows := r.out.consumed
-	r.out.consumed = nil
+	r.handOver()
+	rows := r.sink.consumption
+	r.sink.consumption = nil
 	slices.SortFunc(rows, func(a, b schema.Consumption) int {
 		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Class, b.Class), cmp.Compare(a.Team, b.Team))
 	})

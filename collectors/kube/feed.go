@@ -377,7 +377,7 @@ func (f *feed) put(obj any) error {
 	if err != nil {
 		return err
 	}
-	f.c.out.awaitRoom()
+	f.c.out.AwaitRoom()
 	f.c.mu.Lock()
 	defer f.c.mu.Unlock()
 	f.c.begin()
@@ -391,7 +391,7 @@ func (f *feed) Delete(obj any) error {
 	if err != nil {
 		return err
 	}
-	f.c.out.awaitRoom()
+	f.c.out.AwaitRoom()
 	f.c.mu.Lock()
 	defer f.c.mu.Unlock()
 	f.c.begin()
@@ -415,7 +415,7 @@ func (f *feed) Replace(list []any, version string) error {
 		objects = append(objects, o)
 		present[shortUID(o.uid)] = true
 	}
-	f.c.out.awaitRoom()
+	f.c.out.AwaitRoom()
 	f.c.mu.Lock()
 	defer f.c.mu.Unlock()
 	f.c.begin()

@@ -25,7 +25,7 @@ func TestWhatWasThereBeforeIsDatedByTheServer(t *testing.T) {
 		kindPod:               {podOf("b", noon.Add(30*time.Second), corev1.PodRunning), podOf("a", noon.Add(10*time.Second), corev1.PodRunning)},
 	})
 	all := r.told()
-	r.out.changes = all
+	r.sink.changes = slices.Clone(all)
 	want(t, r,
 		"Namespace/shop created at -60", "Namespace/shop observed #2026-11-20 at 3600",
 		"Deployment/web created at 0", "Deployment/web ready from 0 to 20", "Deployment/web observed #2026-11-20 at 3600",

@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"log/slog"
 	"strconv"
 	"testing"
 	"time"
@@ -44,6 +43,7 @@ func fakeClients(version func() (string, error), objects ...runtime.Object) *Cli
 type rig struct {
 	*cluster
 	t       *testing.T
+	sink    *sink
 	clock   time.Time
 	version int
 }
@@ -53,9 +53,10 @@ var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 func newRig(t *testing.T, clock time.Time) *rig {
 	t.Helper()
 	r := &rig{t: t, clock: clock, version: 100}
-	cfg := Config{Now: func() time.Time { return r.clock }, Owner: teamLabels, KeepLabels: []string{"team"}}.withDefaults()
+	r.sink = &sink{}
+	cfg := Config{Sink: r.sink, Now: func() time.Time { return r.clock }, Owner: teamLabels, KeepLabels: []string{"team"}}.withDefaults()
 	m := newMetrics()
-	r.cluster = newCluster(cfg, ClusterConfig{Name: "c1", Region: "eu", Kubeconfig: "none"}, newOutbox(nil, slog.New(slog.DiscardHandler), m), m)
+	r.cluster = newCluster(cfg, ClusterConfig{Name: "c1", Region: "eu", Kubeconfig: "none"}, newOutbox(cfg, m), m)
 	r.clients = fakeClients(nil)
 	for _, k := range kinds {
 		r.feed(k)
@@ -131,10 +132,19 @@ func (r *rig) delete(kind string, object metav1.Object) {
 	}
 }
 
+// handOver gives the sink all that was recorded.
+func (r *rig) handOver() {
+	r.t.Helper()
+	if err := r.out.Drain(r.t.Context()); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 // told takes what was recorded since the last time.
 func (r *rig) told() []schema.ResourceChange {
-	changes := r.out.changes
-	r.out.changes = nil
+	r.handOver()
+	changes := r.sink.changes
+	r.sink.changes = nil
 	for i := range changes {
 		if err := changes[i].Validate(); err != nil {
 			r.t.Errorf("a change that cannot be stored: %v: %+v", err, changes[i])

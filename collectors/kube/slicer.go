@@ -151,5 +151,5 @@ func (s *slicer) hand(c *cluster, w finished, proven bool, now time.Time) {
 		}
 		c.metrics.slices.WithLabelValues(c.cc.Name, string(state)).Add(float64(len(sums)))
 	}
-	c.out.slice(slices)
+	c.out.Put(schema.Batch{Slices: slices})
 }

@@ -16,15 +16,16 @@ import (
 
 // slices takes the slices that were handed over, by group and start in seconds since noon: "good/total", or "gap".
 func (r *rig) slices() map[string]string {
+	r.handOver()
 	got := map[string]string{}
-	for _, s := range r.out.held {
+	for _, s := range r.sink.slices {
 		text := fmt.Sprintf("%g/%g", s.Good, s.Total)
 		if s.State == schema.SliceGap {
 			text = "gap"
 		}
 		got[fmt.Sprintf("%s %g", s.Group, s.Start.Sub(noon).Seconds())] = text
 	}
-	r.out.held = nil
+	r.sink.slices = nil
 	return got
 }
 
@@ -228,8 +229,8 @@ func TestTheMeterAgreesWithLookingAtEveryMillisecond(t *testing.T) {
 func measure(length, slices, last int, states func(yield func(time.Duration, *workload))) map[int]sum {
 	clock := noon
 	m := newMetrics()
-	c := newCluster(Config{Slice: time.Duration(length) * time.Second, Now: func() time.Time { return clock }}.withDefaults(),
-		ClusterConfig{Name: "c1"}, newOutbox(nil, nil, m), m)
+	cfg := Config{Slice: time.Duration(length) * time.Second, Now: func() time.Time { return clock }}.withDefaults()
+	c := newCluster(cfg, ClusterConfig{Name: "c1"}, newOutbox(cfg, m), m)
 	f := &feed{kind: kind{name: schema.KindDeployment, metered: true}, c: c, tracked: map[uid]*tracked{}}
 	c.feeds[f.name] = f
 	c.begin()

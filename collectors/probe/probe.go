@@ -40,7 +40,7 @@ type Status struct {
 type Collector struct {
 	cfg     Config
 	targets []*watched
-	out     *outbox
+	out     *collectors.Outbox
 	metrics metrics
 }
 
@@ -69,7 +69,10 @@ func New(cfg Config) (*Collector, error) {
 		cfg.Try = Try
 	}
 	c := &Collector{cfg: cfg, metrics: newMetrics()}
-	c.out = newOutbox(cfg.Sink, cfg.Logger, c.metrics.dropped)
+	c.out = collectors.NewOutbox(collectors.OutboxConfig{
+		Sink: cfg.Sink, Logger: cfg.Logger, MaxHeld: maxHeld,
+		Dropped: func(_ string, records int) { c.metrics.dropped.Add(float64(records)) },
+	})
 	type identity struct{ name, group string }
 	seen := make(map[identity]bool)
 	var faults []error
@@ -105,13 +108,16 @@ func (c *Collector) Status() []Status {
 	return all
 }
 
+// maxHeld bounds the slices that wait for the sink, about 2 MB; the oldest go first.
+const maxHeld = 10_000
+
 // Run tries the targets until the context ends, then hands over the slices that are under way. It fails only when slices
 // could not be handed over in the end.
 func (c *Collector) Run(ctx context.Context) error {
 	var watchers, sender sync.WaitGroup
 	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	sender.Go(func() { c.out.run(sending) })
+	sender.Go(func() { c.out.Run(sending) })
 	for _, w := range c.targets {
 		watchers.Go(func() { c.watch(ctx, w) })
 	}
@@ -119,7 +125,10 @@ func (c *Collector) Run(ctx context.Context) error {
 	watchers.Wait()
 	stop()
 	sender.Wait()
-	return c.out.drain(context.WithoutCancel(ctx))
+	if err := c.out.Drain(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("probe: %w", err)
+	}
+	return nil
 }
 
 // watch measures one target, slice by slice. It begins with the next full slice: one that the collector did not see the
@@ -134,7 +143,7 @@ func (c *Collector) watch(ctx context.Context, w *watched) {
 		}
 		stopped := ctx.Err() != nil
 		if total > 0 || !stopped {
-			c.out.put(c.slice(w, start, good, total))
+			c.out.Put(schema.Batch{Slices: []schema.Slice{c.slice(w, start, good, total)}})
 		}
 		if stopped {
 			return
