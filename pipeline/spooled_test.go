@@ -100,17 +100,21 @@ func TestAppendDoesNotWaitForAHangingWarehouse(t *testing.T) {
 	stop()
 }
 
+// away is a client whose warehouse is away, until it is back.
+func away(m *memory) (c *client, back func()) {
+	var returned atomic.Bool
+	return &client{m: m, before: func(context.Context, string) error {
+		if returned.Load() {
+			return nil
+		}
+		return errFault
+	}}, func() { returned.Store(true) }
+}
+
 func TestAnHourWithoutWarehouse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
-		var away atomic.Bool
-		away.Store(true)
-		c := &client{m: m, before: func(context.Context, string) error {
-			if away.Load() {
-				return errFault
-			}
-			return nil
-		}}
+		c, back := away(m)
 		cfg := config(t, c, t.TempDir())
 		cfg.Interval, cfg.MaxRows = time.Second, 500
 		p, _ := start(t, cfg)
@@ -125,7 +129,7 @@ func TestAnHourWithoutWarehouse(t *testing.T) {
 		if s := p.Stats(); s.Oldest < 59*time.Minute || s.Records != 60 || s.Retried < 300 {
 			t.Errorf("%+v", s)
 		}
-		away.Store(false)
+		back()
 		flush(t, p)
 		if len(m.events) != 6000 || len(m.stored()) != 6000 {
 			t.Errorf("%d events are stored, want 6000", len(m.events))
@@ -161,14 +165,7 @@ func TestInsertsAreAboutOneASecond(t *testing.T) {
 func TestAFullSpoolRefusesAndRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
-		var away atomic.Bool
-		away.Store(true)
-		c := &client{m: m, before: func(context.Context, string) error {
-			if away.Load() {
-				return errFault
-			}
-			return nil
-		}}
+		c, back := away(m)
 		cfg := config(t, c, t.TempDir())
 		cfg.MaxBytes = 100 << 10
 		p, _ := start(t, cfg)
@@ -187,7 +184,7 @@ func TestAFullSpoolRefusesAndRecovers(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		away.Store(false)
+		back()
 		flush(t, p)
 		if len(m.events) != acked {
 			t.Errorf("%d events are stored, %d were acknowledged", len(m.events), acked)
@@ -199,14 +196,7 @@ func TestAFullSpoolRefusesAndRecovers(t *testing.T) {
 func TestTooOldASpoolRefusesAndRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
-		var away atomic.Bool
-		away.Store(true)
-		c := &client{m: m, before: func(context.Context, string) error {
-			if away.Load() {
-				return errFault
-			}
-			return nil
-		}}
+		c, back := away(m)
 		cfg := config(t, c, t.TempDir())
 		cfg.MaxAge = time.Hour
 		p, _ := start(t, cfg)
@@ -217,7 +207,7 @@ func TestTooOldASpoolRefusesAndRecovers(t *testing.T) {
 		if err := p.Append(t.Context(), schema.Batch{Events: events(1)}); !errors.Is(err, collectors.ErrFull) {
 			t.Errorf("after more than an hour: %v", err)
 		}
-		away.Store(false)
+		back()
 		flush(t, p)
 		appendTo(t, p, event("3"))
 	})

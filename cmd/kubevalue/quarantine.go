@@ -126,20 +126,30 @@ type selection struct {
 	all   bool
 }
 
-func (s *selection) flags(cmd *cobra.Command) {
-	filterFlags(cmd, &s.query)
-	cmd.Flags().BoolVar(&s.all, "all", false, "all held records, of --kind and --source where these are given")
-}
-
-func (s *selection) check(args []string) error {
+func (s *selection) check(ids []string) error {
 	filtered := s.query.Kind != "" || s.query.Source != ""
-	if len(args) == 0 && !s.all && !filtered {
+	if len(ids) == 0 && !s.all && !filtered {
 		return errors.New("name records by their ids, or say --all, --kind or --source")
 	}
-	if len(args) > 0 && (s.all || filtered) {
+	if len(ids) > 0 && (s.all || filtered) {
 		return errors.New("name records by their ids, or say --all, --kind or --source, not both")
 	}
 	return nil
+}
+
+// deciding makes cmd take the ids of records, or a filter, and hand them to run.
+func (s *selection) deciding(cmd *cobra.Command, run func(cfg *Config, db *warehouse.DB, ids []string) error) *cobra.Command {
+	cmd.Args = cobra.ArbitraryArgs
+	path := configFlag(cmd)
+	filterFlags(cmd, &s.query)
+	cmd.Flags().BoolVar(&s.all, "all", false, "all held records, of --kind and --source where these are given")
+	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
+		if err := s.check(ids); err != nil {
+			return err
+		}
+		return withWarehouse(cmd, *path, func(cfg *Config, db *warehouse.DB) error { return run(cfg, db, ids) })
+	}
+	return cmd
 }
 
 // decisionPage is how many records are decided about at once.
@@ -181,28 +191,19 @@ func quarantineDropCommand() *cobra.Command {
 		Use: "drop [ID…]", Short: "Give records up: they are not listed any more, and go with retention.quarantine",
 		Example: `  kubevalue quarantine drop 5f3a91
   kubevalue quarantine drop --kind message --source web`,
-		Args: cobra.ArbitraryArgs,
 	}
-	path := configFlag(cmd)
-	s.flags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := s.check(args); err != nil {
-			return err
-		}
-		return withWarehouse(cmd, *path, func(_ *Config, db *warehouse.DB) error {
-			dropped := 0
-			err := s.each(cmd.Context(), db, args, func(rows []schema.Quarantined) error {
-				if err := db.DecideQuarantine(cmd.Context(), rows, schema.QuarantineDropped); err != nil {
-					return err
-				}
-				dropped += len(rows)
-				return nil
-			})
-			sayRecords(cmd.OutOrStdout(), dropped, "dropped")
-			return err
+	return s.deciding(cmd, func(_ *Config, db *warehouse.DB, ids []string) error {
+		dropped := 0
+		err := s.each(cmd.Context(), db, ids, func(rows []schema.Quarantined) error {
+			if err := db.DecideQuarantine(cmd.Context(), rows, schema.QuarantineDropped); err != nil {
+				return err
+			}
+			dropped += len(rows)
+			return nil
 		})
-	}
-	return cmd
+		sayRecords(cmd.OutOrStdout(), dropped, "dropped")
+		return err
+	})
 }
 
 func sayRecords(out io.Writer, n int, what string) {

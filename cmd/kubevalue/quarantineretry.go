@@ -27,40 +27,31 @@ listed with the reason; the exit code is 1 then. Messages that could never be ma
 A retry is your decision: it is not bound by what the sender's token may do.`,
 		Example: `  kubevalue quarantine retry 5f3a91
   kubevalue quarantine retry --kind event --source web`,
-		Args: cobra.ArbitraryArgs,
 	}
-	path := configFlag(cmd)
-	s.flags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := s.check(args); err != nil {
+	return s.deciding(cmd, func(cfg *Config, db *warehouse.DB, ids []string) error {
+		r := retry{db: db, out: cmd.OutOrStdout()}
+		var stored []schema.Quarantined
+		err := importing(cmd, cfg, db, func(sink *pipeline.Pipeline) error {
+			return s.each(cmd.Context(), db, ids, func(rows []schema.Quarantined) error {
+				taken, err := r.hand(cmd.Context(), sink, rows)
+				stored = append(stored, taken...)
+				return err
+			})
+		})
+		if err != nil {
 			return err
 		}
-		return withWarehouse(cmd, *path, func(cfg *Config, db *warehouse.DB) error {
-			r := retry{db: db, out: cmd.OutOrStdout()}
-			var stored []schema.Quarantined
-			err := importing(cmd, cfg, db, func(sink *pipeline.Pipeline) error {
-				return s.each(cmd.Context(), db, args, func(rows []schema.Quarantined) error {
-					taken, err := r.hand(cmd.Context(), sink, rows)
-					stored = append(stored, taken...)
-					return err
-				})
-			})
-			if err != nil {
-				return err
-			}
-			// All is in the tables. A crash before this leaves them held, and another retry changes nothing.
-			if err := db.DecideQuarantine(cmd.Context(), stored, schema.QuarantineRetried); err != nil {
-				return err
-			}
-			sayRecords(cmd.OutOrStdout(), len(stored), "stored")
-			if r.refused > 0 {
-				sayRecords(cmd.OutOrStdout(), r.refused, "still held")
-				return exitError{1}
-			}
-			return nil
-		})
-	}
-	return cmd
+		// All is in the tables. A crash before this leaves them held, and another retry changes nothing.
+		if err := db.DecideQuarantine(cmd.Context(), stored, schema.QuarantineRetried); err != nil {
+			return err
+		}
+		sayRecords(cmd.OutOrStdout(), len(stored), "stored")
+		if r.refused > 0 {
+			sayRecords(cmd.OutOrStdout(), r.refused, "still held")
+			return exitError{1}
+		}
+		return nil
+	})
 }
 
 // retry hands quarantined records to a pipeline.

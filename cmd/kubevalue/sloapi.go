@@ -113,10 +113,7 @@ func (a apiArguments) periods(s *objectiveSet) (p, with journey.Period, v view, 
 	if v, err = a.view(); err != nil {
 		return p, with, v, err
 	}
-	if p, err = s.period(a["period"]); err != nil {
-		return p, with, v, err
-	}
-	with, err = s.other(p, a["with"])
+	p, with, err = s.periods(a["period"], a["with"])
 	return p, with, v, err
 }
 

@@ -144,11 +144,7 @@ were published, by the definitions in force at their end; --latest computes them
 	cmd.Flags().StringVar(&with, "with", "previous", "what to compare with: previous, year-ago, or a label")
 	latestFlag(cmd, &newest)
 	return answering(cmd, func(cmd *cobra.Command, f *figures, _ []string) (printable, error) {
-		p, err := f.objectives.period(period)
-		if err != nil {
-			return nil, err
-		}
-		other, err := f.objectives.other(p, with)
+		p, other, err := f.objectives.periods(period, with)
 		if err != nil {
 			return nil, err
 		}

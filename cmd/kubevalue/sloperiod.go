@@ -66,6 +66,15 @@ func (s *objectiveSet) period(text string) (journey.Period, error) {
 	return p, nil
 }
 
+// periods reads --period and --with.
+func (s *objectiveSet) periods(period, with string) (p, other journey.Period, err error) {
+	if p, err = s.period(period); err != nil {
+		return p, other, err
+	}
+	other, err = s.other(p, with)
+	return p, other, err
+}
+
 // other reads what --with says: previous, year-ago, or the label of a period of the same grain.
 func (s *objectiveSet) other(p journey.Period, text string) (journey.Period, error) {
 	switch text {

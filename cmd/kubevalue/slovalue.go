@@ -260,11 +260,7 @@ services without any price.`,
 	cmd.Flags().StringVar(&period, "period", "week", "the period: week, month, quarter (the last that has ended), a label, or current")
 	cmd.Flags().StringVar(&with, "with", "previous", "what to compare with: previous, year-ago, or a label")
 	return answering(cmd, func(cmd *cobra.Command, f *figures, _ []string) (printable, error) {
-		p, err := f.objectives.period(period)
-		if err != nil {
-			return nil, err
-		}
-		other, err := f.objectives.other(p, with)
+		p, other, err := f.objectives.periods(period, with)
 		if err != nil {
 			return nil, err
 		}

@@ -29,6 +29,15 @@ func openTokens(cfg *Config) (*collectors.TokenStore, error) {
 	return store, err
 }
 
+// configuredTokens opens the token store of the configuration at path.
+func configuredTokens(path string) (*collectors.TokenStore, error) {
+	cfg, err := loadConfig(path)
+	if err != nil {
+		return nil, err
+	}
+	return openTokens(cfg)
+}
+
 func tokenCreateCommand() *cobra.Command {
 	var g collectors.Grant
 	var expires Duration
@@ -51,11 +60,7 @@ func tokenCreateCommand() *cobra.Command {
 	expires = Duration(365 * 24 * time.Hour)
 	f.Var((*durationFlag)(&expires), "expires", "how long it is good for")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		cfg, err := loadConfig(*path)
-		if err != nil {
-			return err
-		}
-		store, err := openTokens(cfg)
+		store, err := configuredTokens(*path)
 		if err != nil {
 			return err
 		}
@@ -75,11 +80,7 @@ func tokenListCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List the tokens' names and grants, never the tokens", Args: cobra.NoArgs}
 	path := configFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := loadConfig(*path)
-		if err != nil {
-			return err
-		}
-		store, err := openTokens(cfg)
+		store, err := configuredTokens(*path)
 		if err != nil {
 			return err
 		}
@@ -119,11 +120,7 @@ func tokenRevokeCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "revoke NAME", Short: "Make a token worthless, at once", Args: one("a NAME")}
 	path := configFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		cfg, err := loadConfig(*path)
-		if err != nil {
-			return err
-		}
-		store, err := openTokens(cfg)
+		store, err := configuredTokens(*path)
 		if err != nil {
 			return err
 		}
