@@ -19,6 +19,13 @@ func CheckSlice(length time.Duration) error {
 	return nil
 }
 
+// SliceStart is the start of the slice of a length that a time lies in: slices begin at multiples of their length since the Unix epoch.
+func SliceStart(t time.Time, length time.Duration) time.Time {
+	step := int64(length / time.Second)
+	at := t.Unix()
+	return time.Unix(at-((at%step)+step)%step, 0).UTC()
+}
+
 // Revision is schema.Slice.Revision: the hash of what an indicator measures, 16 hexadecimal digits. Indicators with the same revision
 // give comparable slices. The definition consists of texts, finite numbers and the like, which can always be encoded; anything else
 // is a fault of the caller and panics.

@@ -36,11 +36,11 @@ func (s *service) doors() ([]dashboards.Door, error) {
 	if err != nil {
 		return nil, fmt.Errorf("usage collector: %w", err)
 	}
-	incidents, err := s.incidentReceiver()
+	incidents, err := s.incidentReceiver(memory)
 	if err != nil {
 		return nil, err
 	}
-	if s.written, err = s.remoteWrite(); err != nil {
+	if s.written, err = s.remoteWrite(memory); err != nil {
 		return nil, err
 	}
 	voices, err := s.feedbackDoors(memory)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kubevalue/kubevalue/collectors"
 	"github.com/kubevalue/kubevalue/collectors/incident"
 	"github.com/kubevalue/kubevalue/pipeline"
 	"github.com/kubevalue/kubevalue/schema"
@@ -31,10 +32,10 @@ type IncidentsConfig struct {
 }
 
 // incidentReceiver takes alerts and incidents over HTTP.
-func (s *service) incidentReceiver() (*incident.Receiver, error) {
+func (s *service) incidentReceiver(memory *collectors.BodyMemory) (*incident.Receiver, error) {
 	return incident.New(incident.Config{
 		Authenticate: s.tokens.Authenticate, Sink: s.pipe, Known: s.db.Incidents, Mapping: s.cfg.mapping(),
-		Limits: s.cfg.limits(incident.DefaultLimits), Now: s.now, Logger: s.log, Registerer: s.registry,
+		Limits: s.cfg.limits(incident.DefaultLimits), Memory: memory, Now: s.now, Logger: s.log, Registerer: s.registry,
 	})
 }
 

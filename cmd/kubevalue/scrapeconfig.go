@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/kubevalue/kubevalue/collectors"
 	"github.com/kubevalue/kubevalue/collectors/kube"
 	"github.com/kubevalue/kubevalue/collectors/remotewrite"
 	"github.com/kubevalue/kubevalue/collectors/scrape"
@@ -150,10 +151,10 @@ func counterIndicator(ind openslo.Indicator, o openslo.Objective, into map[strin
 }
 
 // remoteWrite counts what Prometheus servers send.
-func (s *service) remoteWrite() (*remotewrite.Receiver, error) {
+func (s *service) remoteWrite(memory *collectors.BodyMemory) (*remotewrite.Receiver, error) {
 	return remotewrite.New(remotewrite.Config{
 		Indicators: s.cfg.writtenIndicators, Authenticate: s.tokens.Authenticate, Sink: s.pipe, Limits: s.cfg.limits(remotewrite.DefaultLimits),
-		Now: s.now, Logger: s.log, Registerer: s.registry, State: s.cfg.stateFile("remotewrite.json"),
+		Memory: memory, Now: s.now, Logger: s.log, Registerer: s.registry, State: s.cfg.stateFile("remotewrite.json"),
 	})
 }
 

@@ -5,6 +5,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,9 +46,7 @@ type Handler struct{ cfg Config }
 
 // New makes a Handler.
 func New(cfg Config) *Handler {
-	if cfg.Limits == (collectors.BodyLimits{}) {
-		cfg.Limits = DefaultLimits
-	}
+	cfg.Limits = cmp.Or(cfg.Limits, DefaultLimits)
 	return &Handler{cfg: cfg}
 }
 

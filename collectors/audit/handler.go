@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -61,15 +62,8 @@ func New(cfg Config) (*Handler, error) {
 	if cfg.Authenticate == nil || cfg.Sink == nil || cfg.Validate == nil {
 		return nil, errors.New("audit webhook: Authenticate, Sink and Validate are required")
 	}
-	if cfg.Limits == (collectors.BodyLimits{}) {
-		cfg.Limits = DefaultLimits
-	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
+	cfg.Limits = cmp.Or(cfg.Limits, DefaultLimits)
+	cfg.Now, cfg.Logger = collectors.Clock(cfg.Now), collectors.Logger(cfg.Logger)
 	h := &Handler{
 		cfg: cfg,
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -81,14 +75,7 @@ func New(cfg Config) (*Handler, error) {
 			Help: "Requests to the audit webhook, by the code of the answer.",
 		}, []string{"code"}),
 	}
-	if cfg.Registerer != nil {
-		for _, metric := range []prometheus.Collector{h.events, h.bodies} {
-			if err := cfg.Registerer.Register(metric); err != nil {
-				return nil, fmt.Errorf("audit webhook: register metrics: %w", err)
-			}
-		}
-	}
-	return h, nil
+	return h, collectors.Register(cfg.Registerer, "audit webhook", h.events, h.bodies)
 }
 
 // ServeHTTP takes one EventList.

@@ -75,8 +75,8 @@ func TestASurveyIsAnsweredOnce(t *testing.T) {
 	shown := d.send(http.MethodGet, d.secret, nil)
 	body := shown.Body.String()
 	for _, want := range []string{
-		`<html lang="en">`, `<fieldset id="recommend"><legend>Would you recommend it?</legend>`, `<label for="more">What else?</label>`,
-		`<label><input type="radio" name="recommend" value="0">`, `value="10"`, `name="why-not" value="too dear"`, `The &lt;platform&gt;`,
+		`<html lang="en">`, `<fieldset role="radiogroup" aria-describedby="recommend-ends"><legend>Would you recommend it?</legend>`, `<label for="more">What else?</label>`,
+		`<label><input type="radio" id="recommend" name="recommend" value="0">`, `value="10"`, `<input type="radio" name="happy" value=""> No answer`, `name="why-not" value="too dear"`, `The &lt;platform&gt;`,
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the form has no %s:\n%s", want, body)
@@ -87,6 +87,11 @@ func TestASurveyIsAnsweredOnce(t *testing.T) {
 		t.Errorf("the form tells its address, or lets things in: %v", shown.Header())
 	}
 	wrong := d.send(http.MethodPost, d.secret, url.Values{"recommend": {"11"}, "why-not": {"other"}, "more": {"<b>kept</b>"}})
+	for _, want := range []string{`href="#recommend"`, `aria-describedby="recommend-wrong recommend-ends" aria-invalid="true"`, `id="recommend-wrong"`, `aria-describedby="why-not-wrong"`} {
+		if !strings.Contains(wrong.Body.String(), want) {
+			t.Errorf("wrong answers: no %s in\n%s", want, wrong.Body)
+		}
+	}
 	if wrong.Code != http.StatusBadRequest || !strings.Contains(wrong.Body.String(), `role="alert"`) ||
 		!strings.Contains(wrong.Body.String(), "is not a whole number from 0 to 10") || !strings.Contains(wrong.Body.String(), "&lt;b&gt;kept&lt;/b&gt;</textarea>") {
 		t.Errorf("wrong answers: %d\n%s", wrong.Code, wrong.Body)
@@ -130,6 +135,22 @@ func TestASurveyIsAnsweredOnce(t *testing.T) {
 	later, _, _ := taken{d.invitation, survey(), answers}.batch(noon.Add(time.Second))
 	if later.Feedback[0].Version >= got[0].Version {
 		t.Error("of two answers the later one would count")
+	}
+}
+
+func TestALongTextIsCountedAsBrowsersDo(t *testing.T) {
+	q := Question{ID: "more", Kind: QuestionText}
+	for said, fits := range map[string]bool{
+		strings.Repeat("ü", maxText): true, strings.Repeat("x\r\n", maxText/2) + "x": false, strings.Repeat("x\r\n", maxText/2): true, strings.Repeat("ü", maxText+1): false,
+	} {
+		_, text, _, err := q.answer(said)
+		if (err == nil) != fits {
+			t.Errorf("%d bytes: %v", len(said), err)
+		}
+		stored := schema.Feedback{Kind: schema.FeedbackAnswer, ID: "a", Time: noon, Text: text}
+		if err := stored.Validate(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package feedback
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	_ "embed"
@@ -49,9 +50,8 @@ type Receiver struct {
 
 // New makes a Receiver of surveys that were validated.
 func New(cfg Config) *Receiver {
-	if cfg.Limits == (collectors.BodyLimits{}) {
-		cfg.Limits = DefaultLimits
-	}
+	cfg.Limits = cmp.Or(cfg.Limits, DefaultLimits)
+	cfg.Now = collectors.Clock(cfg.Now)
 	r := &Receiver{cfg: cfg, surveys: map[string]Survey{}, used: map[string]time.Time{}}
 	for _, s := range cfg.Surveys {
 		r.surveys[s.ID] = s
@@ -66,16 +66,21 @@ var formHTML string
 var formCSS string
 
 var page = template.Must(template.New("form").Funcs(template.FuncMap{
-	"numbers": func(q Question) []int {
-		low, high, _ := q.scale()
-		var all []int
-		for n := low; n <= high; n++ {
-			all = append(all, n)
-		}
-		return all
-	},
+	"options": Question.options, "ends": Question.ends, "describes": describes, "most": func() int { return maxText },
 	"css": func() template.CSS { return template.CSS(formCSS) }, //nolint:gosec // our own file
 }).Parse(formHTML))
+
+// describes are the ids of what a reader of the screen says besides the words of a question.
+func describes(q Question, wrong string) string {
+	var ids []string
+	if wrong != "" {
+		ids = append(ids, q.ID+"-wrong")
+	}
+	if q.ends() != "" {
+		ids = append(ids, q.ID+"-ends")
+	}
+	return strings.Join(ids, " ")
+}
 
 // policy lets nothing in but the page's own style.
 var policy = func() string {

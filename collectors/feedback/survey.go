@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // The kinds of questions.
@@ -82,9 +83,35 @@ func (q Question) scale() (low, high int, ok bool) {
 	return 0, 0, false
 }
 
+// options are what can be chosen; none: the answer is free text.
+func (q Question) options() []string {
+	low, high, ok := q.scale()
+	if !ok {
+		return q.Options
+	}
+	var all []string
+	for n := low; n <= high; n++ {
+		all = append(all, strconv.Itoa(n))
+	}
+	return all
+}
+
+// ends says what the ends of a scale mean, or how long a text may be.
+func (q Question) ends() string {
+	switch q.Kind {
+	case QuestionNPS:
+		return "0 is not at all likely, 10 is extremely likely."
+	case QuestionCSAT:
+		return "1 is very dissatisfied, 5 is very satisfied."
+	case QuestionText:
+		return fmt.Sprintf("At most %d characters. Please name nobody.", maxText)
+	}
+	return ""
+}
+
 // answer is what was said to a question; nothing was said: false.
 func (q Question) answer(said string) (value *float64, text string, given bool, err error) {
-	said = strings.TrimSpace(said)
+	said = strings.TrimSpace(strings.ReplaceAll(said, "\r\n", "\n")) // as browsers count them
 	if said == "" {
 		return nil, "", false, nil
 	}
@@ -98,14 +125,14 @@ func (q Question) answer(said string) (value *float64, text string, given bool, 
 	if q.Kind == QuestionChoice && !slices.Contains(q.Options, said) {
 		return nil, "", false, fmt.Errorf("%q is none of the options", said)
 	}
-	if len(said) > maxText {
-		return nil, "", false, fmt.Errorf("it has %d bytes, at most %d are kept", len(said), maxText)
+	if n := utf8.RuneCountInString(said); n > maxText {
+		return nil, "", false, fmt.Errorf("it has %d characters, at most %d are kept", n, maxText)
 	}
 	return nil, said, true, nil
 }
 
-// maxText bounds a free text, in bytes.
-const maxText = 4000
+// maxText bounds a free text, in characters.
+const maxText = 2000
 
 // secretBytes is the length of the secret in a link.
 const secretBytes = 18

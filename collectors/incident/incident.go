@@ -4,6 +4,7 @@
 package incident
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,26 +62,14 @@ func New(cfg Config) (*Receiver, error) {
 	if cfg.Authenticate == nil || cfg.Sink == nil || cfg.Known == nil {
 		return nil, errors.New("incident: authentication, a sink and the known incidents are required")
 	}
-	if cfg.Limits == (collectors.BodyLimits{}) {
-		cfg.Limits = DefaultLimits
-	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
+	cfg.Limits = cmp.Or(cfg.Limits, DefaultLimits)
+	cfg.Now, cfg.Logger = collectors.Clock(cfg.Now), collectors.Logger(cfg.Logger)
 	cfg.Mapping = cfg.Mapping.withDefaults()
 	r := &Receiver{cfg: cfg, recent: map[string]recent{}, alerts: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "kubevalue_incident_alerts_total",
 		Help: "Alerts that Alertmanagers told of, by result: taken, unchanged or refused.",
 	}, []string{"result"})}
-	if cfg.Registerer != nil {
-		if err := cfg.Registerer.Register(r.alerts); err != nil {
-			return nil, fmt.Errorf("incident: register metrics: %w", err)
-		}
-	}
-	return r, nil
+	return r, collectors.Register(cfg.Registerer, "incident", r.alerts)
 }
 
 // errForm means that a body is not what the door takes.

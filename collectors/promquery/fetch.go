@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/common/model"
 
+	"github.com/kubevalue/kubevalue/collectors"
 	"github.com/kubevalue/kubevalue/schema"
 )
 
@@ -165,8 +166,4 @@ func (p *plan) query(from, to time.Time) schema.SliceQuery {
 }
 
 // floor is the start of the slice that a time lies in.
-func (p *plan) floor(t time.Time) time.Time {
-	step := int64(p.Slice / time.Second)
-	at := t.Unix()
-	return time.Unix(at-((at%step)+step)%step, 0).UTC()
-}
+func (p *plan) floor(t time.Time) time.Time { return collectors.SliceStart(t, p.Slice) }

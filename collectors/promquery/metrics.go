@@ -1,8 +1,6 @@
 package promquery
 
 import (
-	"errors"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/kubevalue/kubevalue/schema"
@@ -29,10 +27,6 @@ func newMetrics() metrics {
 			Help: "Time up to which a Prometheus server has been asked for the slices of an indicator.",
 		}, []string{"indicator"}),
 	}
-}
-
-func (m metrics) register(r prometheus.Registerer) error {
-	return errors.Join(r.Register(m.asked), r.Register(m.slices), r.Register(m.watermark))
 }
 
 func (m metrics) count(p *plan, found []schema.Slice, err error) {

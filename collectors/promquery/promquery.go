@@ -9,6 +9,7 @@
 package promquery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -99,27 +100,12 @@ func New(cfg Config) (*Collector, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	if cfg.Registerer != nil {
-		if err := c.metrics.register(cfg.Registerer); err != nil {
-			return nil, fmt.Errorf("promquery: register metrics: %w", err)
-		}
-	}
-	return c, nil
+	return c, collectors.Register(cfg.Registerer, "promquery", c.metrics.asked, c.metrics.slices, c.metrics.watermark)
 }
 
 func (cfg Config) withDefaults() Config {
-	if cfg.CatchUp == 0 {
-		cfg.CatchUp = DefaultCatchUp
-	}
-	if cfg.Timeout == 0 {
-		cfg.Timeout = DefaultTimeout
-	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
+	cfg.CatchUp, cfg.Timeout = cmp.Or(cfg.CatchUp, DefaultCatchUp), cmp.Or(cfg.Timeout, DefaultTimeout)
+	cfg.Now, cfg.Logger = collectors.Clock(cfg.Now), collectors.Logger(cfg.Logger)
 	return cfg
 }
 

@@ -3,9 +3,13 @@
 // order, change nothing. What is counted is saved every five seconds, before it is handed over: what was taken after that and is lost with a
 // process that is killed is in the increase to the next sample of its series, and counts in the slice of that sample, unless it comes more
 // than five minutes later.
+//
+// Of Prometheus servers that watch the same targets and send the same series with another label each, such as replica, the selectors of
+// indicators name one: all of them would count twice.
 package remotewrite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +25,6 @@ import (
 
 	"github.com/kubevalue/kubevalue/collectors"
 	"github.com/kubevalue/kubevalue/collectors/scrape"
-	"github.com/kubevalue/kubevalue/schema"
 )
 
 // DefaultLimits fit Prometheus' default batches of 2,000 samples many times.
@@ -58,30 +61,19 @@ func New(cfg Config) (*Receiver, error) {
 	if cfg.Authenticate == nil || cfg.Sink == nil {
 		return nil, errors.New("remotewrite: authentication and a sink are required")
 	}
-	if cfg.Limits == (collectors.BodyLimits{}) {
-		cfg.Limits = DefaultLimits
-	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
+	cfg.Limits = cmp.Or(cfg.Limits, DefaultLimits)
+	cfg.Now, cfg.Logger = collectors.Clock(cfg.Now), collectors.Logger(cfg.Logger)
 	counters, err := scrape.NewCounters(cfg.Indicators)
 	if err != nil {
 		return nil, err
 	}
 	r := &Receiver{cfg: cfg, tally: newTally(counters), samples: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "kubevalue_remotewrite_samples_total",
-		Help: "Samples that came by remote write, by result: counted, ignored (of no indicator), or too_late.",
+		Help: "Samples that came by remote write, by result: counted, ignored (of no indicator, repeated, out of order, or no count), too_late, too_early (from " +
+			"the future) or too_many (of more series or targets than are remembered, or with labels that are too long).",
 	}, []string{"result"})}
-	if cfg.Registerer != nil {
-		if err := cfg.Registerer.Register(r.samples); err != nil {
-			return nil, fmt.Errorf("remotewrite: register metrics: %w", err)
-		}
-	}
 	r.restore()
-	return r, nil
+	return r, collectors.Register(cfg.Registerer, "remotewrite", r.samples)
 }
 
 // errForm means that a body is no remote write 1.0.
@@ -143,55 +135,38 @@ func (r *Receiver) take(all []prompb.TimeSeries) {
 	defer r.tally.mu.Unlock()
 	now := r.cfg.Now()
 	var n results
-	for _, series := range all { // first, so that the order of series does not matter
-		r.tally.target(series.ToLabels(&builder, nil), series.Samples)
+	for i := range all { // first, so that the order of series does not matter
+		all[i].Samples = n.timely(all[i].Samples, now)
+		r.tally.target(all[i].ToLabels(&builder, nil), all[i].Samples)
 	}
 	for _, series := range all {
-		l := series.ToLabels(&builder, nil)
-		r.tally.add(l, series.Samples, now, &n)
+		r.tally.add(series.ToLabels(&builder, nil), series.Samples, now, &n)
 	}
-	r.samples.WithLabelValues("counted").Add(float64(n.counted))
-	r.samples.WithLabelValues("ignored").Add(float64(n.ignored))
-	r.samples.WithLabelValues("too_late").Add(float64(n.late))
+	for result, samples := range map[string]int{"counted": n.counted, "ignored": n.ignored, "too_late": n.late, "too_early": n.early, "too_many": n.many} {
+		r.samples.WithLabelValues(result).Add(float64(samples))
+	}
 }
 
-// every is how often slices that have changed are handed over.
-const every = 5 * time.Second
-
-// Run hands slices over until the context ends.
+// Run hands slices over until the context ends. What is handed over was saved before.
 func (r *Receiver) Run(ctx context.Context) error {
-	ticker := time.NewTicker(every)
+	ticker := time.NewTicker(scrape.HandOverEvery)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			within, cancel := context.WithTimeout(context.WithoutCancel(ctx), every)
+			within, cancel := context.WithTimeout(context.WithoutCancel(ctx), scrape.HandOverEvery)
 			defer cancel()
-			r.save()
-			r.send(within)
+			r.handOver(within)
 			r.save()
 			return nil
 		case <-ticker.C:
-			r.save()
-			r.send(ctx)
+			r.handOver(ctx)
 		}
 	}
 }
 
-// send hands over the slices that have ended and changed; those that the sink does not take stay changed.
-func (r *Receiver) send(ctx context.Context) {
-	batch := r.tally.changed(r.cfg.Now())
-	if len(batch) == 0 {
-		return
-	}
-	err := r.cfg.Sink.Append(ctx, schema.Batch{Slices: batch})
-	var refused *collectors.BatchError
-	if errors.As(err, &refused) {
-		r.cfg.Logger.Error("slices of remote write are dropped: the pipeline refuses them", "slices", len(batch), "error", err)
-		return
-	}
-	if err != nil {
-		r.cfg.Logger.Warn("slices of remote write wait for the sink", "slices", len(batch), "error", err)
-		r.tally.again(batch)
-	}
+func (r *Receiver) handOver(ctx context.Context) {
+	r.save()
+	r.tally.sums.HandOver(ctx, r.cfg.Sink, r.cfg.Now(), r.cfg.Logger)
+	r.tally.sweep(r.cfg.Now())
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/snappy"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/prometheus/prompb"
 
 	"github.com/kubevalue/kubevalue/collectors"
@@ -135,7 +136,7 @@ func TestEventsAreCountedByTheTimesOfTheirSamples(t *testing.T) {
 	at := func(seconds int, want string) {
 		t.Helper()
 		b.now = start.Add(time.Duration(seconds) * time.Second)
-		b.send(t.Context())
+		b.handOver(t.Context())
 		if got := b.told(8); got != want {
 			t.Errorf("after %d s: %s, want %s", seconds, got, want)
 		}
@@ -152,7 +153,7 @@ func TestEventsAreCountedByTheTimesOfTheirSamples(t *testing.T) {
 		t.Error("what came twice was handed over again")
 	}
 	b.send2(of("500", 59, 5)) // late, from a slow shard
-	at(130, "5/35 0/10 - - - - - -")
+	at(135, "5/35 0/10 - - - - - -")
 	b.send2(of("200", 65, 5, 70, 7), of("500", 65, math.NaN(), 70, -1)) // a restart, and what is no count
 	at(200, "5/35 0/17 - - - - - -")
 	b.send2(of("200", 375, 1000, 390, 1001), of("503", 390, 9), of("504", 375, 50), of("", 375, 1, 390, 1)) // after more than five minutes
@@ -195,8 +196,38 @@ func TestSeriesThatAreLongGoneAreForgotten(t *testing.T) {
 	b := newBench(t)
 	b.send2(of("200", 0, 1, 15, 2), of("", 0, 1))
 	b.now = start.Add(5 * time.Hour)
-	b.send(t.Context())
-	if len(b.tally.series)+len(b.tally.targets)+len(b.tally.open) != 0 {
-		t.Errorf("%d series, %d targets, %d slices are remembered", len(b.tally.series), len(b.tally.targets), len(b.tally.open))
+	b.handOver(t.Context()) // what nobody was told of is told
+	b.handOver(t.Context())
+	saved, _ := b.tally.sums.Save()
+	if len(b.tally.series)+len(b.tally.targets)+len(saved.Open) != 0 {
+		t.Errorf("%d series, %d targets, %d slices are remembered", len(b.tally.series), len(b.tally.targets), len(saved.Open))
+	}
+}
+
+func TestASampleFromTheFutureHarmsNobody(t *testing.T) {
+	b := newBench(t)
+	b.send2(of("", 0, 1), of("200", 0, 100))
+	b.send2(of("", 1e9, 1), of("200", 1e9, 5000, 1e9+1, 6000)) // in thirty years
+	b.send2(of("", 15, 1, 30, 1), of("200", 15, 110, 30, 120), of("500", 30, 2))
+	b.now = start.Add(80 * time.Second)
+	b.handOver(t.Context())
+	if got := b.told(1); got != "2/22" {
+		t.Errorf("%s, want 2/22", got)
+	}
+}
+
+func TestLabelsThatAreTooLongAreNotRemembered(t *testing.T) {
+	b := newBench(t)
+	long, many := of("200", 0, 1), of("200", 0, 1)
+	long.Labels[1].Value = strings.Repeat("2", 20_000)
+	for i := range 70 {
+		many.Labels = append(many.Labels, prompb.Label{Name: fmt.Sprintf("l%02d", i), Value: "x"})
+	}
+	b.send2(long, many)
+	if len(b.tally.series) != 0 {
+		t.Errorf("%d series are remembered", len(b.tally.series))
+	}
+	if n := testutil.ToFloat64(b.samples.WithLabelValues("too_many")); n != 2 {
+		t.Errorf("%v samples were passed over, want 2", n)
 	}
 }

@@ -1,9 +1,11 @@
 package remotewrite
 
 import (
+	"maps"
 	"time"
 
 	"github.com/kubevalue/kubevalue/collectors"
+	"github.com/kubevalue/kubevalue/collectors/scrape"
 )
 
 // saved is all that a Receiver needs to go on counting after a restart as if there had been none.
@@ -12,26 +14,13 @@ type saved struct {
 	Counted string                 `json:"counted"`
 	Series  map[string]savedSeries `json:"series"`
 	Targets map[string]target      `json:"targets"`
-	// Open are the slices that can still be corrected.
-	Open []savedSum `json:"open"`
+	Sums    scrape.SavedSums       `json:"sums"`
 }
 
 // savedSeries is the newest sample of a series; At is in milliseconds.
 type savedSeries struct {
 	Value float64 `json:"value"`
 	At    int64   `json:"at"`
-}
-
-type savedSum struct {
-	// Indicator is its place among those counted; Start is in seconds.
-	Indicator int     `json:"indicator"`
-	Start     int64   `json:"start"`
-	Part      float64 `json:"part"`
-	Total     float64 `json:"total"`
-	Measured  bool    `json:"measured"`
-	// Dirty ones have not been handed over.
-	Dirty   bool      `json:"dirty"`
-	Changed time.Time `json:"changed"`
 }
 
 // restore goes on from what was saved, if that is there and of the same indicators.
@@ -45,7 +34,7 @@ func (r *Receiver) restore() {
 		return
 	}
 	if s.Counted == r.tally.counters.Fingerprint() {
-		r.tally.restore(s)
+		r.tally.restore(s, r.cfg.Now())
 	}
 }
 
@@ -63,38 +52,32 @@ func (r *Receiver) save() {
 	}
 }
 
-func (t *tally) restore(s saved) {
+func (t *tally) restore(s saved, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.before = s.Series
 	for id, from := range s.Targets {
 		t.targets[id] = &from
 	}
-	for _, one := range s.Open {
-		t.open[key{one.Indicator, one.Start}] = &sum{one.Part, one.Total, one.Measured, one.Dirty, one.Changed}
-	}
+	t.sums.Restore(s.Sums, now)
 }
 
 // save is what was counted so far; false: nothing has changed since the last time.
 func (t *tally) save() (saved, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.unsaved {
+	sums, changed := t.sums.Save()
+	if !t.unsaved && !changed {
 		return saved{}, false
 	}
 	t.unsaved = false
-	s := saved{Counted: t.counters.Fingerprint(), Series: map[string]savedSeries{}, Targets: map[string]target{}}
-	for id, one := range t.before {
-		s.Series[id] = one
-	}
+	s := saved{Counted: t.counters.Fingerprint(), Series: map[string]savedSeries{}, Targets: map[string]target{}, Sums: sums}
+	maps.Copy(s.Series, t.before)
 	for id, one := range t.series {
 		s.Series[id] = savedSeries{one.value, one.at}
 	}
 	for id, from := range t.targets {
 		s.Targets[id] = *from
-	}
-	for k, e := range t.open {
-		s.Open = append(s.Open, savedSum{k.indicator, k.start, e.part, e.total, e.measured, e.dirty, e.changed})
 	}
 	return s, true
 }

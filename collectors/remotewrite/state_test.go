@@ -26,25 +26,25 @@ func TestAKillLosesNothingAndCountsNothingTwice(t *testing.T) {
 	b.send2(of("", 60, 1), of("200", 60, 140), of("500", 60, 3), of("503", 60, 4)) // what was lost is in the increase
 	at(80)
 	b.save()
-	b.send(t.Context())
+	b.tally.sums.HandOver(t.Context(), b.sink, b.now, b.cfg.Logger)
 	told("2/22 - - -")
 	b.begin(state)                                               // killed before it was saved that the slice was handed over
 	b.send2(of("", 75, 1), of("200", 75, 150), of("500", 75, 3)) //
 	at(160)
 	b.save()
-	b.send(t.Context())
+	b.tally.sums.HandOver(t.Context(), b.sink, b.now, b.cfg.Logger)
 	told("2/22 5/35 - -") // 20 good ones, and one more of 500 besides the four of 503, since 30 s; 10 good ones after it
 	taken := b.sink.taken
 	b.save()
 	b.begin(state)
 	at(200)
-	b.send(t.Context())
+	b.tally.sums.HandOver(t.Context(), b.sink, b.now, b.cfg.Logger)
 	if b.sink.taken != taken {
 		t.Error("after a restart, what was handed over is handed over again")
 	}
 	b.send2(of("200", 195, 200), of("", 195, 1))
 	at(260)
-	b.send(t.Context())
+	b.tally.sums.HandOver(t.Context(), b.sink, b.now, b.cfg.Logger)
 	told("2/22 5/35 - 0/50")
 }
 
@@ -60,7 +60,7 @@ func TestDamagedStateBeginsAnew(t *testing.T) {
 	b.begin(state)
 	b.send2(of("", 30, 1), of("200", 30, 130))
 	b.now = start.Add(90 * time.Second)
-	b.send(t.Context())
+	b.tally.sums.HandOver(t.Context(), b.sink, b.now, b.cfg.Logger)
 	if got := b.told(1); got != "0/30" {
 		t.Errorf("%s, want 0/30", got)
 	}

@@ -3,7 +3,6 @@ package remotewrite
 import (
 	"math"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -11,16 +10,17 @@ import (
 	"github.com/prometheus/prometheus/prompb"
 
 	"github.com/kubevalue/kubevalue/collectors/scrape"
-	"github.com/kubevalue/kubevalue/schema"
 )
 
 const (
 	// longestGap is the longest time between two samples that are compared, as in Prometheus' own lookback.
 	longestGap = 5 * time.Minute
-	// settle is how long a slice has to stay unchanged after its end before it is handed over: shards of a sender are not in step.
-	settle = 15 * time.Second
-	// kept is how long slices and series can be corrected; Prometheus keeps samples for a receiver that is away for about two hours.
-	kept = 3 * time.Hour
+	// kept is how long series are remembered, and slices can be corrected.
+	kept = scrape.Correctable
+	// furthest is how far ahead of our clock a sample may be, as in Prometheus itself; one from the far future would make all others late.
+	furthest = 10 * time.Minute
+	// maxSeries bounds the counted series that are remembered, and the targets; about 200 MB.
+	maxSeries = 500_000
 )
 
 // tally adds up the events of all series.
@@ -34,7 +34,7 @@ type tally struct {
 	before map[string]savedSeries
 	// unsaved: something has changed since it was saved.
 	unsaved bool
-	open    map[key]*sum
+	sums    *scrape.Sums
 	swept   time.Time
 }
 
@@ -50,37 +50,39 @@ type target struct {
 	Last  int64 `json:"last"`
 }
 
-// key names a slice of an indicator.
-type key struct {
-	indicator int
-	start     int64
-}
-
-type sum struct {
-	part, total float64
-	measured    bool
-	dirty       bool
-	changed     time.Time
-}
-
 // results count samples.
-type results struct{ counted, ignored, late int }
+type results struct{ counted, ignored, late, early, many int }
+
+// timely leaves out samples from the future.
+func (n *results) timely(samples []prompb.Sample, now time.Time) []prompb.Sample {
+	last := now.Add(furthest).UnixMilli()
+	return slices.DeleteFunc(samples, func(s prompb.Sample) bool {
+		if s.Timestamp > last {
+			n.early++
+		}
+		return s.Timestamp > last
+	})
+}
 
 func newTally(counters *scrape.Counters) *tally {
-	return &tally{counters: counters, series: map[string]*series{}, targets: map[string]*target{}, open: map[key]*sum{}}
+	return &tally{counters: counters, series: map[string]*series{}, targets: map[string]*target{}, sums: counters.Sums()}
 }
 
 // add counts the samples of a series.
 func (t *tally) add(l labels.Labels, samples []prompb.Sample, now time.Time, n *results) {
-	from := t.target(l, samples)
 	of := t.counters.Uses(l)
-	var s *series
-	if len(of) > 0 {
-		s = t.known(l.String(), of)
-		t.unsaved = true
+	if len(of) == 0 || len(samples) == 0 {
+		n.ignored += len(samples)
+		return
 	}
+	from, s := t.target(l, samples), t.known(l, of)
+	if from == nil || s == nil {
+		n.many += len(samples)
+		return
+	}
+	t.unsaved = true
 	for _, sample := range samples {
-		if s == nil || math.IsNaN(sample.Value) || math.IsInf(sample.Value, 0) || sample.Value < 0 || sample.Timestamp <= s.at {
+		if math.IsNaN(sample.Value) || math.IsInf(sample.Value, 0) || sample.Value < 0 || sample.Timestamp < 0 || sample.Timestamp <= s.at {
 			n.ignored++
 			continue
 		}
@@ -92,15 +94,21 @@ func (t *tally) add(l labels.Labels, samples []prompb.Sample, now time.Time, n *
 		}
 		n.counted++
 		if measured {
-			t.count(s.of, sample.Timestamp, more, now)
+			for _, u := range s.of {
+				t.sums.Add(u, time.UnixMilli(sample.Timestamp), more, now)
+			}
 		}
 	}
 }
 
-// known is what is known of a series.
-func (t *tally) known(id string, of []scrape.Use) *series {
+// known is what is known of a series; nil: there are too many, or its labels are too long.
+func (t *tally) known(l labels.Labels, of []scrape.Use) *series {
+	id := l.String()
 	s := t.series[id]
 	if s == nil {
+		if len(t.series) >= maxSeries || len(id) > scrape.DefaultLimits.SeriesBytes || l.Len() > scrape.DefaultLimits.Labels {
+			return nil
+		}
 		s = &series{of: of, at: math.MinInt64}
 		if was, ok := t.before[id]; ok {
 			s.value, s.at = was.Value, was.At
@@ -111,13 +119,15 @@ func (t *tally) known(id string, of []scrape.Use) *series {
 	return s
 }
 
-// target is where a series comes from; the samples say when it was scraped.
+// target is where a series comes from; the samples say when it was scraped. Nil: there are too many.
 func (t *tally) target(l labels.Labels, samples []prompb.Sample) *target {
 	id := l.Get("job") + "\x00" + l.Get("instance")
 	from := t.targets[id]
 	gap := longestGap.Milliseconds()
 	for _, s := range samples {
 		switch {
+		case from == nil && (len(t.targets) >= maxSeries || len(id) > scrape.DefaultLimits.SeriesBytes):
+			return nil
 		case from == nil:
 			from = &target{s.Timestamp, s.Timestamp}
 			t.targets[id] = from
@@ -148,64 +158,10 @@ func (s *series) increase(sample prompb.Sample, from *target) (float64, bool) {
 	return sample.Value, true // it began anew
 }
 
-func (t *tally) count(of []scrape.Use, at int64, more float64, now time.Time) {
-	for _, u := range of {
-		k := key{u.Indicator, t.counters.Start(u.Indicator, time.UnixMilli(at)).Unix()}
-		e := t.open[k]
-		if e == nil {
-			e = &sum{}
-			t.open[k] = e
-		}
-		if u.Total {
-			e.total += more
-			e.measured = true
-		} else {
-			e.part += more
-		}
-		e.dirty, e.changed = true, now
-	}
-}
-
-// changed are the slices that have ended, settled and changed, in order of time. They count as unchanged from then on.
-func (t *tally) changed(now time.Time) []schema.Slice {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var out []schema.Slice
-	for k, e := range t.open {
-		start := time.Unix(k.start, 0).UTC()
-		if now.Sub(start) > kept+time.Hour {
-			delete(t.open, k)
-			continue
-		}
-		if !e.dirty || !e.measured || now.Sub(e.changed) < settle || now.Before(t.counters.End(k.indicator, start)) {
-			continue
-		}
-		e.dirty, t.unsaved = false, true
-		out = append(out, t.counters.Slice(k.indicator, start, e.part, e.total, now))
-	}
-	slices.SortFunc(out, func(a, b schema.Slice) int {
-		if c := a.Start.Compare(b.Start); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Indicator, b.Indicator)
-	})
-	t.sweep(now)
-	return out
-}
-
-// again marks slices as changed that nobody has taken.
-func (t *tally) again(batch []schema.Slice) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, s := range batch {
-		if e := t.open[key{t.counters.Place(s), s.Start.Unix()}]; e != nil {
-			e.dirty, t.unsaved = true, true
-		}
-	}
-}
-
 // sweep forgets series and targets that are long gone.
 func (t *tally) sweep(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if now.Sub(t.swept) < kept/4 {
 		return
 	}

@@ -6,10 +6,11 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/kubevalue/kubevalue/collectors"
 	"github.com/kubevalue/kubevalue/schema"
 )
 
-// Counters knows which series count for which indicators, for collectors that get samples in another way than from pages.
+// Counters knows which series count for which indicators.
 type Counters struct{ indicators []*counted }
 
 // Use is what a series counts for: an indicator, by its place, and its total or its part (good or bad events).
@@ -44,23 +45,33 @@ func (c *Counters) Uses(l labels.Labels) []Use {
 	return out
 }
 
-// Start and End bound the slice of an indicator that a time lies in, half-open.
-func (c *Counters) Start(indicator int, at time.Time) time.Time {
-	return c.indicators[indicator].floor(at)
+// start is where the slice of an indicator begins that a time lies in.
+func (c *Counters) start(indicator int, at time.Time) time.Time {
+	return collectors.SliceStart(at, c.indicators[indicator].Slice)
 }
 
-// End is the end of the slice of an indicator that starts at a time.
-func (c *Counters) End(indicator int, start time.Time) time.Time {
-	return start.Add(c.indicators[indicator].Slice)
+// slack is by how much good or bad events may exceed all events of a slice, as a share: counters of a page are read one after the other.
+const slack = 0.01
+
+// slice is a slice with the events that were counted; a gap where there were none, or they cannot be true.
+func (c *Counters) slice(indicator int, start time.Time, e sum, now time.Time) schema.Slice {
+	of := c.indicators[indicator]
+	s := schema.Slice{
+		Indicator: of.Name, Revision: of.revision, Start: start, Seconds: uint32(of.Slice / time.Second), State: schema.SliceGap, Version: uint64(now.UnixMilli()),
+	}
+	if !e.Measured || e.Part > e.Total+max(slack*e.Total, 1) {
+		return s
+	}
+	part := min(e.Part, e.Total)
+	s.State, s.Good, s.Total = schema.SliceMeasured, part, e.Total
+	if of.Bad != "" {
+		s.Good = e.Total - part
+	}
+	return s
 }
 
-// Slice is a slice with the events of an indicator that were counted; a gap where they cannot be true.
-func (c *Counters) Slice(indicator int, start time.Time, part, total float64, now time.Time) schema.Slice {
-	return c.indicators[indicator].slice(start, events{part, total, true}, now)
-}
-
-// Place is the place of the indicator that a slice is of, -1 when it is of none.
-func (c *Counters) Place(s schema.Slice) int {
+// place is the place of the indicator that a slice is of, -1 when it is of none.
+func (c *Counters) place(s schema.Slice) int {
 	for i, one := range c.indicators {
 		if one.Name == s.Indicator && one.revision == s.Revision {
 			return i
@@ -70,14 +81,20 @@ func (c *Counters) Place(s schema.Slice) int {
 }
 
 // Fingerprint tells sets of indicators apart: what was counted for one of them says nothing about another.
-func (c *Counters) Fingerprint() string { return fingerprint(c.indicators) }
+func (c *Counters) Fingerprint() string {
+	var names []string
+	for _, one := range c.indicators {
+		names = append(names, one.Name, one.revision)
+	}
+	return collectors.Revision(names)
+}
 
 // Pages reads the pages of one target, one after the other, as a Collector does.
 type Pages struct{ pages *pages }
 
 // Pages makes one for a target with labels.
 func (c *Counters) Pages(target labels.Labels, limits Limits) *Pages {
-	return &Pages{newPages(c.indicators, target, limits)}
+	return &Pages{newPages(c, target, limits)}
 }
 
 // Read reads a page that was fetched at a time, at most a minute after the one before, and returns how many series of the target are

@@ -3,6 +3,8 @@ package scrape
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -91,16 +93,29 @@ func compile(i Indicator) (*counted, error) {
 // matches says whether a series has what all matchers want.
 func matches(all []*labels.Matcher, l labels.Labels) bool {
 	for _, m := range all {
-		if !m.Matches(l.Get(m.Name)) {
+		if !matchesValue(m, l.Get(m.Name)) {
 			return false
 		}
 	}
 	return true
 }
 
-// floor is the start of the slice that a time lies in.
-func (c *counted) floor(t time.Time) time.Time {
-	step := int64(c.Slice / time.Second)
-	at := t.Unix()
-	return time.Unix(at-((at%step)+step)%step, 0).UTC()
+// matchesValue compares a label with what a matcher wants. Bounds of buckets and quantiles are numbers: a page may write 1 where another one,
+// or Prometheus from version 3 on, has 1.0, and both are meant.
+func matchesValue(m *labels.Matcher, value string) bool {
+	ok := m.Matches(value)
+	if m.Name != labels.BucketLabel && m.Name != "quantile" {
+		return ok
+	}
+	other, whole := strings.CutSuffix(value, ".0")
+	if _, err := strconv.ParseInt(value, 10, 64); err == nil {
+		other, whole = value+".0", true
+	}
+	switch {
+	case !whole:
+		return ok
+	case m.Type == labels.MatchNotEqual, m.Type == labels.MatchNotRegexp:
+		return ok && m.Matches(other)
+	}
+	return ok || m.Matches(other)
 }

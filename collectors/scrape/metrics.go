@@ -20,17 +20,13 @@ func newMetrics() metrics {
 		}, []string{"job", "result"}),
 		problems: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "kubevalue_scrape_samples_passed_over_total",
-			Help: "Samples of counted series that were passed over, by reason.",
+			Help: "Samples of counted series that were passed over, and series that were forgotten since there were too many, by reason.",
 		}, []string{"job", "reason"}),
 		series: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "kubevalue_scrape_series",
 			Help: "Series that are remembered of a target.",
 		}, []string{"job", "instance"}),
 	}
-}
-
-func (m metrics) register(r prometheus.Registerer) error {
-	return errors.Join(r.Register(m.pages), r.Register(m.problems), r.Register(m.series))
 }
 
 func (m metrics) count(job string, p problems, err error) {
@@ -44,7 +40,7 @@ func (m metrics) count(job string, p problems, err error) {
 		result = "failed"
 	}
 	m.pages.WithLabelValues(job, result).Inc()
-	for reason, n := range map[string]int{"not_a_count": p.notNumbers, "duplicate": p.duplicates, "stale": p.stale} {
+	for reason, n := range map[string]int{"not_a_count": p.notNumbers, "duplicate": p.duplicates, "stale": p.stale, "forgotten": p.forgotten} {
 		m.problems.WithLabelValues(job, reason).Add(float64(n))
 	}
 }

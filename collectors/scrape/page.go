@@ -38,8 +38,8 @@ const (
 
 // series is what is known of one series of a target.
 type series struct {
-	// of are the indicators that it counts for; none: it is only passed over.
-	of []use
+	// of is what it counts for; none: it is only passed over.
+	of []Use
 	// value is the last one, and page the number of the page that had it; known: there was a value to count from.
 	value float64
 	page  uint64
@@ -47,19 +47,13 @@ type series struct {
 	seen  time.Time
 }
 
-// use is an indicator, by its place, and whether the series counts for its total or its part.
-type use struct {
-	indicator int
-	total     bool
-}
-
 // pages reads the pages of one target, one after the other.
 type pages struct {
-	indicators []*counted
-	labels     labels.Labels // of the target
-	limits     Limits
-	symbols    *labels.SymbolTable
-	known      map[string]*series
+	counters *Counters
+	labels   labels.Labels // of the target
+	limits   Limits
+	symbols  *labels.SymbolTable
+	known    map[string]*series
 	// before are the values of series before a restart, until the first page after it.
 	before map[string]float64
 	page   uint64
@@ -83,10 +77,10 @@ type events struct {
 }
 
 // problems count samples of a page that were passed over.
-type problems struct{ notNumbers, duplicates, stale int }
+type problems struct{ notNumbers, duplicates, stale, forgotten int }
 
-func newPages(indicators []*counted, target labels.Labels, limits Limits) *pages {
-	return &pages{indicators: indicators, labels: target, limits: limits, symbols: labels.NewSymbolTable(), known: map[string]*series{}}
+func newPages(counters *Counters, target labels.Labels, limits Limits) *pages {
+	return &pages{counters: counters, labels: target, limits: limits, symbols: labels.NewSymbolTable(), known: map[string]*series{}}
 }
 
 // take reads a page that was fetched at a time and says what it adds to each indicator. gap is the longest time since the page before
@@ -100,25 +94,35 @@ func (p *pages) take(body []byte, contentType string, at time.Time, gap time.Dur
 	p.page++
 	p.found = p.found[:0]
 	var trouble problems
+	err = p.samples(parser, at, &trouble)
+	var added []events
+	if err == nil {
+		added = p.count(at, gap)
+	}
+	p.sweep(at, &trouble)
+	return added, trouble, err
+}
+
+// samples notes the samples of a page.
+func (p *pages) samples(parser textparse.Parser, at time.Time, trouble *problems) error {
 	for n := 0; ; {
 		entry, err := parser.Next()
 		if errors.Is(err, io.EOF) {
-			break
+			return nil
 		}
 		if err != nil {
-			return nil, trouble, fmt.Errorf("%w: %w", ErrNoPage, err)
+			return fmt.Errorf("%w: %w", ErrNoPage, err)
 		}
 		if entry != textparse.EntrySeries {
 			continue
 		}
 		if n++; n > p.limits.Series {
-			return nil, trouble, fmt.Errorf("%w: more than %d series", ErrTooMuch, p.limits.Series)
+			return fmt.Errorf("%w: more than %d series", ErrTooMuch, p.limits.Series)
 		}
-		if err := p.sample(parser, at, &trouble); err != nil {
-			return nil, trouble, err
+		if err := p.sample(parser, at, trouble); err != nil {
+			return err
 		}
 	}
-	return p.count(at, gap), trouble, nil
 }
 
 // sample notes the sample that the parser stands at, when it counts for something.
@@ -163,23 +167,14 @@ func (p *pages) series(parser textparse.Parser, text []byte) (*series, error) {
 	}
 	b := labels.NewBuilder(l)
 	p.labels.Range(func(own labels.Label) { b.Set(own.Name, own.Value) })
-	l = b.Labels()
-	s := &series{}
+	s := &series{of: p.counters.Uses(b.Labels())}
 	s.value, s.known = p.before[string(text)]
-	for i, c := range p.indicators {
-		if matches(c.total, l) {
-			s.of = append(s.of, use{i, true})
-		}
-		if matches(c.part, l) {
-			s.of = append(s.of, use{i, false})
-		}
-	}
 	return s, nil
 }
 
 // count compares the samples of a page with those before.
 func (p *pages) count(at time.Time, gap time.Duration) []events {
-	out := make([]events, len(p.indicators))
+	out := make([]events, len(p.counters.indicators))
 	goesOn := !p.read.IsZero() && at.Sub(p.read) <= gap
 	for _, s := range p.found {
 		more := 0.0
@@ -191,8 +186,8 @@ func (p *pages) count(at time.Time, gap time.Duration) []events {
 			more = s.value
 		}
 		for _, u := range s.of {
-			e := &out[u.indicator]
-			if u.total {
+			e := &out[u.Indicator]
+			if u.Total {
 				e.total += more
 				e.measured = goesOn
 			} else {
@@ -202,19 +197,25 @@ func (p *pages) count(at time.Time, gap time.Duration) []events {
 		s.series.value, s.known = s.value, true
 	}
 	p.read, p.before = at, nil
-	p.sweep(at)
 	return out
 }
 
-// sweep forgets series that are long gone.
-func (p *pages) sweep(at time.Time) {
-	if at.Sub(p.swept) < keptUnseen/4 {
+// sweep forgets series that are long gone; of too many, all of other pages that count for nothing. When that is not enough, the target makes up
+// new counters with every page: all are forgotten, and counting begins anew.
+func (p *pages) sweep(at time.Time, trouble *problems) {
+	full := len(p.known) > 2*p.limits.Series
+	if !full && at.Sub(p.swept) < keptUnseen/4 {
 		return
 	}
 	p.swept = at
 	for text, s := range p.known {
-		if at.Sub(s.seen) > keptUnseen {
+		if at.Sub(s.seen) > keptUnseen || full && len(s.of) == 0 && s.seen.Before(at) {
 			delete(p.known, text)
 		}
+	}
+	if len(p.known) > 2*p.limits.Series {
+		trouble.forgotten = len(p.known)
+		clear(p.known)
+		p.read = time.Time{}
 	}
 }

@@ -16,13 +16,9 @@ var began = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func reader(t *testing.T, of ...Indicator) *pages {
 	t.Helper()
-	var all []*counted
-	for _, i := range of {
-		c, err := compile(i)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, c)
+	all, err := NewCounters(of)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return newPages(all, labels.FromStrings("job", "api", "instance", "a:1"), DefaultLimits)
 }
@@ -142,15 +138,72 @@ func TestSeriesThatAreLongGoneAreForgotten(t *testing.T) {
 	}
 }
 
+// TestBoundsAreNumbers: the parser writes 1.0 where the page has 1, and people write what the page has.
+func TestBoundsAreNumbers(t *testing.T) {
+	for _, c := range []struct {
+		selector string
+		want     float64
+	}{
+		{`took_bucket{le="1"}`, 3}, {`took_bucket{le="1.0"}`, 3}, {`took_bucket{le=~"1|1[.]0"}`, 3}, {`took_bucket{le=~"1"}`, 3}, {`took_bucket{le="0.5"}`, 2},
+		{`took_bucket{le!="1",le!="0.5"}`, 4}, {`took_bucket{le!~"1|0.5"}`, 4}, {`took_bucket{le="+Inf"}`, 4}, {`took_bucket{le="10"}`, 0},
+	} {
+		p := reader(t, Indicator{Name: "took", Good: c.selector, Total: "took_count"})
+		var got []events
+		for i := range 2 {
+			text := fmt.Sprintf("# TYPE took histogram\ntook_bucket{le=\"0.5\"} %d\ntook_bucket{le=\"1\"} %d\ntook_bucket{le=\"+Inf\"} %d\ntook_sum 1\ntook_count %d\n", 2*i, 3*i, 4*i, 4*i)
+			var err error
+			if got, _, err = p.take([]byte(text), textFormat, began.Add(time.Duration(i)*15*time.Second), time.Minute); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got[0].part != c.want || got[0].total != 4 {
+			t.Errorf("%s: %v of %v, want %v of 4", c.selector, got[0].part, got[0].total, c.want)
+		}
+	}
+}
+
+// TestATargetThatMakesUpSeriesIsBounded: every page has other ones.
+func TestATargetThatMakesUpSeriesIsBounded(t *testing.T) {
+	for _, c := range []struct {
+		name, series string
+		forgets      bool
+	}{{"that count for nothing", "other_%d_%d 1\n", false}, {"that are counted", "requests_total{code=\"200\",page=\"%d\",n=\"%d\"} 1\n", true}} {
+		p := reader(t, requests)
+		p.limits.Series = 100
+		forgot, lost := false, 0.0
+		for i := range 50 {
+			var b strings.Builder
+			fmt.Fprintf(&b, "requests_total{code=\"200\"} %d\n", 1000+i)
+			for n := range 99 {
+				fmt.Fprintf(&b, c.series, i, n)
+			}
+			if i%3 == 1 {
+				b.WriteString("broken{\n")
+			}
+			added, trouble, _ := p.take([]byte(b.String()), textFormat, began.Add(time.Duration(i)*15*time.Second), time.Minute)
+			forgot = forgot || trouble.forgotten > 0
+			if len(added) > 0 && added[0].total > 500 {
+				lost = added[0].total
+			}
+			if len(p.known) > 300 {
+				t.Fatalf("%s: %d series are remembered after %d pages", c.name, len(p.known), i)
+			}
+		}
+		if forgot != c.forgets || lost > 0 {
+			t.Errorf("%s: counting began anew: %t, want %t; an old value counted as %v new events", c.name, forgot, c.forgets, lost)
+		}
+	}
+}
+
 func FuzzPage(f *testing.F) {
 	f.Add([]byte(page(200, 1, 500, 2)), true)
 	f.Add([]byte("# TYPE requests counter\nrequests_total 1\n# EOF\n"), false)
-	c, err := compile(requests)
+	c, err := NewCounters([]Indicator{requests})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, body []byte, plain bool) {
-		p := newPages([]*counted{c}, labels.EmptyLabels(), DefaultLimits)
+		p := newPages(c, labels.EmptyLabels(), DefaultLimits)
 		contentType := textFormat
 		if !plain {
 			contentType = "application/openmetrics-text; version=1.0.0"

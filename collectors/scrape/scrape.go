@@ -9,6 +9,7 @@
 package scrape
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -94,11 +95,13 @@ type Config struct {
 
 // Collector reads targets and hands over the slices of indicators.
 type Collector struct {
-	cfg        Config
-	indicators []*counted
-	jobs       []*job
-	tally      *tally
-	metrics    metrics
+	cfg      Config
+	counters *Counters
+	jobs     []*job
+	sums     *Sums
+	metrics  metrics
+	// large are the turns of pages that hold much memory.
+	large chan struct{}
 
 	// counting is held for reading while a page is counted, and for writing while all is saved; unsaved: something was counted since.
 	counting sync.RWMutex
@@ -118,19 +121,12 @@ func New(cfg Config) (*Collector, error) {
 	if cfg.Sink == nil {
 		return nil, errors.New("scrape: a sink is required")
 	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	c := &Collector{cfg: cfg, metrics: newMetrics(), pages: map[string]*pages{}}
+	cfg.Now, cfg.Logger = collectors.Clock(cfg.Now), collectors.Logger(cfg.Logger)
+	c := &Collector{cfg: cfg, metrics: newMetrics(), pages: map[string]*pages{}, large: make(chan struct{}, maxLarge)}
 	var faults []error
-	for _, i := range cfg.Indicators {
-		one, err := compile(i)
-		faults = append(faults, err)
-		c.indicators = append(c.indicators, one)
-	}
+	counters, err := NewCounters(cfg.Indicators)
+	faults = append(faults, err)
+	c.counters, c.sums = counters, counters.Sums()
 	for _, j := range cfg.Jobs {
 		j = j.WithDefaults()
 		client, err := config.NewClientFromConfig(j.Access, "scrape", config.WithUserAgent("kubevalue-scrape"))
@@ -143,18 +139,12 @@ func New(cfg Config) (*Collector, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	c.tally = newTally(cfg, c.indicators)
-	if cfg.Registerer != nil {
-		if err := c.metrics.register(cfg.Registerer); err != nil {
-			return nil, fmt.Errorf("scrape: register metrics: %w", err)
-		}
-	}
-	return c, nil
+	return c, collectors.Register(cfg.Registerer, "scrape", c.metrics.pages, c.metrics.problems, c.metrics.series)
 }
 
 // Run reads targets until the context ends.
 func (c *Collector) Run(ctx context.Context) error {
-	if len(c.indicators) == 0 || len(c.jobs) == 0 {
+	if len(c.cfg.Indicators) == 0 || len(c.jobs) == 0 {
 		<-ctx.Done()
 		return nil
 	}
@@ -163,10 +153,23 @@ func (c *Collector) Run(ctx context.Context) error {
 	for _, j := range c.jobs {
 		all.Go(func() { c.discover(ctx, j) })
 	}
-	all.Go(func() { c.tally.run(ctx, c.save) })
+	all.Go(func() { c.handOver(ctx) })
 	all.Wait()
 	c.save()
 	return nil
+}
+
+// handOver hands slices over until the context ends. What is handed over was saved before: after a kill it is handed over again, with the same
+// events, rather than counted into other slices.
+func (c *Collector) handOver(ctx context.Context) {
+	for sleep(ctx, HandOverEvery) {
+		c.save()
+		c.sums.HandOver(ctx, c.cfg.Sink, c.cfg.Now(), c.cfg.Logger)
+	}
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), HandOverEvery)
+	defer cancel()
+	c.save()
+	c.sums.HandOver(within, c.cfg.Sink, c.cfg.Now(), c.cfg.Logger)
 }
 
 // rediscover is how often files of targets are read, and discovered ones asked for.
@@ -241,10 +244,11 @@ func (c *Collector) watch(ctx context.Context, j *job, t target, p *pages) {
 // read reads one page and counts what it adds.
 func (c *Collector) read(ctx context.Context, j *job, t target, p *pages) error {
 	began := c.cfg.Now()
-	body, contentType, err := j.fetch(ctx, t.url)
+	page, err := c.fetch(ctx, j, t.url)
 	var trouble problems
 	if err == nil {
-		trouble, err = c.count(p, body, contentType, began, gapOf(j.Interval))
+		trouble, err = c.count(p, page, began, gapOf(j.Interval))
+		page.release()
 	}
 	c.metrics.count(j.Name, trouble, err)
 	if err == nil {
@@ -254,12 +258,17 @@ func (c *Collector) read(ctx context.Context, j *job, t target, p *pages) error 
 }
 
 // count adds what a page counts to the slices that it was read in.
-func (c *Collector) count(p *pages, body []byte, contentType string, at time.Time, gap time.Duration) (problems, error) {
+func (c *Collector) count(p *pages, from fetched, at time.Time, gap time.Duration) (problems, error) {
 	c.counting.RLock()
 	defer c.counting.RUnlock()
-	added, trouble, err := p.take(body, contentType, at, gap)
+	added, trouble, err := p.take(from.body, from.contentType, at, gap)
+	for i, e := range added {
+		if e.measured {
+			c.sums.Add(Use{i, true}, at, e.total, c.cfg.Now())
+			c.sums.Add(Use{i, false}, at, e.part, c.cfg.Now())
+		}
+	}
 	if err == nil {
-		c.tally.add(at, added)
 		c.unsaved.Store(true)
 	}
 	return trouble, err
@@ -270,31 +279,64 @@ func gapOf(interval time.Duration) time.Duration { return 2*interval + interval/
 
 const accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
 
+// fetched is a page that was fetched. Its release has to be called once it was counted.
+type fetched struct {
+	body        []byte
+	contentType string
+	release     func()
+}
+
+const (
+	// smallPage is the size of a page, in bytes, up to which any number of them is read at a time, and maxLarge how many larger ones are: targets
+	// that return gigabytes do not add up.
+	smallPage = 4 << 20
+	maxLarge  = 2
+)
+
 // fetch gets a page, unpacked, within the job's limits.
-func (j *job) fetch(ctx context.Context, url string) ([]byte, string, error) {
+func (c *Collector) fetch(ctx context.Context, j *job, url string) (fetched, error) {
 	ctx, cancel := context.WithTimeout(ctx, j.Timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
-		return nil, "", fmt.Errorf("make the request: %w", err)
+		return fetched{}, fmt.Errorf("make the request: %w", err)
 	}
 	req.Header.Set("Accept", accept)
 	resp, err := j.client.Do(req)
 	if err != nil {
-		return nil, "", fmt.Errorf("request: %w", err)
+		return fetched{}, fmt.Errorf("request: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return nil, "", fmt.Errorf("status %d: want 200", resp.StatusCode)
+		return fetched{}, fmt.Errorf("status %d: want 200", resp.StatusCode)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, j.Limits.Body+1))
+	page := fetched{contentType: resp.Header.Get("Content-Type"), release: func() {}}
+	var text bytes.Buffer
+	read := func(most int64) error {
+		if _, err := io.Copy(&text, io.LimitReader(resp.Body, most)); err != nil {
+			return fmt.Errorf("read the page: %w", err)
+		}
+		return nil
+	}
+	err = read(min(smallPage, j.Limits.Body+1))
+	if err == nil && text.Len() == smallPage {
+		select {
+		case c.large <- struct{}{}:
+			page.release = func() { <-c.large }
+		case <-ctx.Done():
+			return fetched{}, fmt.Errorf("wait for the turn to read a page of more than %d bytes: %w", smallPage, ctx.Err())
+		}
+		err = read(j.Limits.Body + 1 - smallPage)
+	}
+	if err == nil && int64(text.Len()) > j.Limits.Body {
+		err = fmt.Errorf("%w: more than %d bytes", ErrTooMuch, j.Limits.Body)
+	}
 	if err != nil {
-		return nil, "", fmt.Errorf("read the page: %w", err)
+		page.release()
+		return fetched{}, err
 	}
-	if int64(len(body)) > j.Limits.Body {
-		return nil, "", fmt.Errorf("%w: more than %d bytes", ErrTooMuch, j.Limits.Body)
-	}
-	return body, resp.Header.Get("Content-Type"), nil
+	page.body = text.Bytes()
+	return page, nil
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {

@@ -51,18 +51,21 @@ func TestSlicesAreClosedAfterTheirEndAndKeptForAFullSink(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		c.restore()
-		running.Go(func() { c.tally.run(ctx, c.save) })
+		running.Go(func() { c.handOver(ctx) })
 		synctest.Wait()
 		start := time.Now().UTC() // midnight
-		add := func(part, total float64) { c.tally.add(time.Now(), []events{{part, total, true}}) }
+		addAt := func(at time.Time, part, total float64) {
+			c.sums.Add(Use{0, true}, at, total, time.Now())
+			c.sums.Add(Use{0, false}, at, part, time.Now())
+		}
+		add := func(part, total float64) { addAt(time.Now(), part, total) }
 		time.Sleep(10 * time.Second)
 		add(1, 10) // two targets
 		add(2, 20)
 		time.Sleep(60 * time.Second)
 		s.fail(collectors.ErrFull)
 		add(0, 5)
-		c.tally.add(time.Now(), []events{{}})                          // a page without the series
-		c.tally.add(start.Add(59*time.Second), []events{{1, 1, true}}) // of the first slice, which is not closed yet
+		addAt(start.Add(59*time.Second), 1, 1) // of the first slice, which is not closed yet
 		time.Sleep(20 * time.Second)
 		if len(s.slices) != 0 {
 			t.Errorf("a full sink took %v", s.slices)
@@ -135,9 +138,9 @@ func TestPagesAreFetchedWithinLimits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			body, _, err := collector.jobs[0].fetch(t.Context(), collector.jobs[0].Targets[0])
-			if c.want == "" && (err != nil || string(body) != page(200, 1)) || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
-				t.Errorf("got %d bytes and %v, want %q", len(body), err, c.want)
+			got, err := collector.fetch(t.Context(), collector.jobs[0], collector.jobs[0].Targets[0])
+			if c.want == "" && (err != nil || string(got.body) != page(200, 1)) || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("got %d bytes and %v, want %q", len(got.body), err, c.want)
 			}
 		})
 	}
@@ -225,7 +228,7 @@ func TestTheWholeWay(t *testing.T) {
 		t.Fatal(found, err)
 	}
 	for _, target := range found {
-		p := newPages(c.indicators, target.labels, DefaultLimits)
+		p := newPages(c.counters, target.labels, DefaultLimits)
 		for range 3 {
 			if err := c.read(t.Context(), c.jobs[0], target, p); err != nil {
 				t.Fatal(err)
@@ -233,8 +236,8 @@ func TestTheWholeWay(t *testing.T) {
 		}
 	}
 	var total events
-	for _, e := range c.tally.open[0] {
-		total.part, total.total = total.part+e.part, total.total+e.total
+	for _, e := range c.sums.open {
+		total.part, total.total = total.part+e.Part, total.total+e.Total
 	}
 	if total.part != 2 || total.total != 22 {
 		t.Errorf("counted %+v", total)

@@ -1,11 +1,9 @@
 package scrape
 
 import (
-	"slices"
 	"time"
 
 	"github.com/kubevalue/kubevalue/collectors"
-	"github.com/kubevalue/kubevalue/schema"
 )
 
 // saved is all that a Collector needs to go on counting after a restart as if there had been none.
@@ -14,31 +12,13 @@ type saved struct {
 	// seem to be new, and all that it ever counted would count.
 	Counted string                `json:"counted"`
 	Targets map[string]savedPages `json:"targets"`
-	// Open and Done are those of tally, by the places of indicators; Held are slices that the sink has not taken.
-	Open [][]savedSum   `json:"open"`
-	Done []time.Time    `json:"done"`
-	Held []schema.Slice `json:"held"`
+	Sums    SavedSums             `json:"sums"`
 }
 
 // savedPages is what is known of a target: when its newest page was read, and the values of the series that count for something.
 type savedPages struct {
 	Read   time.Time          `json:"read"`
 	Values map[string]float64 `json:"values"`
-}
-
-type savedSum struct {
-	Start time.Time `json:"start"`
-	Part  float64   `json:"part"`
-	Total float64   `json:"total"`
-}
-
-// fingerprint tells sets of indicators apart.
-func fingerprint(all []*counted) string {
-	var names []string
-	for _, c := range all {
-		names = append(names, c.Name, c.revision)
-	}
-	return collectors.Revision(names)
 }
 
 // restore goes on from what was saved, if that is there and of the same indicators.
@@ -50,20 +30,26 @@ func (c *Collector) restore() {
 			s = saved{}
 		}
 	}
-	if s.Counted != fingerprint(c.indicators) {
+	if s.Counted != c.counters.Fingerprint() {
 		s = saved{}
 	}
 	c.before = s.Targets
-	c.tally.restore(s)
+	c.sums.TellGaps(c.cfg.Now())
+	c.sums.Restore(s.Sums, c.cfg.Now())
 }
 
 // save keeps what was counted so far. A page is in it with all that it has added, or not at all.
 func (c *Collector) save() {
-	if c.cfg.State == "" || !c.unsaved.Swap(false) {
+	if c.cfg.State == "" {
 		return
 	}
 	c.counting.Lock()
-	s := saved{Counted: fingerprint(c.indicators), Targets: map[string]savedPages{}}
+	sums, changed := c.sums.Save()
+	if !c.unsaved.Swap(false) && !changed {
+		c.counting.Unlock()
+		return
+	}
+	s := saved{Counted: c.counters.Fingerprint(), Targets: map[string]savedPages{}, Sums: sums}
 	for key, p := range c.before {
 		if c.cfg.Now().Sub(p.Read) < keptUnseen {
 			s.Targets[key] = p
@@ -72,7 +58,6 @@ func (c *Collector) save() {
 	for key, p := range c.pages {
 		s.Targets[key] = p.saved()
 	}
-	c.tally.save(&s)
 	c.counting.Unlock()
 	if err := collectors.WriteState(c.cfg.State, s); err != nil {
 		c.cfg.Logger.Error("what was counted of scraped targets is not saved, and would be lost with the process", "error", err)
@@ -81,7 +66,7 @@ func (c *Collector) save() {
 
 // pagesOf begins to read the pages of a target, or goes on.
 func (c *Collector) pagesOf(j *job, key string, t target) *pages {
-	p := newPages(c.indicators, t.labels, j.Limits)
+	p := newPages(c.counters, t.labels, j.Limits)
 	c.counting.Lock()
 	defer c.counting.Unlock()
 	if was, ok := c.before[key]; ok {
@@ -112,36 +97,4 @@ func (p *pages) saved() savedPages {
 		}
 	}
 	return s
-}
-
-// restore makes the slices that were under way go on; without any, what was before is not known.
-func (t *tally) restore(s saved) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.held = s.Held
-	for i, c := range t.indicators {
-		t.done[i] = c.floor(t.now())
-		if i >= len(s.Done) || i >= len(s.Open) {
-			continue
-		}
-		if done := s.Done[i].UTC(); done.Before(t.done[i]) && t.now().Sub(done) < time.Hour {
-			t.done[i] = done
-		}
-		for _, sum := range s.Open[i] {
-			t.open[i][sum.Start.UTC()] = events{sum.Part, sum.Total, true}
-		}
-	}
-}
-
-func (t *tally) save(s *saved) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	s.Done, s.Held = slices.Clone(t.done), t.held
-	for i := range t.indicators {
-		var sums []savedSum
-		for start, e := range t.open[i] {
-			sums = append(sums, savedSum{start, e.part, e.total})
-		}
-		s.Open = append(s.Open, sums)
-	}
 }

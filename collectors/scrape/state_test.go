@@ -42,7 +42,7 @@ func (l *lives) begin(of ...Indicator) life {
 func (l *lives) read(one life, second int, body string, steps ...func()) {
 	l.t.Helper()
 	l.now = time.Unix(int64(second), 0).UTC()
-	if _, err := one.count(one.p, []byte(body), textFormat, l.now, 40*time.Second); err != nil {
+	if _, err := one.count(one.p, fetched{body: []byte(body), contentType: textFormat}, l.now, 40*time.Second); err != nil {
 		l.t.Fatal(err)
 	}
 	for _, step := range steps {
@@ -65,8 +65,8 @@ func (l *lives) told() map[int64]string {
 func TestAKillLosesNothingAndCountsNothingTwice(t *testing.T) {
 	l := &lives{t: t, now: time.Unix(0, 0).UTC(), state: filepath.Join(t.TempDir(), "scrape.json"), sink: &sink{}}
 	one := l.begin(requests)
-	send := func() { one.tally.send(t.Context()) }
-	full := func() { one.tally.closeSlices(); one.save(); send() }
+	send := func() { one.sums.HandOver(t.Context(), l.sink, l.now, one.cfg.Logger) }
+	full := func() { one.save(); send() }
 	l.read(one, 5, page(200, 100, 500, 0), full)
 	l.read(one, 20, page(200, 110, 500, 1), full)
 	l.read(one, 35, page(200, 120, 500, 2))          // killed before it is saved: the next page has it
@@ -74,13 +74,11 @@ func TestAKillLosesNothingAndCountsNothingTwice(t *testing.T) {
 	l.read(one, 50, page(200, 140, 500, 2), full)    //
 	l.read(one, 65, page(200, 150, 500, 2), full)    //
 	l.read(one, 80, page(200, 160, 500, 5), func() { // killed after the first minute was handed over
-		one.tally.closeSlices()
 		one.save()
 		send()
 	})
 	one = l.begin(requests)
 	l.read(one, 95, page(200, 170, 500, 5), func() { // killed when the slice was saved, before it was handed over
-		one.tally.closeSlices()
 		one.save()
 	})
 	one = l.begin(requests)
@@ -122,7 +120,7 @@ func TestWhatWasSavedIsOfOtherIndicatorsOrDamaged(t *testing.T) {
 			one = l.begin(second)
 			l.read(one, 20, page(200, 110, 500, 8))
 			l.read(one, 35, page(200, 120, 500, 9), one.save)
-			l.read(one, 80, page(200, 120, 500, 9), one.tally.closeSlices, func() { one.tally.send(t.Context()) })
+			l.read(one, 80, page(200, 120, 500, 9), func() { one.sums.HandOver(t.Context(), l.sink, l.now, one.cfg.Logger) })
 			if diff := cmp.Diff(map[int64]string{0: "10/11"}, l.told()); diff != "" {
 				t.Errorf("slices differ (-want +got):\n%s", diff)
 			}
@@ -135,10 +133,10 @@ func TestSlicesThatNobodyTookOutliveTheProcess(t *testing.T) {
 	one := l.begin(requests)
 	l.read(one, 5, page(200, 100, 500, 0))
 	l.read(one, 20, page(200, 110, 500, 1))
-	l.read(one, 80, page(200, 110, 500, 1), one.tally.closeSlices, func() { one.tally.send(t.Context()) }, one.save)
+	l.read(one, 80, page(200, 110, 500, 1), func() { one.sums.HandOver(t.Context(), l.sink, l.now, one.cfg.Logger) }, one.save)
 	l.sink.fail(nil)
 	one = l.begin(requests)
-	one.tally.send(t.Context())
+	one.sums.HandOver(t.Context(), l.sink, l.now, one.cfg.Logger)
 	if diff := cmp.Diff(map[int64]string{0: "10/11"}, l.told()); diff != "" {
 		t.Errorf("slices differ (-want +got):\n%s", diff)
 	}

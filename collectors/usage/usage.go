@@ -4,6 +4,7 @@ package usage
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,33 +81,13 @@ func New(cfg Config) (*Receiver, error) {
 			Help: "Requests with usage events, by protocol and the code of the answer.",
 		}, []string{"protocol", "code"}),
 	}
-	if cfg.Registerer != nil {
-		if err := errors.Join(cfg.Registerer.Register(r.events), cfg.Registerer.Register(r.bodies)); err != nil {
-			return nil, fmt.Errorf("usage events: register metrics: %w", err)
-		}
-	}
-	return r, nil
+	return r, collectors.Register(cfg.Registerer, "usage events", r.events, r.bodies)
 }
 
 func (cfg Config) withDefaults() Config {
-	if cfg.Limits == (collectors.BodyLimits{}) {
-		cfg.Limits = DefaultLimits
-	}
-	if cfg.MaxEvents == 0 {
-		cfg.MaxEvents = DefaultMaxEvents
-	}
-	if cfg.EventBytes == 0 {
-		cfg.EventBytes = DefaultEventBytes
-	}
-	if cfg.MaxLate == 0 {
-		cfg.MaxLate = DefaultMaxLate
-	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
+	cfg.Limits, cfg.MaxEvents = cmp.Or(cfg.Limits, DefaultLimits), cmp.Or(cfg.MaxEvents, DefaultMaxEvents)
+	cfg.EventBytes, cfg.MaxLate = cmp.Or(cfg.EventBytes, DefaultEventBytes), cmp.Or(cfg.MaxLate, DefaultMaxLate)
+	cfg.Now, cfg.Logger = collectors.Clock(cfg.Now), collectors.Logger(cfg.Logger)
 	return cfg
 }
 
