@@ -158,19 +158,20 @@ func (p *Pipeline) deliver(ctx context.Context, l *load) error {
 // attempt tries once, alone among the replicas.
 func (p *Pipeline) attempt(ctx context.Context, token string, l *load) (out Outcome, err error) {
 	var since meanwhile
+	end := time.Now().Add(p.cfg.Timeout)
 	if p.lease != nil {
 		done, others, refused := p.lease.take(ctx, l.run.received(), p.cfg.Timeout)
 		if refused != nil {
 			return out, refused
 		}
 		defer func() { err = errors.Join(err, done(err == nil)) }()
-		since = others
+		since, end = others, p.lease.end
 	}
 	if p.cfg.Exclusive {
 		p.proc.seen.begin(ctx, !since.stored)
 		p.cfg.Processor.Identity.Trust(!since.changed)
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
+	ctx, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
 	started := time.Now()
 	defer func() { p.metrics.attempts.Observe(time.Since(started).Seconds()) }()

@@ -35,6 +35,7 @@ type memory struct {
 	aliases    map[uint64]schema.StoredAlias
 	suppressed []schema.ActorKey
 	inserts    int
+	turns      turnMemory
 	landing    sync.WaitGroup
 }
 

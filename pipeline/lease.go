@@ -6,21 +6,36 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/gofrs/flock"
 	"github.com/google/uuid"
 )
 
-// lease lets one replica on this host at a time look ids up and insert. What a replica is about to insert is noted beside
-// the lock: should it die between the events and their ids, the next one to come adds the ids before it looks any up, and
-// not before the dead one's statements have run out of time.
+// lease lets one replica at a time look ids up and insert. What a replica is about to insert is noted beside the lock: should it
+// die between the events and their ids, the next one to come adds the ids before it looks any up, and not before the dead one's
+// statements have run out of time.
 type lease struct {
-	// turn is held while waiting for lock, so that a replica that gives the lease back gets in line behind the one that waits.
-	turn, lock *flock.Flock
-	notes      *noteFile
-	me         string
-	cfg        ProcessorConfig
-	// taken says that the notes, as they were read last, were this one's to write since.
+	holder
+	me  string
+	cfg ProcessorConfig
+	// last is what was noted, as it was read or written last.
+	last noted
+	// taken says that last was this one's to write since it was read.
 	taken bool
+	// end is when the attempt has to be over that the lease was taken for.
+	end time.Time
+}
+
+// holder is where a lease is: a lock, and the notes beside it that its holder reads and writes.
+type holder interface {
+	// enter waits for the lease, leave gives it back.
+	enter(ctx context.Context) error
+	leave(ctx context.Context) error
+	// hold makes sure that the lease is good for the time of an attempt.
+	hold(ctx context.Context) error
+	read(ctx context.Context) (noted, error)
+	write(ctx context.Context, n noted) error
+	// clock is the same for all who share the lease, but for leaseMargin.
+	clock() time.Time
+	String() string
 }
 
 // note says that events received in [From, To] may be stored without their ids, by statements that end before Until.
@@ -28,6 +43,16 @@ type note struct {
 	From  time.Time `json:"from"`
 	To    time.Time `json:"to"`
 	Until time.Time `json:"until"`
+}
+
+// noted is what replicas leave for each other.
+type noted struct {
+	// Sequence counts the writes.
+	Sequence uint64 `json:"sequence"`
+	// Changed counts how often somebody has changed, under the lease, what is stored already.
+	Changed uint64 `json:"changed,omitempty"`
+	// Notes are by the ids of the spools.
+	Notes map[string]note `json:"notes"`
 }
 
 // meanwhile is what others may have done since this one took the lease last.
@@ -44,68 +69,74 @@ const (
 	repairPage = 20_000
 )
 
-func newLease(path string, spool uuid.UUID, cfg ProcessorConfig) *lease {
-	private := flock.SetPermissions(0o600)
-	return &lease{turn: flock.New(path+".turn", private), lock: flock.New(path, private), notes: &noteFile{path: path + ".slots"}, me: spool.String(), cfg: cfg}
-}
-
-// prepare makes the file of the notes where it is missing, unless another replica is at it.
-func (l *lease) prepare() error {
-	if ok, err := l.lock.TryLock(); err != nil || !ok {
-		return err
+// newLease is nil when cfg names no lease.
+func newLease(cfg Config, spool uuid.UUID) *lease {
+	l := &lease{me: spool.String(), cfg: cfg.Processor}
+	switch {
+	case cfg.Turn != nil:
+		l.holder = &turnHolder{turn: cfg.Turn}
+	case cfg.Lease != "":
+		l.holder = newFileHolder(cfg.Lease, cfg.Processor.Now)
+	default:
+		return nil
 	}
-	_, err := l.notes.read()
-	return errors.Join(err, l.release())
+	return l
 }
 
 // take waits for the lease. events says when the events that are to be stored were received, zero when there are none; timeout bounds
 // the attempt that follows. done gives the lease back, and the note too when all is stored.
 func (l *lease) take(ctx context.Context, events note, timeout time.Duration) (done func(stored bool) error, since meanwhile, err error) {
 	if err := l.enter(ctx); err != nil {
-		return nil, since, fmt.Errorf("pipeline: wait for the lease %s, which another replica holds: %w", l.lock.Path(), err)
+		return nil, since, fmt.Errorf("pipeline: wait for %s, which another replica holds: %w", l, err)
 	}
-	last, changed := l.notes.sequence, l.notes.changed
-	notes, err := l.notes.read()
-	if err == nil {
-		since = meanwhile{stored: !l.taken || l.notes.sequence != last, changed: !l.taken || l.notes.changed != changed}
-		err = l.repair(ctx, notes)
-	}
+	since, err = l.catchUp(ctx)
+	l.end = time.Now().Add(timeout)
 	if err == nil && !events.From.IsZero() {
-		events.Until = l.cfg.Now().Add(timeout + leaseMargin)
-		notes[l.me] = events
-		err = l.notes.write(notes)
+		events.Until = l.clock().Add(timeout + leaseMargin)
+		l.last.Notes[l.me] = events
+		err = l.put(ctx)
+	}
+	if err == nil {
+		err = l.hold(ctx)
 	}
 	if err != nil {
 		l.taken = false
-		return nil, since, errors.Join(err, l.release())
+		return nil, since, errors.Join(err, l.leave(ctx))
 	}
 	l.taken = true
 	return func(stored bool) error {
 		var err error
-		if _, noted := notes[l.me]; noted && stored {
-			delete(notes, l.me)
-			err = l.notes.write(notes)
+		if _, noted := l.last.Notes[l.me]; noted && stored {
+			delete(l.last.Notes, l.me)
+			if err = l.hold(ctx); err == nil {
+				err = l.put(ctx)
+			}
 		}
-		return errors.Join(err, l.release())
+		return errors.Join(err, l.leave(ctx))
 	}, since, nil
 }
 
-// enter waits for the replica that holds the lease, and for those that wait already.
-func (l *lease) enter(ctx context.Context) error {
-	if _, err := l.turn.TryLockContext(ctx, leasePoll); err != nil {
-		return err
+// catchUp reads the notes, and completes what they say is left to do.
+func (l *lease) catchUp(ctx context.Context) (since meanwhile, err error) {
+	was := l.last
+	if l.last, err = l.read(ctx); err != nil {
+		return since, err
 	}
-	_, err := l.lock.TryLockContext(ctx, leasePoll)
-	if left := l.turn.Unlock(); err == nil && left != nil {
-		return errors.Join(left, l.lock.Unlock())
+	if l.last.Notes == nil {
+		l.last.Notes = map[string]note{}
 	}
-	return err
+	since = meanwhile{stored: !l.taken || l.last.Sequence != was.Sequence, changed: !l.taken || l.last.Changed != was.Changed}
+	return since, l.repair(ctx)
 }
 
-func (l *lease) release() error {
-	if err := l.lock.Unlock(); err != nil {
-		return fmt.Errorf("pipeline: give back the lease: %w", err)
+// put writes the notes as they are now.
+func (l *lease) put(ctx context.Context) error {
+	next := l.last
+	next.Sequence++
+	if err := l.write(ctx, next); err != nil {
+		return err
 	}
+	l.last.Sequence = next.Sequence
 	return nil
 }
 
@@ -123,19 +154,25 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // repair adds the ids that other replicas have left out, and forgets their notes. It waits with the lease in hand, so that a
 // replica that fails again and again cannot hold up the others for ever.
-func (l *lease) repair(ctx context.Context, notes map[string]note) error {
-	for owner, n := range notes {
+func (l *lease) repair(ctx context.Context) error {
+	for owner, n := range l.last.Notes {
 		if owner == l.me {
 			continue // this attempt repeats it
 		}
-		if err := sleep(ctx, n.Until.Sub(l.cfg.Now())); err != nil {
-			return err
+		for {
+			left := n.Until.Sub(l.clock())
+			if left <= 0 {
+				break
+			}
+			if err := errors.Join(sleep(ctx, min(left, turnSlack)), l.hold(ctx)); err != nil {
+				return err
+			}
 		}
 		if err := l.addIDs(ctx, n); err != nil {
 			return err
 		}
-		delete(notes, owner)
-		if err := l.notes.write(notes); err != nil {
+		delete(l.last.Notes, owner)
+		if err := l.put(ctx); err != nil {
 			return err
 		}
 	}
@@ -166,7 +203,7 @@ func (l *lease) addIDs(ctx context.Context, n note) error {
 			}
 		}
 		last = ids[len(ids)-1]
-		if err := l.addMissing(ctx, n, ids, at); err != nil {
+		if err := errors.Join(l.addMissing(ctx, n, ids, at), l.hold(ctx)); err != nil {
 			return err
 		}
 	}

@@ -38,8 +38,10 @@ type Config struct {
 	// MaxAge bounds how long a record may wait: while the oldest is older, Append fails with collectors.ErrFull, since the warehouse
 	// forgets event ids after some days; 0: DefaultMaxAge.
 	MaxAge time.Duration
-	// Lease is a file that all replicas on this host share which store into one warehouse; empty: there is one only.
+	// Lease is a file that all replicas on this host share which store into one warehouse; Turn, in place of it, is in the warehouse and
+	// lasts for TurnLength(Timeout) or longer. Neither: there is one only.
 	Lease string
+	Turn  Turn
 	// Exclusive says that nobody stores events into the warehouse but those who share Lease: most ids then need not be looked up.
 	Exclusive bool
 	// MaxRows bounds the records of one insert; 0: DefaultMaxRows. A batch with more of them goes alone.
@@ -105,11 +107,11 @@ func New(cfg Config) (*Pipeline, error) {
 	if p.spool, err = spool.Open(spool.Options{Dir: cfg.Dir, MaxBytes: cfg.MaxBytes, Logger: cfg.Logger, Now: cfg.Processor.Now}); err != nil {
 		return nil, err
 	}
-	if cfg.Lease != "" {
-		p.lease = newLease(cfg.Lease, p.spool.ID(), cfg.Processor)
-		// Make the file of the notes now: there may be no room later.
-		if err := p.lease.prepare(); err != nil {
-			p.log.Warn("the notes beside the lease cannot be made yet", "error", err)
+	if p.lease = newLease(cfg, p.spool.ID()); p.lease != nil {
+		if file, ok := p.lease.holder.(*fileHolder); ok {
+			if err := file.prepare(context.Background()); err != nil {
+				p.log.Warn("the notes beside the lease cannot be made yet", "error", err)
+			}
 		}
 	}
 	if p.metrics, err = newMetrics(cfg.Registerer, p); err != nil {

@@ -100,9 +100,6 @@ type SpoolConfig struct {
 	// Attributes are the event attributes that are kept; all others are dropped at receipt. Without the key: those of the
 	// deployment event, and kind.
 	Attributes []string `yaml:"attributes"`
-	// Lease is the file by which services that store into one ClickHouse server take turns: they run on one host, or the file
-	// is on a file system whose locks they share. Empty: beside the spool. An embedded warehouse has a lease of its own.
-	Lease string `yaml:"lease"`
 }
 
 // IdentityConfig says how names become actors.

@@ -39,13 +39,33 @@ const (
 // newGate makes a gate in front of a fresh database.
 func newGate(t testing.TB) *gate {
 	t.Helper()
-	socket, query, _ := strings.Cut(strings.TrimPrefix(warehousetest.DSN(t), "unix:"), "?")
 	path := filepath.Join(t.TempDir(), "gate.sock")
 	listener, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{dsn: "unix:" + path + "?" + query, upstream: socket, moved: make(chan struct{})}
+	g := openGate(t, listener)
+	g.dsn = "unix:" + path + "?database=" + g.dsn
+	return g
+}
+
+// newServerGate makes a gate behind which the engine looks like a ClickHouse server.
+func newServerGate(t testing.TB) *gate {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := openGate(t, listener)
+	g.dsn = "http://" + listener.Addr().String() + "/" + g.dsn
+	return g
+}
+
+// openGate lets in who comes to a listener; its dsn is the name of the database only.
+func openGate(t testing.TB, listener net.Listener) *gate {
+	t.Helper()
+	socket, database, _ := strings.Cut(strings.TrimPrefix(warehousetest.DSN(t), "unix:"), "?database=")
+	g := &gate{dsn: database, upstream: socket, moved: make(chan struct{})}
 	t.Cleanup(func() {
 		_ = listener.Close()
 		g.set(gateClosed)
@@ -235,11 +255,16 @@ func TestAnHourOfTrafficWithoutWarehouse(t *testing.T) {
 	b.expectOnce(hour)
 }
 
-// TestTwoServicesOnOneWarehouse sends the same events to both, in other batches, while the warehouse goes away and comes back.
+// TestTwoServicesOnOneWarehouse has two services beside an engine, and two that a server stands before, as on two hosts.
 func TestTwoServicesOnOneWarehouse(t *testing.T) {
-	t.Parallel()
+	t.Run("by a file", func(t *testing.T) { t.Parallel(); testTwoServices(t, newGate(t)) })
+	t.Run("by a turn on the server", func(t *testing.T) { t.Parallel(); testTwoServices(t, newServerGate(t)) })
+}
+
+// testTwoServices sends the same events to both, in other batches, while the warehouse goes away and comes back.
+func testTwoServices(t *testing.T, g *gate) {
+	t.Helper()
 	const events = 4000
-	g := newGate(t)
 	peers := []*booted{bootOn(t, g.dsn, ""), bootOn(t, g.dsn, "")}
 	var wg sync.WaitGroup
 	for i, b := range peers {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -33,9 +32,6 @@ func openPipeline(ctx context.Context, cfg *Config, db *warehouse.DB, parts pipe
 	if err := putRoster(ctx, cfg, db, resolver, parts.now()); err != nil {
 		return nil, err
 	}
-	if db.LocalLease() == "" && cfg.Spool.Lease == "" {
-		parts.log.WarnContext(ctx, "no spool.lease is set: an event that another service takes too, and stores into this database, counts twice", "warehouse", db.String())
-	}
 	if err := finishErasures(ctx, cfg, db, resolver, parts.log); err != nil {
 		parts.log.WarnContext(ctx, "erasures that were interrupted could not be finished: the next start tries again", "error", err)
 	}
@@ -44,26 +40,24 @@ func openPipeline(ctx context.Context, cfg *Config, db *warehouse.DB, parts pipe
 
 // newPipeline opens a spool in front of the warehouse.
 func newPipeline(cfg *Config, db *warehouse.DB, resolver *identity.Resolver, parts pipelineParts) (*pipeline.Pipeline, error) {
-	p := pipeline.Config{
-		Processor: pipeline.ProcessorConfig{
-			Store: db, Identity: resolver, Attributes: cfg.Spool.Attributes, Lateness: time.Duration(cfg.Spool.MaxLateness), Now: parts.now,
-		},
-		Dir: parts.dir, MaxBytes: int64(cfg.Spool.MaxBytes), Lease: cfg.leasePath(db), Exclusive: db.LocalLease() != "",
-		Logger: parts.log,
+	p := leased(db)
+	p.Processor = pipeline.ProcessorConfig{
+		Store: db, Identity: resolver, Attributes: cfg.Spool.Attributes, Lateness: time.Duration(cfg.Spool.MaxLateness), Now: parts.now,
 	}
+	p.Dir, p.MaxBytes, p.Logger = parts.dir, int64(cfg.Spool.MaxBytes), parts.log
 	if parts.registry != nil {
 		p.Registerer = parts.registry
 	}
 	return pipeline.New(p)
 }
 
-// leasePath is the file by which those who store into the warehouse take turns.
-func (c *Config) leasePath(db *warehouse.DB) string {
-	own := c.path(c.Spool.Dir) + ".lease"
-	if c.Spool.Lease != "" {
-		own = c.path(c.Spool.Lease)
+// leased is how those who store into a warehouse take turns: on an embedded engine by a file beside it, on a server by a turn there, which
+// does not fence one that stalls for very long: so all ids are asked for.
+func leased(db *warehouse.DB) pipeline.Config {
+	if file := db.LocalLease(); file != "" {
+		return pipeline.Config{Lease: file, Exclusive: true}
 	}
-	return cmp.Or(db.LocalLease(), own) // an embedded warehouse has its own, which nobody passes by
+	return pipeline.Config{Turn: db.Turn("store", pipeline.TurnLength(pipeline.DefaultTimeout))}
 }
 
 // resolver decides who acted, as configured.

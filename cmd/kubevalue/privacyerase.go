@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -83,11 +82,9 @@ func (d *desk) erase(cmd *cobra.Command, confirm bool) error {
 
 // exclusively does f while nobody stores anything.
 func (d *desk) exclusively(ctx context.Context, f func(context.Context) error) error {
-	lease := d.cfg.leasePath(d.db)
-	if err := os.MkdirAll(filepath.Dir(lease), 0o700); err != nil {
-		return err
-	}
-	return pipeline.Exclusively(ctx, lease, pipeline.ProcessorConfig{Store: d.db, Now: time.Now}, f)
+	p := leased(d.db)
+	p.Processor = pipeline.ProcessorConfig{Store: d.db, Now: time.Now}
+	return pipeline.Exclusively(ctx, p, f)
 }
 
 // eraseTables does the work while nobody stores anything.

@@ -38,3 +38,6 @@ func CopyPersonal(ctx context.Context, db *DB, replacement, actor uint64) error 
 
 // WriteByDriver makes the driver write all blocks, as it does over the native protocol.
 func (db *DB) WriteByDriver() { db.dsn.transport = transportNative }
+
+// Forget makes a turn as it is when the answer to taking it did not arrive.
+func (t *Turn) Forget() { t.number = 0 }

@@ -85,7 +85,7 @@ func (db *DB) lease(ctx context.Context) (unlock func(), err error) {
 		}
 		next := int64(0)
 		if next, holder = nextLease(all); holder == "" {
-			taken, err := db.takeLease(ctx, migrators, next, owner)
+			taken, _, err := db.takeLease(ctx, migrators, next, owner)
 			if taken || err != nil {
 				return func() { db.dropLease(ctx, migrators, next) }, err
 			}
@@ -136,22 +136,23 @@ func (db *DB) leases(ctx context.Context, kind leaseKind) ([]lease, error) {
 }
 
 // takeLease creates the lease with a number. It then looks again and steps back if another one is valid: one who listed the
-// leases before that one was created, and was slow, could else believe that the lease is free.
-func (db *DB) takeLease(ctx context.Context, kind leaseKind, number int64, owner string) (bool, error) {
+// leases before that one was created, and was slow, could else believe that the lease is free. now is the server's time.
+func (db *DB) takeLease(ctx context.Context, kind leaseKind, number int64, owner string) (taken bool, now time.Time, err error) {
 	op := "take the lease of " + kind.of
-	comment, err := db.leaseComment(ctx, kind, owner)
+	comment, now, err := db.leaseComment(ctx, kind, owner)
 	if err != nil {
-		return false, failed(op, "", err)
+		return false, now, failed(op, "", err)
 	}
 	table := kind.table(number)
 	err = db.conn.Exec(with(ctx, nil), "CREATE TABLE "+table+" (x UInt8) ENGINE = Memory COMMENT "+comment)
 	if x, ok := errors.AsType[*clickhouse.Exception](err); ok && x.Code == codeTableExists {
-		return false, nil
+		return false, now, nil
 	}
 	if err != nil {
-		return false, failed(op, table, err)
+		return false, now, failed(op, table, err)
 	}
-	return db.confirmLease(ctx, kind, number, owner)
+	taken, err = db.confirmLease(ctx, kind, number, owner)
+	return taken, now, err
 }
 
 // confirmLease says whether nobody else has a valid lease, and gives the own one back if somebody has.
@@ -171,11 +172,12 @@ func (db *DB) confirmLease(ctx context.Context, kind leaseKind, number int64, ow
 
 func (k leaseKind) table(number int64) string { return k.prefix + strconv.FormatInt(number, 10) }
 
-// leaseComment is the quoted comment of a lease that begins now.
-func (db *DB) leaseComment(ctx context.Context, kind leaseKind, owner string) (string, error) {
-	var now uint32
-	err := db.conn.QueryRow(with(ctx, nil), "SELECT toUnixTimestamp(now())").Scan(&now)
-	return fmt.Sprintf("'%s %d'", owner, int64(now)+int64(kind.length.Seconds())), err
+// leaseComment is the quoted comment of a lease that begins now, by the server's clock.
+func (db *DB) leaseComment(ctx context.Context, kind leaseKind, owner string) (comment string, now time.Time, err error) {
+	var seconds uint32
+	err = db.conn.QueryRow(with(ctx, nil), "SELECT toUnixTimestamp(now())").Scan(&seconds)
+	now = time.Unix(int64(seconds), 0)
+	return fmt.Sprintf("'%s %d'", owner, now.Add(kind.length).Unix()), now, err
 }
 
 // dropLease gives a lease back, also when ctx has ended. A lease that stays ends with its time.

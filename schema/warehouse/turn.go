@@ -16,6 +16,8 @@ type Turn struct {
 	kind   leaseKind
 	owner  string
 	number int64 // of the lease held; 0: none
+	// ahead is by how much the server's clock is ahead of this one's.
+	ahead time.Duration
 }
 
 // codeUnknownTable is ClickHouse's UNKNOWN_TABLE.
@@ -39,24 +41,47 @@ func (t *Turn) Mine(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	for _, l := range all {
+		if l.valid && l.owner == t.owner { // it was taken, but the answer did not arrive
+			t.number = l.number
+			return t.renew(ctx)
+		}
+	}
 	next, holder := nextLease(all)
 	if holder != "" {
 		return false, nil
 	}
-	taken, err := t.db.takeLease(ctx, t.kind, next, t.owner)
+	asked := time.Now()
+	taken, now, err := t.db.takeLease(ctx, t.kind, next, t.owner)
 	if taken {
-		t.number = next
+		t.number, t.ahead = next, now.Sub(asked)
 	}
 	return taken, err
+}
+
+// Clock is the server's clock, as it was seen when the turn was taken or renewed last; it may be wrong by a second.
+func (t *Turn) Clock() time.Time { return time.Now().Add(t.ahead) }
+
+// State returns what a holder of the turn has stored last, empty at first.
+func (t *Turn) State(ctx context.Context) (string, error) {
+	state, _, err := t.db.State(ctx, t.kind.prefix)
+	return state, err
+}
+
+// PutState stores what the next holder of the turn is to know, in place of what was there.
+func (t *Turn) PutState(ctx context.Context, state string) error {
+	return t.db.PutState(ctx, t.kind.prefix, state)
 }
 
 // renew moves the end of the lease.
 func (t *Turn) renew(ctx context.Context) (bool, error) {
 	op, table := "renew the lease of "+t.kind.of, t.kind.table(t.number)
-	comment, err := t.db.leaseComment(ctx, t.kind, t.owner)
+	asked := time.Now()
+	comment, now, err := t.db.leaseComment(ctx, t.kind, t.owner)
 	if err != nil {
 		return false, failed(op, "", err)
 	}
+	t.ahead = now.Sub(asked)
 	err = t.db.conn.Exec(with(ctx, nil), "ALTER TABLE "+table+" MODIFY COMMENT "+comment)
 	if x, ok := errors.AsType[*clickhouse.Exception](err); ok && x.Code == codeUnknownTable {
 		t.number = 0 // somebody took this service for dead
@@ -83,6 +108,7 @@ func (t *Turn) GiveBack(ctx context.Context) {
 	// The table stays, so that no other lease gets its number: one who stalled could else renew that.
 	if err := t.db.conn.Exec(with(ctx, nil), "ALTER TABLE "+table+" MODIFY COMMENT '"+t.owner+" 0'"); err != nil {
 		t.db.logger.Warn("lease not given back, it ends with its time", "table", table, "error", failed("give the lease back", table, err))
+		return
 	}
 	t.number = 0
 }

@@ -50,6 +50,70 @@ func TestOneServiceHasItsTurn(t *testing.T) {
 	}
 }
 
+// TestATurnOutlivesLostAnswers has a service that does not learn that it took the turn, and one whose giving back fails.
+func TestATurnOutlivesLostAnswers(t *testing.T) {
+	dsn := serverDSN(t, "p@/ss")
+	db := warehousetest.OpenDSN(t, dsn)
+	if _, err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a, b := db.Turn("store", time.Minute), warehousetest.OpenDSN(t, dsn).Turn("store", time.Minute)
+	if !mine(t, a) {
+		t.Fatal("it was free")
+	}
+	a.Forget()
+	if mine(t, b) || !mine(t, a) {
+		t.Error("it is still the one's who took it")
+	}
+	a.GiveBack(t.Context())
+	if !mine(t, b) {
+		t.Fatal("it was given back")
+	}
+	rename := func(from, to string) {
+		t.Helper()
+		if err := db.Exec(t.Context(), "RENAME TABLE "+from+" TO "+to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rename("turn_store_2", "hidden")
+	b.GiveBack(t.Context())
+	rename("hidden", "turn_store_2")
+	if mine(t, a) || !mine(t, b) {
+		t.Error("it is still the one's who could not give it back")
+	}
+}
+
+// TestWhatHoldersOfATurnLeaveForEachOther also looks at the clock that they share.
+func TestWhatHoldersOfATurnLeaveForEachOther(t *testing.T) {
+	dsn := serverDSN(t, "p@/ss")
+	db := warehousetest.OpenDSN(t, dsn)
+	if _, err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a, b, other := db.Turn("store", time.Minute), db.Turn("store", time.Minute), db.Turn("store_2", time.Minute)
+	if state, err := a.State(t.Context()); state != "" || err != nil {
+		t.Errorf("%q, %v at first", state, err)
+	}
+	for _, state := range []string{"first", "second"} {
+		if err := a.PutState(t.Context(), state); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := b.State(t.Context()); got != state || err != nil {
+			t.Errorf("%q, %v after %q", got, err, state)
+		}
+	}
+	if state, err := other.State(t.Context()); state != "" || err != nil {
+		t.Errorf("another turn has the state %q, %v", state, err)
+	}
+	before := time.Now().Add(-time.Second)
+	if !mine(t, a) {
+		t.Fatal("it was free")
+	}
+	if now := a.Clock(); now.Before(before) || now.After(time.Now()) {
+		t.Errorf("the server's clock is at %s, here it is between %s and now", now, before)
+	}
+}
+
 func TestOfManyAtOnceOneHasTheTurn(t *testing.T) {
 	dsn := serverDSN(t, "p@/ss")
 	db := warehousetest.OpenDSN(t, dsn)

@@ -1,0 +1,54 @@
+package pipeline_test
+
+import (
+	"context"
+	"time"
+
+	"github.com/kubevalue/kubevalue/pipeline"
+)
+
+// turnMemory is what a warehouse in memory knows of a turn.
+type turnMemory struct {
+	holder *memoryTurn
+	until  time.Time
+	state  string
+}
+
+// memoryTurn is a turn in such a warehouse, as one client sees it.
+type memoryTurn struct {
+	c      *client
+	length time.Duration
+}
+
+func (m *memory) turn(c *client, timeout time.Duration) pipeline.Turn {
+	return &memoryTurn{c: c, length: pipeline.TurnLength(timeout)}
+}
+
+func (t *memoryTurn) Mine(ctx context.Context) (mine bool, err error) {
+	return mine, t.c.call(ctx, "Mine", func() error {
+		m := t.c.m
+		if mine = m.turns.holder == t || !time.Now().Before(m.turns.until); mine {
+			m.turns.holder, m.turns.until = t, time.Now().Add(t.length)
+		}
+		return nil
+	})
+}
+
+func (t *memoryTurn) GiveBack(ctx context.Context) {
+	_ = t.c.call(ctx, "GiveBack", func() error {
+		if m := t.c.m; m.turns.holder == t {
+			m.turns.holder, m.turns.until = nil, time.Time{}
+		}
+		return nil
+	})
+}
+
+func (*memoryTurn) Clock() time.Time { return time.Now() }
+
+func (t *memoryTurn) State(ctx context.Context) (state string, err error) {
+	return state, t.c.call(ctx, "State", func() error { state = t.c.m.turns.state; return nil })
+}
+
+func (t *memoryTurn) PutState(ctx context.Context, state string) error {
+	return t.c.call(ctx, "PutState", func() error { t.c.m.turns.state = state; return nil })
+}
