@@ -116,7 +116,7 @@ func (c Composite) slice(start time.Time, of []Slice) Slice {
 			ratio := s.Good / s.Total
 			up += c.Of[i].Weight * ratio
 			weights += c.Of[i].Weight
-			bad = bad || ratio < c.Of[i].TimeSliceTarget
+			bad = bad || ratio < goodFrom(c.Of[i].TimeSliceTarget)
 		}
 	}
 	out := Slice{Start: start, State: Measured}

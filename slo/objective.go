@@ -76,6 +76,19 @@ func (o Objective) SliceTarget() float64 {
 	return o.TimeSliceTarget
 }
 
+// GoodFrom is the least quotient good/total, in double precision, of a slice that has reached [Objective.SliceTarget].
+func (o Objective) GoodFrom() float64 { return goodFrom(o.SliceTarget()) }
+
+// goodFrom is a hair below target, so that 0.37/3.7, which is 0.09999999999999999 in doubles, reaches 0.1. Of 1 nothing is
+// taken: equal counts divide to 1 exactly.
+func goodFrom(target float64) float64 {
+	const hair = 1e-12 // above what reading and dividing two numbers can lose, below what one of 10^12 events changes
+	if target >= 1 {
+		return target
+	}
+	return target * (1 - hair)
+}
+
 // Budget is 1 - Target as decimals, to 15 places: the budget of 0.9 is 0.1, not the 0.09999999999999998 of doubles.
 func (o Objective) Budget() float64 {
 	const places = 1e15

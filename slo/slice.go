@@ -91,16 +91,16 @@ func (s Series) Within(i Interval) []Slice {
 	return s.slices[lo:max(lo, hi)]
 }
 
-// Sums adds up the measured slices that start in i.
-func (s Series) Sums(i Interval, timeSliceTarget float64) Sums {
+// Sums adds up the measured slices that start in i; a slice is good from the quotient goodFrom, see [Objective.GoodFrom].
+func (s Series) Sums(i Interval, goodFrom float64) Sums {
 	var sum Sums
 	for _, sl := range s.Within(i) {
-		sum = sum.Add(sl.sums(timeSliceTarget))
+		sum = sum.Add(sl.sums(goodFrom))
 	}
 	return sum
 }
 
-func (s Slice) sums(timeSliceTarget float64) Sums {
+func (s Slice) sums(goodFrom float64) Sums {
 	if s.State != Measured {
 		return Sums{}
 	}
@@ -108,7 +108,7 @@ func (s Slice) sums(timeSliceTarget float64) Sums {
 	if s.Total > 0 {
 		sum.Valid = 1
 		sum.BadFraction = (s.Total - s.Good) / s.Total
-		if s.Good/s.Total >= timeSliceTarget {
+		if s.Good/s.Total >= goodFrom {
 			sum.GoodSlices = 1
 		}
 	}

@@ -104,7 +104,7 @@ func Evaluate(req Request, in []Slice) (Status, error) {
 func (p *Plan) Sum(s Series) []Sums {
 	sums := make([]Sums, len(p.segments))
 	for i, seg := range p.Segments() {
-		sums[i] = s.Sums(seg, p.req.Objective.SliceTarget())
+		sums[i] = s.Sums(seg, p.req.Objective.GoodFrom())
 	}
 	return sums
 }

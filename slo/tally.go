@@ -13,7 +13,7 @@ import (
 //
 //	Measured    = count()
 //	Valid       = countIf(total > 0)
-//	GoodSlices  = countIf(total > 0 AND good / total >= timeSliceTarget)
+//	GoodSlices  = countIf(total > 0 AND good / total >= goodFrom), see [Objective.GoodFrom]
 //	Good        = sum(good)
 //	Total       = sum(total)
 //	BadFraction = sumIf((total - good) / total, total > 0)

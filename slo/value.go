@@ -57,7 +57,7 @@ func (r Request) Minutes(period Interval, in []Slice) ([]Minutes, error) {
 	var out []Minutes
 	for _, s := range series.Within(period) {
 		k := r.Grid.floor(s.Start)
-		t := Tally{Sums: s.sums(r.Objective.SliceTarget()), Slices: 1}
+		t := Tally{Sums: s.sums(r.Objective.GoodFrom()), Slices: 1}
 		if t.Valid == 0 || slices.ContainsFunc(excluded, func(x span) bool { return x.lo <= k && k < x.hi }) {
 			continue
 		}

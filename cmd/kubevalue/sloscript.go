@@ -36,8 +36,59 @@ unless --pure is given, through tables and SQL of an embedded engine of its own;
       expect:
         - {at: 1h, sli: 0.990909, coverage: 0.916667, budget_consumed: 0.909091, budget_remaining: 0.090909}
 
-Slices are good/total, *N stands for N copies, _ is a slice without data; the files in slo/testdata show every key.
-Exit code 0 when all passed, 1 when a test failed, 2 when a file is malformed.`,
+Exit code 0 when all passed, 1 when a test failed (it prints what it wanted, what it got and the slices around), 2 when a file is
+malformed (with line and column; the tests of the other files run). The files in slo/testdata show every key.
+
+A test
+  objective    {name, target, window, method, time_slice_target: 1, missing: gap, min_coverage: 0.9, min_events: 0, alerts}, with the
+               defaults shown. target is a ratio inside (0, 1); window a duration (rolling) or {calendar: day|week|month|quarter|year,
+               timezone: Europe/Berlin}, weeks from Monday; method occurrences, timeslices or ratio_timeslices; missing gap, good or
+               bad; alerts a list of {severity, long, short, factor}, the default pairs when absent, [] for none.
+  openslo      in place of it: a text block with documents that define one SLO. The startTime of its calendar anchors the periods.
+  composite    in place of it: {name, target, window, kind: weighted, of: [{name, weight: 1, time_slice_target: 1}], missing,
+               min_coverage, alerts}, kind weighted or any_down, with series: {name: "..."} in place of slices.
+  start        the time of the first slice listed, and slice: the length of one. All slices lie on this raster.
+  slices       good/total per slice, *N for N copies in all, _ for a slice without data, with blanks or line breaks between.
+  exclusions   [{from, to, reason, author}], or weekly: {day: sunday, from: "02:00", to: "04:00", timezone} in place of from and to.
+  incidents    [{id, from, to, class, cause: own|upstream, title}]; without to it lasts.
+  tolerance    of the numbers of this test; without it they agree within max(1e-6 x |want|, 1e-6).
+  expect       a list, see below. Times are offsets from start (90m, 1h30m, 4w) or times (2026-03-01T00:00:00+01:00); intervals are
+               half-open.
+
+What is expected, every key optional
+  at           the watermark, floored to the slice; the end of the slices listed when absent.
+  sli, error_ratio, coverage, budget_consumed, budget_remaining, good, total, good_slices, bad_slices, measured_slices,
+  excluded_slices, expected_slices, bad_minutes, allowed_minutes, remaining_minutes, spared_minutes, spared_budget: a number, or null
+  for undefined; partial: true|false; exhausted_at: a time
+  burn_rate    {5m: 1.5, 1h: null}
+  alerts       [{severity: page, state: firing|frozen|inactive}]; severities that are not listed may be in any state
+  attribution  {INC-1: 0.5, unattributed: 0.5}, shares of the budget consumed; null when nothing was consumed
+  error        a text that the refusal contains; alone, without figures
+
+Rules
+  - A rolling window is [at - window, at); at on a calendar boundary evaluates the period that just ended. A window has the slices that
+    start in it. Slices from start to at that are not listed are gaps; those before start are expected and unmeasured, and missing
+    does not speak about them.
+  - A slice is excluded, or belongs to an incident, when it overlaps the interval at all. An exclusion beats a gap, and exclusions
+    that overlap count once. expected = slices of the window - excluded, in a calendar period under way up to at; coverage = measured
+    / expected, null when everything is excluded.
+  - A slice is good when good/total is not below the time slice target; a difference in the 12th digit is rounding and none. 0/0 is
+    measured: without effect on occurrences, outside the denominator of slice methods. Counted slices without any valid event: sli,
+    error_ratio and burn_rate null, consumed 0. Nothing counted: the budget is null, too.
+  - Consumed is error ratio / (1 - target). Slice methods in a calendar period under way: bad / ((1 - target) x (counted + still to
+    come, not excluded)).
+  - missing: good and bad count a missing slice as a whole, without raising coverage; bad ones belong to the incidents over them.
+    Both are refused with occurrences.
+  - Default pairs are 14.4 1h/5m and 6 6h/30m (page), 3 1d/2h and 1 3d/6h (ticket) for 30 days, the factors scaled to the window.
+    Those with a long window above a seventh of the window's actual length, or a factor not below 1/(1 - target), are left out; given
+    explicitly, one with a long window above the whole window, or such a factor, is refused.
+  - A pair is frozen when the coverage of its long window is below min_coverage, all of it is excluded, or its short window has no
+    measured slice (never has one, when it is shorter than a slice). Else it fires when both burn rates are above the factor, beyond
+    rounding. A severity fires if any pair does, else is frozen if any pair is, else inactive.
+  - weighted: per slice sum of weight x good/total / sum of weights over the children with events; any child's gap makes a gap;
+    budgeted as ratio_timeslices. any_down: bad if any measured child is below its time_slice_target, else a gap if any is a gap, else
+    good; budgeted as timeslices. All 0/0 makes 0/0. good and total are null.
+  - Incidents that overlap share a slice's bad amount equally; one outside of the window is listed with 0.`,
 		Args: atLeastOne("the FILEs to run"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var files []slotest.Source

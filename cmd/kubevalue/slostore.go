@@ -47,7 +47,7 @@ func (i indicator) query(from, to time.Time) schema.SliceQuery {
 
 // sums asks for the sums of an objective's slices in segments.
 func (i indicator) sums(o slo.Objective, segments []schema.Segment) schema.SumsQuery {
-	return schema.SumsQuery{Indicator: i.Name, Revision: i.Revision, Group: i.Group, SliceTarget: o.SliceTarget(), Segments: segments}
+	return schema.SumsQuery{Indicator: i.Name, Revision: i.Revision, Group: i.Group, SliceTarget: o.GoodFrom(), Segments: segments}
 }
 
 // evaluateAll computes statuses from the tables: sums per segment of the plans in SQL, all at once, the formulas in package slo. An

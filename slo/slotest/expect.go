@@ -110,8 +110,9 @@ func parseExpectation(r *reader, n *yamlfile.Node, start, end time.Time) expecta
 		case "at":
 			e.at = r.moment(n, "at", start, true)
 		case "error":
-			text := r.text(n, "error", false)
-			e.refusal = &text
+			if !v.IsNull() { // null: no refusal
+				e.refusal = new(r.text(n, "error", true))
+			}
 		case "burn_rate":
 			e.burnRates(r, v)
 		case "alerts":
@@ -134,6 +135,9 @@ func parseExpectation(r *reader, n *yamlfile.Node, start, end time.Time) expecta
 			}
 			e.checks = append(e.checks, check{f.Key, value{number: r.number(n, f.Key)}, got})
 		}
+	}
+	if e.refusal != nil && len(e.checks) > 0 {
+		r.add(n.Fault("error expects a refusal, so no figures can be expected with it"))
 	}
 	return e
 }

@@ -3,6 +3,7 @@ package slotest
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -67,8 +68,8 @@ func parseTest(file *reader, n *yamlfile.Node) test {
 	r := &reader{}
 	r.keys(n, "name", "objective", "openslo", "composite", "start", "slice", "slices", "series", "exclusions", "incidents", "tolerance", "expect")
 	t.tolerance = r.number(n, "tolerance")
-	if t.tolerance != nil && !(*t.tolerance >= 0) {
-		r.add(n.Get("tolerance").Fault("tolerance must be 0 or more"))
+	if t.tolerance != nil && (!(*t.tolerance >= 0) || math.IsInf(*t.tolerance, 0)) {
+		r.add(n.Get("tolerance").Fault("tolerance must be a finite number, 0 or more"))
 	}
 	start := r.time(n, "start")
 	step := r.duration(n, "slice")

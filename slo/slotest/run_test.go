@@ -92,7 +92,7 @@ func bySums(alter func(s *slo.Status) error) Evaluator {
 						if s.Total > 0 {
 							sums[i].Valid++
 							sums[i].BadFraction += (s.Total - s.Good) / s.Total
-							if s.Good/s.Total >= req.Objective.SliceTarget() {
+							if s.Good/s.Total >= req.Objective.GoodFrom() {
 								sums[i].GoodSlices++
 							}
 						}
