@@ -15,7 +15,7 @@ const (
 	ConsumedNode ConsumptionKind = "node"
 	// ConsumedPod is what pods on nodes of a type had: of each the larger of what it requested and what it used, minute by minute.
 	ConsumedPod ConsumptionKind = "pod"
-	// ConsumedStorage is volumes of a class: ByteSeconds of claims, and of volumes that nobody claims.
+	// ConsumedStorage is volumes of a class: Seconds and ByteSeconds of claims, and of volumes that nobody claims.
 	ConsumedStorage ConsumptionKind = "storage"
 	// ConsumedBalancer is Seconds of load balancers of a class.
 	ConsumedBalancer ConsumptionKind = "balancer"

@@ -37,3 +37,36 @@ costs:
 		t.Errorf("two currencies: %v", err)
 	}
 }
+
+func TestWhatHasNoPriceIsKnown(t *testing.T) {
+	t.Parallel()
+	b := boot(t, `
+costs:
+  currency: EUR
+  nodes: [{class: large, per_hour: 0.1}, {class: old, per_hour: 0.1, to: 2026-01-01}]
+  storage: [{per_gib_month: 0}]
+`)
+	now := time.Now().UTC()
+	row := func(cluster string, kind schema.ConsumptionKind, class string, ago time.Duration) schema.Consumption {
+		return schema.Consumption{Cluster: cluster, Start: now.Add(-ago).Truncate(time.Millisecond), Kind: kind, Class: class, Seconds: 60, CoreSeconds: 60}
+	}
+	rows := []schema.Consumption{
+		row("c1", schema.ConsumedNode, "large", time.Hour), row("c1", schema.ConsumedNode, "old", time.Hour), row("c2", schema.ConsumedNode, "old", time.Hour),
+		row("c1", schema.ConsumedNode, "gone", 25*time.Hour), row("c1", schema.ConsumedStorage, "fast", time.Hour), row("c1", schema.ConsumedBalancer, "", time.Hour),
+		row("c1", schema.ConsumedPod, "small", time.Hour),
+	}
+	if err := b.db.InsertConsumption(t.Context(), "rows", rows); err != nil {
+		t.Fatal(err)
+	}
+	got, err := unpriced(t.Context(), b.db, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[unpricedClass]int64{{"node", "old"}: 2, {"balancer", ""}: 1}, got, cmp.AllowUnexported(unpricedClass{})); diff != "" {
+		t.Errorf("without a price (-want +got):\n%s", diff)
+	}
+	m, err := b.figures.evaluator.Metric("O27")
+	if err != nil || m.Unit != "EUR per team" {
+		t.Errorf("O27 is in %q, %v", m.Unit, err)
+	}
+}

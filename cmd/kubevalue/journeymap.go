@@ -17,7 +17,8 @@ import (
 	"github.com/kubevalue/kubevalue/schema/warehouse"
 )
 
-// loadMetrics are the built-in metrics and the configured ones, which may not take an id that is in use.
+// loadMetrics are the built-in metrics and the configured ones, which may not take an id that is in use. Those about costs are in the
+// currency of the configured prices.
 func (c *Config) loadMetrics() ([]journey.Metric, error) {
 	metrics, err := catalogue.Load()
 	if err != nil {
@@ -48,7 +49,7 @@ func (c *Config) loadMetrics() ([]journey.Metric, error) {
 			metrics = append(metrics, m)
 		}
 	}
-	return metrics, nil
+	return catalogue.InCurrency(metrics, c.Costs.Currency), nil
 }
 
 // loadMap is the configured journey map, or the built-in one; it has passed the lint.

@@ -200,6 +200,7 @@ func (s *service) run(ctx context.Context) error {
 		background("cluster watches", watches.Run)
 	}
 	background("creators of namespaces", s.learnCreators)
+	background("resources without a price", s.warnUnpriced)
 	background("pipeline", s.pipe.Run)
 	background("alerts", s.alerting())
 	background("closed periods", s.publishing)

@@ -207,6 +207,7 @@ func (c *cluster) meterStorage(seconds float64) {
 		for _, t := range f.tracked {
 			if counts(t) {
 				s := c.sum(consumer{schema.ConsumedStorage, t.res.Attributes["storage_class"], t.res.Namespace, t.res.Team})
+				s.Seconds += seconds
 				s.ByteSeconds += amount(t.res.Attributes["storage_bytes"]) * seconds
 			}
 		}

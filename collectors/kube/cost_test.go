@@ -94,8 +94,8 @@ func TestConsumptionIsTheLargerOfRequestsAndUse(t *testing.T) {
 		{Cluster: "c1", Start: start, Kind: schema.ConsumedPod, Class: "large", Namespace: "shop", Team: "blue", Seconds: 60, CoreSeconds: 60, ByteSeconds: 120 * gib},
 		// a uses 3 cores of 1 and 1 GiB of 2; what b uses is not known.
 		{Cluster: "c1", Start: start, Kind: schema.ConsumedPod, Class: "large", Namespace: "shop", Team: "red", Seconds: 120, CoreSeconds: 240, ByteSeconds: 240 * gib, RequestedCoreSeconds: 60, UsedCoreSeconds: 180},
-		{Cluster: "c1", Start: start, Kind: schema.ConsumedStorage, Class: "fast", Namespace: "shop", Team: "blue", ByteSeconds: 600 * gib},
-		{Cluster: "c1", Start: start, Kind: schema.ConsumedStorage, Class: "slow", ByteSeconds: 600 * gib},
+		{Cluster: "c1", Start: start, Kind: schema.ConsumedStorage, Class: "fast", Namespace: "shop", Team: "blue", Seconds: 60, ByteSeconds: 600 * gib},
+		{Cluster: "c1", Start: start, Kind: schema.ConsumedStorage, Class: "slow", Seconds: 60, ByteSeconds: 600 * gib},
 	}
 	if diff := gocmp.Diff(want, r.consumed()); diff != "" {
 		t.Errorf("consumption (-want +got):\n%s", diff)

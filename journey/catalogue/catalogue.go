@@ -29,6 +29,7 @@
 //   - consumed: what teams had of clusters in the period, with the columns of the table consumption (schema.Consumption).
 //   - costs: what clusters cost in the period: cluster, namespace, team, part and money. Part is own (of the team itself), shared (its part of
 //     the namespaces that all share) or idle (of nodes, team is empty).
+//     A metric whose unit begins with "currency units" is shown in that of the prices.
 //   - capabilities: what the platform offered at some time in the period: capability, title, owner and events, an array of names; dim is
 //     empty. A team that used one of the events used the capability.
 //   - spans: one row per period: days, how many days of it have passed at the time of evaluation, a fraction for the current one.

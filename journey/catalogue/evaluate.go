@@ -56,6 +56,9 @@ func (e Evaluator) Evaluate(ctx context.Context, r journey.Request) ([]journey.V
 	if err := e.cover(ctx, m, periods, now, cells); err != nil {
 		return nil, fmt.Errorf("metric %s: coverage: %w", m.ID, err)
 	}
+	if err := e.price(ctx, m, r, periods, cells); err != nil {
+		return nil, fmt.Errorf("metric %s: prices: %w", m.ID, err)
+	}
 	if err := e.withhold(ctx, m, r, periods, cells); err != nil {
 		return nil, fmt.Errorf("metric %s: small groups: %w", m.ID, err)
 	}

@@ -51,7 +51,9 @@ var relations = []relation{
 	{"workload_slices", regexp.MustCompile(`\bworkload_slices\b`), question.workloadSlices},
 	{"voices", regexp.MustCompile(`\bvoices\b`), question.voices},
 	{"consumed", regexp.MustCompile(`\bconsumed\b`), question.consumed},
-	{"costs", regexp.MustCompile(`\bcosts\b`), question.costs},
+	{"amounts", regexp.MustCompile(`\bamounts\b`), question.amounts},
+	{"priced", regexp.MustCompile(`\bpriced\b`), question.priced},
+	{"costs", costsWord, question.costs},
 	{"capabilities", regexp.MustCompile(`\bcapabilities\b`), question.capabilities},
 }
 

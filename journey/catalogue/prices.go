@@ -1,0 +1,70 @@
+package catalogue
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/kubevalue/kubevalue/journey"
+)
+
+// unitOfCosts is the unit of costs where no currency is known.
+const unitOfCosts = "currency units"
+
+// InCurrency returns the metrics with the currency in the units of those that are about costs; an empty currency changes nothing.
+func InCurrency(metrics []journey.Metric, currency string) []journey.Metric {
+	metrics = slices.Clone(metrics)
+	for i := range metrics {
+		if currency != "" {
+			metrics[i].Unit = strings.Replace(metrics[i].Unit, unitOfCosts, currency, 1)
+		}
+	}
+	return metrics
+}
+
+var costsWord = regexp.MustCompile(`\bcosts\b`)
+
+// pricedSQL tells how much of what was had has a price; without names up to twenty kinds and classes that have none.
+const pricedSQL = `SELECT period, dim, sum(weight) AS value, sumIf(weight, has_price) AS known,
+    arraySort(groupUniqArrayIf(20)(concat(cluster, ': ', priced_as, ' ', if(class = '', '(no class)', class)), NOT has_price)) AS without
+FROM priced GROUP BY period, dim`
+
+// price corrects figures about costs for what has no price: it lowers their coverage to the share of hours of nodes, pods, volumes and load
+// balancers that have one, and a figure of which nothing has a price is withheld, rather than being 0. So is a figure of all teams in a
+// period in which nothing was seen at all.
+func (e Evaluator) price(ctx context.Context, m journey.Metric, r journey.Request, periods []journey.Period, cells map[place]*cell) error {
+	if m.SQL == nil || !slices.ContainsFunc(m.SQL.Statements(), func(s journey.MetricStatement) bool { return costsWord.MatchString(s.SQL) }) {
+		return nil
+	}
+	q, err := e.question(ctx, r, periods, e.Now())
+	if err != nil {
+		return err
+	}
+	priced := map[place]float64{}
+	err = e.rows(ctx, pricedSQL, q, func(p place, l line) error {
+		whole, err := l.number("value")
+		if err != nil {
+			return err
+		}
+		known, err := l.number("known")
+		if orZero(whole) > 0 {
+			priced[p] = orZero(known) / *whole
+		}
+		return err
+	})
+	_, ofTeam := r.Filter[journey.DimensionTeam]
+	for p, c := range cells {
+		share, seen := priced[p]
+		switch {
+		case seen && share == 0:
+			c.withheld = "no price is known"
+		case seen && c.coverage != nil:
+			covered := *c.coverage * share
+			c.coverage = &covered
+		case !seen && !ofTeam && r.By == "":
+			c.value, c.numerator = nil, nil
+		}
+	}
+	return err
+}
