@@ -169,6 +169,14 @@ type SliceQuery struct {
 	From, To                   time.Time
 }
 
+// SeriesMarks is how far the slices of a series reach.
+type SeriesMarks struct {
+	// First is the start of its earliest slice, measured or not; zero: it has none.
+	First time.Time
+	// Measured are the starts of the measured slices that were asked for, in order.
+	Measured []time.Time
+}
+
 // Segment is the half-open interval [From, To).
 type Segment struct{ From, To time.Time }
 

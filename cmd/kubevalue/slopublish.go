@@ -108,12 +108,14 @@ func (s *objectiveSet) measuringBegan(ctx context.Context) (time.Time, error) {
 			series = append(series, ind.query(time.Time{}, time.Time{}))
 		}
 	}
-	first, err := s.store.FirstSlices(ctx, series)
-	first = slices.DeleteFunc(first, time.Time.IsZero)
-	if err != nil || len(first) == 0 {
-		return time.Time{}, err
+	marks, err := s.store.SeriesMarks(ctx, series)
+	var began time.Time
+	for _, m := range marks {
+		if began.IsZero() || !m.First.IsZero() && m.First.Before(began) {
+			began = m.First
+		}
 	}
-	return slices.MinFunc(first, time.Time.Compare), nil
+	return began, err
 }
 
 // publishable are the figures of a closed period that are new or have changed.

@@ -47,14 +47,17 @@ func (s *objectiveSet) questions(ctx context.Context, of []configuredObjective, 
 		if out[i].members, err = s.members(ctx, o, at); err != nil {
 			return nil, err
 		}
+		recent := slo.Interval{From: o.Grid.Floor(now.Add(-s.maxLag)), To: now}
+		if !recent.From.Before(at) {
+			recent = slo.Interval{} // measurement has reached it
+		}
 		for _, ind := range out[i].indicators() {
-			series = append(series, ind.query(o.Grid.Floor(now.Add(-s.maxLag)), now))
+			series = append(series, ind.query(recent.From, recent.To))
 			owner = append(owner, i)
 		}
 	}
 	all, ctx := errgroup.WithContext(ctx)
-	all.Go(func() error { return s.beginnings(ctx, out, series, owner) })
-	all.Go(func() error { return s.watermarks(ctx, out, series, owner, now) })
+	all.Go(func() error { return s.marks(ctx, out, series, owner) })
 	all.Go(func() error { return s.exclude(ctx, out) })
 	return out, all.Wait()
 }
@@ -73,51 +76,33 @@ func (s *objectiveSet) exclude(ctx context.Context, qs []question) error {
 	return err
 }
 
-// beginnings says of each question when measuring began in the first of its series.
-func (s *objectiveSet) beginnings(ctx context.Context, qs []question, series []schema.SliceQuery, owner []int) error {
-	first, err := s.store.FirstSlices(ctx, series)
+// marks says of each question when measuring began in the first of its series, and moves questions about times that measurement has not
+// reached back to where it is complete in all of their series.
+func (s *objectiveSet) marks(ctx context.Context, qs []question, series []schema.SliceQuery, owner []int) error {
+	marks, err := s.store.SeriesMarks(ctx, series)
 	if err != nil {
-		return fmt.Errorf("when measuring began: %w", err)
+		return fmt.Errorf("when measuring began and how far it has come: %w", err)
 	}
 	for k, i := range owner {
-		if req := &qs[i].req; !first[k].IsZero() && (req.Since.IsZero() || first[k].Before(req.Since)) {
-			req.Since = first[k]
+		q, mark := &qs[i], marks[k]
+		if !mark.First.IsZero() && (q.req.Since.IsZero() || mark.First.Before(q.req.Since)) {
+			q.req.Since = mark.First
+		}
+		if !series[k].From.Before(series[k].To) {
+			continue
+		}
+		end, err := q.req.Grid.ContiguousEnd(series[k].From, mark.Measured)
+		if err != nil {
+			q.err = fmt.Errorf("slices of %s: %w", series[k].Indicator, err)
+			continue
+		}
+		if complete := slo.Watermark(q.req.Grid, end, series[k].To, s.maxLag); complete.Before(q.req.At) {
+			q.req.At = complete
 		}
 	}
 	for i := range qs {
 		if qs[i].req.Since.IsZero() {
 			qs[i].req.Since = s.started // nothing was measured yet: measuring begins with this process
-		}
-	}
-	return nil
-}
-
-// watermarks moves questions about times that measurement has not reached back to where it is complete in all of their series.
-func (s *objectiveSet) watermarks(ctx context.Context, qs []question, series []schema.SliceQuery, owner []int, now time.Time) error {
-	var recent []schema.SliceQuery
-	var of []int
-	for k, i := range owner {
-		if series[k].From.Before(qs[i].req.At) {
-			recent, of = append(recent, series[k]), append(of, i)
-		}
-	}
-	if len(recent) == 0 {
-		return nil
-	}
-	all, err := s.store.MeasuredStarts(ctx, recent)
-	if err != nil {
-		return fmt.Errorf("how far measurement has come: %w", err)
-	}
-	for k, i := range of {
-		q := &qs[i]
-		end, err := q.req.Grid.ContiguousEnd(recent[k].From, all[k])
-		if err != nil {
-			q.err = fmt.Errorf("slices of %s: %w", recent[k].Indicator, err)
-			continue
-		}
-		mark := slo.Watermark(q.req.Grid, end, now, s.maxLag)
-		if mark.Before(q.req.At) {
-			q.req.At = mark
 		}
 	}
 	return nil

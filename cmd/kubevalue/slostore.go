@@ -20,10 +20,8 @@ type sliceStore interface {
 	// SliceSumsOf answers several questions at once, in their order.
 	SliceSumsOf(ctx context.Context, qs []schema.SumsQuery) ([][]schema.SliceSums, error)
 	Slices(ctx context.Context, q schema.SliceQuery) ([]schema.Slice, error)
-	// MeasuredStarts are the starts of the measured slices of several questions about a short time, in their order.
-	MeasuredStarts(ctx context.Context, qs []schema.SliceQuery) ([][]time.Time, error)
-	// FirstSlices are the starts of the oldest slices of series; zero where there is none.
-	FirstSlices(ctx context.Context, qs []schema.SliceQuery) ([]time.Time, error)
+	// SeriesMarks are when series began and, for questions about a short time, which of their slices are measured, in their order.
+	SeriesMarks(ctx context.Context, qs []schema.SliceQuery) ([]schema.SeriesMarks, error)
 	SliceGroups(ctx context.Context, q schema.SliceQuery) ([]string, error)
 }
 

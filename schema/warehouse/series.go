@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -65,50 +66,67 @@ func (p *keyParams) all() map[string]any {
 	return map[string]any{"indicators": p.indicators, "revisions": p.revisions, "groups": p.groups}
 }
 
-// FirstSlices returns the start of the earliest slice of each series, measured or not, the zero time where there is none; the
-// questions' times are not looked at.
-func (db *DB) FirstSlices(ctx context.Context, qs []schema.SliceQuery) ([]time.Time, error) {
-	keys := make([]seriesKey, len(qs))
-	for i, q := range qs {
-		keys[i] = seriesKey{q.Indicator, q.Revision, q.Group}
-	}
-	ids, err := db.seriesIDs(ctx, keys)
-	if err != nil {
-		return nil, err
-	}
-	type row struct {
-		series uint64
-		first  time.Time
-	}
-	all := map[uint64]time.Time{}
-	for part := range slices.Chunk(ids, seriesAtOnce) {
-		rows, err := ask(ctx, db, question{
-			op: "find the first slices", table: "sli_series", params: map[string]any{"series": part},
-			sql: `SELECT sipHash64(indicator, revision, grp) AS series, min(first) FROM sli_series WHERE series IN {series:Array(UInt64)} GROUP BY series`,
-		}, func(r *row) []any { return []any{&r.series, &r.first} })
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range rows {
-			all[r.series] = r.first
-		}
-	}
-	first := make([]time.Time, len(qs))
-	for i, id := range ids {
-		first[i] = all[id]
-	}
-	return first, nil
+// someSeries is a condition on series, and what its parameter "series" is.
+type someSeries struct {
+	condition string
+	param     []uint64
 }
 
-// MeasuredStarts returns the starts of the measured slices of each question, in their order and in order of time, with one statement over
-// the time that the questions span together: it is for short stretches, such as the last minutes of all series.
-func (db *DB) MeasuredStarts(ctx context.Context, qs []schema.SliceQuery) ([][]time.Time, error) {
-	out := make([][]time.Time, len(qs))
+// Naming so many series costs the engine more than reading as many rows again.
+const costlyToName = 50
+
+// theseSeries is the condition that series are among some. When these are most of those that there are, it names none, and readers leave
+// out what they have not asked for.
+func (db *DB) theseSeries(ctx context.Context, ids []uint64) (someSeries, error) {
+	if len(ids) >= costlyToName {
+		known, err := db.seriesKnown(ctx)
+		if err != nil {
+			return someSeries{}, err
+		}
+		if uint64(len(ids)) >= known/2 {
+			return someSeries{condition: "true"}, nil
+		}
+	}
+	return someSeries{condition: "series IN {series:Array(UInt64)}", param: ids}, nil
+}
+
+// seriesCount is how many series there were at a time.
+type seriesCount struct {
+	at    time.Time
+	count uint64
+}
+
+// countSeriesEvery is how old a count may be. It decides about speed alone.
+const countSeriesEvery = 10 * time.Minute
+
+// seriesKnown is about how many series there are.
+func (db *DB) seriesKnown(ctx context.Context) (uint64, error) {
+	if c := db.known.Load(); c != nil && time.Since(c.at) < countSeriesEvery {
+		return c.count, nil
+	}
+	count, _, err := askOne(ctx, db, question{
+		op: "count the series", table: "sli_series", sql: "SELECT uniqExact(indicator, revision, grp) FROM sli_series",
+	}, one[uint64])
+	if err != nil {
+		return 0, err
+	}
+	db.known.Store(&seriesCount{time.Now(), count})
+	return count, nil
+}
+
+// SeriesMarks returns of each question, in their order, when its series began and which of the slices that the question is about are
+// measured, with one statement over the time that the questions span together: it is for short stretches, such as the last minutes of
+// all series. A question whose end is not after its beginning asks for the series' beginning alone.
+func (db *DB) SeriesMarks(ctx context.Context, qs []schema.SliceQuery) ([]schema.SeriesMarks, error) {
+	out := make([]schema.SeriesMarks, len(qs))
 	asked := map[uint64][]int{}
 	var from, to time.Time
 	keys := make([]seriesKey, len(qs))
 	for i, q := range qs {
 		keys[i] = seriesKey{q.Indicator, q.Revision, q.Group}
+		if !q.From.Before(q.To) {
+			continue
+		}
 		if from.IsZero() || q.From.Before(from) {
 			from = q.From
 		}
@@ -123,23 +141,35 @@ func (db *DB) MeasuredStarts(ctx context.Context, qs []schema.SliceQuery) ([][]t
 	for i, id := range ids {
 		asked[id] = append(asked[id], i)
 	}
+	sources := "SELECT sipHash64(indicator, revision, grp) AS series, true AS beginning, toUnixTimestamp(first) AS at FROM sli_series%s"
+	if from.Before(to) {
+		sources += " UNION ALL SELECT series, false, toUnixTimestamp(slice_start) FROM sli_slices FINAL%s" + ofPeriod + " AND state = 'measured'"
+	}
 	type row struct {
 		series uint64
+		first  uint32
 		starts []uint32
 	}
 	for part := range slices.Chunk(slices.Sorted(maps.Keys(asked)), seriesAtOnce) {
+		these, err := db.theseSeries(ctx, part)
+		if err != nil {
+			return nil, err
+		}
 		rows, err := ask(ctx, db, question{
-			op: "find the last slices", table: schema.TableSlices, settings: askedAgain,
-			params: map[string]any{"series": part, "from": wholeSecond(from), "to": wholeSecond(to)},
-			sql: "SELECT series, arraySort(groupArray(toUnixTimestamp(slice_start))) FROM sli_slices FINAL WHERE series IN {series:Array(UInt64)}" +
-				ofPeriod + " AND state = 'measured' GROUP BY series",
-		}, func(r *row) []any { return []any{&r.series, &r.starts} })
+			op: "find when series began and the last slices", table: schema.TableSlices, settings: askedAgain,
+			params: map[string]any{"series": these.param, "from": wholeSecond(from), "to": wholeSecond(to)},
+			sql: "SELECT series, minIf(at, beginning), arraySort(groupArrayIf(at, NOT beginning)) FROM (" +
+				strings.ReplaceAll(sources, "%s", " WHERE "+these.condition) + ") GROUP BY series",
+		}, func(r *row) []any { return []any{&r.series, &r.first, &r.starts} })
 		if err != nil {
 			return nil, err
 		}
 		for _, r := range rows {
 			for _, i := range asked[r.series] {
-				out[i] = startsIn(qs[i], r.starts)
+				out[i].Measured = startsIn(qs[i], r.starts)
+				if r.first > 0 {
+					out[i].First = time.Unix(int64(r.first), 0).UTC()
+				}
 			}
 		}
 	}

@@ -113,22 +113,20 @@ func TestQuestionsAboutManySeries(t *testing.T) {
 		{Indicator: "it's", Revision: "r", Group: "g2", From: monthEdge.Add(21 * time.Minute), To: monthEdge.Add(23 * time.Minute)},
 		{Indicator: "it's", Revision: "other", Group: "g2", From: monthEdge, To: monthEdge.Add(time.Hour)},
 		{Indicator: "it's", Revision: "r", Group: "g0", From: monthEdge, To: monthEdge.Add(2 * time.Minute)},
+		{Indicator: "it's", Revision: "r", Group: "g1"},
 	}
-	got, err := db.MeasuredStarts(t.Context(), qs)
+	got, err := db.SeriesMarks(t.Context(), qs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([][]time.Time{{rows[9].Start, rows[10].Start}, nil, {rows[0].Start}}, got); diff != "" {
-		t.Errorf("starts (-want +got):\n%s", diff)
+	want := []schema.SeriesMarks{
+		{First: monthEdge.Add(20 * time.Minute), Measured: []time.Time{rows[9].Start, rows[10].Start}}, {}, {First: monthEdge, Measured: []time.Time{rows[0].Start}},
+		{First: monthEdge.Add(10 * time.Minute)},
 	}
-	first, err := db.FirstSlices(t.Context(), qs)
-	if err != nil {
-		t.Fatal(err)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("marks (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]time.Time{monthEdge.Add(20 * time.Minute), {}, monthEdge}, first); diff != "" {
-		t.Errorf("first slices (-want +got):\n%s", diff)
-	}
-	none, err := db.MeasuredStarts(t.Context(), nil)
+	none, err := db.SeriesMarks(t.Context(), nil)
 	if err != nil || len(none) != 0 {
 		t.Errorf("no question: %v, %v", none, err)
 	}

@@ -78,15 +78,6 @@ func wholeSecond(t time.Time) time.Time {
 	return bounded(t, minTime)
 }
 
-// FirstSlice returns the start of the earliest slice, measured or not; false: there is none.
-func (db *DB) FirstSlice(ctx context.Context, indicator, revision, group string) (time.Time, bool, error) {
-	all, err := db.FirstSlices(ctx, []schema.SliceQuery{{Indicator: indicator, Revision: revision, Group: group}})
-	if err != nil {
-		return time.Time{}, false, err
-	}
-	return all[0], !all[0].IsZero(), nil
-}
-
 // SliceGroups returns the groups that have slices starting in [q.From, q.To), in order; q.Group is not looked at.
 func (db *DB) SliceGroups(ctx context.Context, q schema.SliceQuery) ([]string, error) {
 	const known = " FROM sli_series WHERE indicator = {indicator:String} AND revision = {revision:String}"

@@ -212,53 +212,59 @@ func addSums(to *schema.SliceSums, s schema.SliceSums) {
 	to.BadFraction += s.BadFraction
 }
 
-// The sources of sums, each with the settings that name its rows. %s is the number of good slices.
+// The sources of sums, each with the parameter that names its rows. %s is which series.
 const (
 	sumsOfDays = `SELECT series, day AS at, measured, valid, perfect AS good_slices, good, total, bad_fraction
-		FROM sli_days FINAL WHERE day IN {days:Array(DateTime('UTC'))} AND series IN {series:Array(UInt64)}`
-	sumsOfHours = `SELECT series, hour AS at, measured, valid, toUInt32(%s) AS good_slices, good, total, bad_fraction
-		FROM sli_hours FINAL WHERE hour IN {hours:Array(DateTime('UTC'))} AND series IN {series:Array(UInt64)}`
+		FROM sli_days FINAL WHERE day IN {days:Array(DateTime('UTC'))} AND %s`
+	sumsOfHours = `SELECT series, hour AS at, measured, valid, perfect AS good_slices, good, total, bad_fraction
+		FROM sli_hours FINAL WHERE hour IN {hours:Array(DateTime('UTC'))} AND %s`
+	sumsOfImperfectHours = `SELECT series, hour AS at, measured, valid, toUInt32(perfect + arrayCount(ratio -> ratio >= {target:Float64}, imperfect)) AS good_slices,
+			good, total, bad_fraction
+		FROM sli_hours FINAL WHERE hour IN {hours:Array(DateTime('UTC'))} AND %s`
 	sumsOfParts = `SELECT series, slice_start AS at, toUInt32(1) AS measured, toUInt32(total > 0) AS valid,
 			toUInt32(total > 0 AND good / total >= {target:Float64}) AS good_slices, good, total, if(total > 0, (total - good) / total, 0) AS bad_fraction
-		FROM sli_slices FINAL WHERE toStartOfHour(slice_start) IN {parts:Array(DateTime('UTC'))} AND series IN {series:Array(UInt64)} AND state = 'measured'`
+		FROM sli_slices FINAL WHERE toStartOfHour(slice_start) IN {parts:Array(DateTime('UTC'))} AND %s AND state = 'measured'`
 )
 
 // readBuckets fills the sums of series, by one statement for the days and hours and at the same time one for the slices.
 func (db *DB) readBuckets(ctx context.Context, b buckets, target float64, bySeries map[uint64][]schema.SliceSums) error {
-	series := slices.Sorted(maps.Keys(bySeries))
+	these, err := db.theseSeries(ctx, slices.Sorted(maps.Keys(bySeries)))
+	if err != nil {
+		return err
+	}
 	var sums []string
 	if len(b.days) > 0 {
 		sums = append(sums, sumsOfDays)
 	}
-	if len(b.hours) > 0 {
-		good := "perfect"
-		if target < 1 {
-			good += " + arrayCount(ratio -> ratio >= {target:Float64}, imperfect)"
-		}
-		sums = append(sums, fmt.Sprintf(sumsOfHours, good))
+	if len(b.hours) > 0 && target >= 1 {
+		sums = append(sums, sumsOfHours)
+	} else if len(b.hours) > 0 {
+		sums = append(sums, sumsOfImperfectHours)
 	}
+	params := map[string]any{"target": target, "series": these.param, "bounds": b.bounds, "days": b.days, "hours": b.hours, "parts": b.parts}
 	var whole, cut []bucketRow
 	both, ctx := errgroup.WithContext(ctx)
 	if len(sums) > 0 {
 		both.Go(func() (err error) {
-			whole, err = db.readSums(ctx, strings.Join(sums, " UNION ALL "), map[string]any{
-				"target": target, "series": series, "bounds": b.bounds, "days": b.days, "hours": b.hours,
-			})
+			whole, err = db.readSums(ctx, strings.ReplaceAll(strings.Join(sums, " UNION ALL "), "%s", these.condition), params)
 			return err
 		})
 	}
 	if len(b.parts) > 0 {
 		both.Go(func() (err error) {
-			cut, err = db.readSums(ctx, sumsOfParts, map[string]any{"target": target, "series": series, "bounds": b.bounds, "parts": b.parts})
+			cut, err = db.readSums(ctx, strings.ReplaceAll(sumsOfParts, "%s", these.condition), params)
 			return err
 		})
 	}
 	if err := both.Wait(); err != nil {
 		return err
 	}
-	for _, r := range slices.Concat(whole, cut) {
-		if i, ok := slices.BinarySearch(b.bounds, int64(r.bound)); ok {
-			addSums(&bySeries[r.series][i], r.SliceSums)
+	for _, rows := range [][]bucketRow{whole, cut} {
+		for _, r := range rows {
+			sums, asked := bySeries[r.series]
+			if i, ok := slices.BinarySearch(b.bounds, int64(r.bound)); ok && asked {
+				addSums(&sums[i], r.SliceSums)
+			}
 		}
 	}
 	return nil

@@ -153,12 +153,12 @@ func TestSlices(t *testing.T) {
 	if diff := cmp.Diff([]string{"", "g'1"}, groups); diff != "" {
 		t.Errorf("groups (-want +got):\n%s", diff)
 	}
-	first, found, err := db.FirstSlice(t.Context(), "api", "r1", "g'1")
-	if err != nil || !found || !first.Equal(noon) {
-		t.Errorf("first slice %v, %v, %v", first, found, err)
+	marks, err := db.SeriesMarks(t.Context(), []schema.SliceQuery{{Indicator: "api", Revision: "r1", Group: "g'1"}, {Indicator: "api", Revision: "r3"}})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if first, found, err = db.FirstSlice(t.Context(), "api", "r3", ""); err != nil || found || !first.IsZero() {
-		t.Errorf("first slice of none: %v, %v, %v", first, found, err)
+	if diff := cmp.Diff([]schema.SeriesMarks{{First: noon}, {}}, marks); diff != "" {
+		t.Errorf("beginnings (-want +got):\n%s", diff)
 	}
 	bad := slice(0, 1, 1)
 	bad.State = "excluded"

@@ -51,6 +51,7 @@ type DB struct {
 	logger  *slog.Logger
 	now     func() time.Time
 	version atomic.Uint64 // the last that was given out
+	known   atomic.Pointer[seriesCount]
 }
 
 // Connections to a server or engine; each insert or query uses one. The driver takes idle ones in turn, and each keeps a buffer
