@@ -131,3 +131,46 @@ func TestQuestionsAboutManySeries(t *testing.T) {
 		t.Errorf("no question: %v, %v", none, err)
 	}
 }
+
+// TestMostOfAllSeries asks about so many series that naming them is spared: what comes of the others is left out.
+func TestMostOfAllSeries(t *testing.T) {
+	db := warehousetest.Open(t)
+	const known = 130
+	begin := monthEdge.Add(-26 * time.Hour)
+	var rows []schema.Slice
+	for i := range known {
+		for _, at := range []time.Duration{0, 25 * time.Hour, 26*time.Hour + 10*time.Minute} {
+			rows = append(rows, schema.Slice{Indicator: fmt.Sprint("series ", i), Revision: "r", Start: begin.Add(at), Seconds: 60, Good: float64(i), Total: known, State: schema.SliceMeasured, Version: 1})
+		}
+	}
+	if err := db.InsertSlices(t.Context(), "t", rows); err != nil {
+		t.Fatal(err)
+	}
+	for _, asked := range []int{1, 60, 100, known} {
+		var sums []schema.SumsQuery
+		var last []schema.SliceQuery
+		for i := range asked {
+			q := schema.SliceQuery{Indicator: fmt.Sprint("series ", known-1-i), Revision: "r", From: monthEdge, To: monthEdge.Add(time.Hour)}
+			last = append(last, q)
+			sums = append(sums, schema.SumsQuery{Indicator: q.Indicator, Revision: q.Revision, SliceTarget: 1, Segments: []schema.Segment{{From: begin, To: q.To}}})
+		}
+		got, err := db.SliceSumsOf(t.Context(), sums)
+		if err != nil {
+			t.Fatal(err)
+		}
+		marks, err := db.SeriesMarks(t.Context(), last)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range asked {
+			good := float64(known - 1 - i)
+			want := []schema.SliceSums{{Measured: 3, Valid: 3, Good: 3 * good, Total: 3 * known, BadFraction: 3 * (known - good) / known}}
+			if diff := cmp.Diff(want, got[i], cmpopts.EquateApprox(0, 1e-9)); diff != "" {
+				t.Errorf("sums of the %dth of %d series (-want +got):\n%s", i, asked, diff)
+			}
+			if diff := cmp.Diff(schema.SeriesMarks{First: begin, Measured: []time.Time{monthEdge.Add(10 * time.Minute)}}, marks[i]); diff != "" {
+				t.Errorf("marks of the %dth of %d series (-want +got):\n%s", i, asked, diff)
+			}
+		}
+	}
+}
