@@ -1,6 +1,7 @@
 package collectors
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"unsafe"
@@ -24,6 +25,9 @@ func (e *SyntaxError) Error() string {
 
 // ErrJSONType means that a value is JSON, but not of the type that it is decoded into. The value has been passed.
 var ErrJSONType = errors.New("a value has the wrong JSON type")
+
+// deepest is how deep values may be nested: the decoder's own bound.
+const deepest = 4096
 
 // JSONCursor walks a JSON document value by value, so that a document costs no more memory than what is kept of it. Nesting
 // of values that are passed or decoded is bounded at 4096 levels. Strings that it decodes point into the document.
@@ -79,7 +83,12 @@ func (c *JSONCursor) Raw() ([]byte, error) {
 	}
 	start, end := decoder.Skip(rest)
 	if start < 0 {
-		return nil, &SyntaxError{Offset: c.at + min(max(end, 0), len(rest)), Missing: "a value, nested less than 4096 deep"}
+		end = min(max(end, 0), len(rest))
+		missing := "a value"
+		if bytes.Count(rest[:end], []byte{'['})+bytes.Count(rest[:end], []byte{'{'}) >= deepest {
+			missing = fmt.Sprintf("a value, nested less than %d deep", deepest)
+		}
+		return nil, &SyntaxError{Offset: c.at + end, Missing: missing}
 	}
 	c.at += end
 	return rest[start:end:end], nil

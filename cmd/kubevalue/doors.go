@@ -60,21 +60,22 @@ func (s *service) doors() ([]dashboards.Door, error) {
 	}...), nil
 }
 
-// foreignDoors are those that clients of other products know. PostHog's call theirs with a final slash or without; a redirect
-// would lose the body, so both are mounted.
+// foreignDoors are those that clients of other products know. They are called with a final slash or without; a redirect would lose the
+// body, so both are mounted.
 func foreignDoors(r *usage.Receiver) []dashboards.Door {
 	doors := []dashboards.Door{
 		{Method: http.MethodPost, Path: "/v1/cloudevents", Handler: r.CloudEvents()},
 		{Method: http.MethodOptions, Path: "/v1/cloudevents", Handler: r.CloudEvents()},
 	}
-	for _, path := range usage.SegmentPaths() {
-		doors = append(doors, dashboards.Door{Method: http.MethodPost, Path: path, Handler: r.Segment()})
+	mount := func(paths []string, handler http.Handler) {
+		for _, path := range paths {
+			for _, slash := range []string{"", "/"} {
+				doors = append(doors, dashboards.Door{Method: http.MethodPost, Path: path + slash, Handler: handler})
+			}
+		}
 	}
-	for _, path := range usage.PostHogPaths() {
-		doors = append(doors,
-			dashboards.Door{Method: http.MethodPost, Path: path, Handler: r.PostHog()},
-			dashboards.Door{Method: http.MethodPost, Path: path + "/", Handler: r.PostHog()})
-	}
+	mount(usage.SegmentPaths(), r.Segment())
+	mount(usage.PostHogPaths(), r.PostHog())
 	return doors
 }
 

@@ -39,7 +39,7 @@ func TestDoors(t *testing.T) {
 		{"/v1/events", `{"id":"same-1","name":"report.read","actor":"ann"}`, []string{"Authorization", bearer(token)}, http.StatusAccepted},
 		{"/v1/events", "{\"id\":\"n1\",\"name\":\"a\"}\n{\"id\":\"n2\",\"name\":\"a\"}\n", []string{"Authorization", bearer(token), "Content-Type", "application/x-ndjson"}, http.StatusAccepted},
 		{"/v1/track", `{"messageId":"same-1","userId":"ann","event":"report.read"}`, []string{"Authorization", basic}, http.StatusOK},
-		{"/v1/page", `{"messageId":"s2","userId":"ann","name":"Start"}`, []string{"Authorization", basic}, http.StatusOK},
+		{"/v1/page/", `{"messageId":"s2","userId":"ann","name":"Start"}`, []string{"Authorization", basic}, http.StatusOK},
 		{"/v1/screen", `{"messageId":"s3","userId":"ann","name":"Start"}`, []string{"Authorization", basic}, http.StatusOK},
 		{"/v1/group", `{"messageId":"s4","userId":"ann","groupId":"shop"}`, []string{"Authorization", basic}, http.StatusOK},
 		{"/v1/identify", `{"messageId":"s5","userId":"ann","anonymousId":"x"}`, []string{"Authorization", basic}, http.StatusOK},

@@ -45,7 +45,7 @@ and why. An import that was stopped goes on where it was; events may be as old a
 		Args:    atLeastOne("the FILEs to import"),
 	}
 	path := configFlag(cmd)
-	cmd.Flags().StringVar(&in.Cluster, "cluster", "", "name of the cluster that the events come from")
+	cmd.Flags().StringVar(&in.Cluster, "cluster", "", "name of the cluster that the events come from (default: what the wrapper says)")
 	cmd.Flags().StringVar(&format, "format", "", "json-lines, eks, aks or gke (default: found out)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		in.Files, in.Format = args, audit.Format(format)
@@ -80,7 +80,15 @@ func importing(cmd *cobra.Command, cfg *Config, db *warehouse.DB, hand func(*pip
 	if err != nil {
 		return err
 	}
-	return runPipeline(cmd.Context(), pipe, func() error { return hand(pipe) })
+	if err := runPipeline(cmd.Context(), pipe, func() error { return hand(pipe) }); err != nil {
+		return err
+	}
+	s := pipe.Stats()
+	fmt.Fprintf(cmd.OutOrStdout(), "%d events stored, %d were there already\n", s.Inserted, s.Duplicates)
+	if s.Quarantined > 0 {
+		fmt.Fprintf(cmd.OutOrStdout(), "%d records went to the quarantine: see `kubevalue quarantine list`\n", s.Quarantined)
+	}
+	return nil
 }
 
 // runPipeline runs a pipeline while hand hands records to it, and until all of them are in the tables; then it closes it.

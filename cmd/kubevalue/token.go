@@ -55,10 +55,10 @@ func tokenCreateCommand() *cobra.Command {
 	f.StringVar(&g.Source, "source", "", "namespace of its events' ids (default: the token's name)")
 	f.StringSliceVar(&g.Teams, "team", nil, "teams that its events may name (default: any)")
 	f.StringSliceVar(&g.Clusters, "cluster", nil, "clusters that its events may come from (default: any)")
-	f.Float64Var(&g.Rate, "rate", 0, "events per second (default: no limit of its own)")
+	f.Float64Var(&g.Rate, "rate", 0, "events per second, after a burst of 1000 or a second's worth (default: no limit of its own)")
 	f.BoolVar(&g.Backfill, "backfill", false, "lift the limit on late events")
 	expires = Duration(365 * 24 * time.Hour)
-	f.Var((*durationFlag)(&expires), "expires", "how long it is good for")
+	f.Var((*durationFlag)(&expires), "expires", "how long it is good for, e.g. 12h or 90d")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		store, err := configuredTokens(*path)
 		if err != nil {
@@ -136,6 +136,12 @@ func tokenRevokeCommand() *cobra.Command {
 // durationFlag is a Duration as a command-line flag.
 type durationFlag Duration
 
-func (d *durationFlag) String() string     { return time.Duration(*d).String() }
+func (d *durationFlag) String() string {
+	const day = 24 * time.Hour
+	if whole := time.Duration(*d); whole > 0 && whole%day == 0 {
+		return fmt.Sprintf("%dd", whole/day)
+	}
+	return time.Duration(*d).String()
+}
 func (d *durationFlag) Set(s string) error { return (*Duration)(d).UnmarshalText([]byte(s)) }
 func (d *durationFlag) Type() string       { return "duration" }

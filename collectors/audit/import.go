@@ -118,8 +118,9 @@ type source struct {
 	size int64
 	// reported are the bytes that Progress has been told of.
 	reported int64
-	// mark remembers how far the file was read; nil: nobody does.
-	mark *offset
+	// mark remembers how far the file was read; nil: nobody does. taken and what the import has taken make what the file has given.
+	mark  *offset
+	taken int
 }
 
 type countingReader struct {
@@ -186,11 +187,11 @@ func (i *importer) resume(src *source, split *splitter) error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	mark, err := i.offsets.find(src.name, i.cfg.Cluster, head)
+	mark, err := i.offsets.find(src.name, i.cfg.Cluster, i.cfg.Format, head)
 	if err != nil {
 		return err
 	}
-	src.mark = mark
+	src.mark, src.taken = mark, mark.Taken-i.summary.Taken
 	if _, err := io.CopyN(io.Discard, split.r, mark.Bytes); err != nil {
 		return fmt.Errorf("go on at byte %d: %w: take the file out of the offset file to read it from its beginning", mark.Bytes, err)
 	}
@@ -268,8 +269,11 @@ func (i *importer) values(unwrap *unwrapper, chunk []byte, fault LineFault) erro
 func (i *importer) take(u unwrapped, fault LineFault) error {
 	i.mapper.received = i.cfg.Now().UTC()
 	if i.cfg.Cluster == "" {
+		if u.cluster == "" {
+			return errors.New("the log does not name its cluster: say which it is")
+		}
 		if err := checkCluster(u.cluster); err != nil {
-			return fmt.Errorf("the log does not name its cluster: say which it is: %w", err)
+			return fmt.Errorf("the log names a cluster that cannot be one: say which it is: %w", err)
 		}
 		i.mapper.cluster = u.cluster
 	}
@@ -304,7 +308,7 @@ func (i *importer) flush(ctx context.Context, src *source, split *splitter) erro
 	if src.mark == nil {
 		return nil
 	}
-	src.mark.Bytes, src.mark.Line = split.offset, split.line
+	src.mark.Bytes, src.mark.Line, src.mark.Taken = split.offset, split.line, src.taken+i.summary.Taken
 	return i.offsets.save()
 }
 

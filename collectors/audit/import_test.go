@@ -303,6 +303,27 @@ func TestAFileIsGoneOnWith(t *testing.T) {
 	}
 }
 
+// TestAFileThatWasReadAsAnotherFormatIsReadAgain does so only when that has given nothing: what was handed over is not handed over again.
+func TestAFileThatWasReadAsAnotherFormatIsReadAgain(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "gke.json")
+	if err := os.WriteFile(path, []byte(gkeLine+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		format  Format
+		ids     string
+		leftOut int
+	}{{FormatAKS, "", 1}, {FormatAKS, "", 0}, {FormatGKE, "g1", 0}, {FormatAKS, "", 0}, {FormatAuto, "", 0}, {FormatGKE, "", 0}} {
+		events, summary, err := importText(t, "", func(cfg *ImportConfig) {
+			cfg.Files, cfg.OffsetFile, cfg.Format = []string{path}, filepath.Join(dir, "offsets.json"), c.format
+		})
+		if err != nil || ids(events) != c.ids || summary.LeftOut[LeftOutOtherLogEntry] != c.leftOut {
+			t.Errorf("as %s: %q, %+v, %v; want %q", c.format, ids(events), summary, err, c.ids)
+		}
+	}
+}
+
 func TestAFailedImportRepeatsNothingOfWhatWasHandedOver(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "audit.log.gz")

@@ -18,6 +18,9 @@ const fingerprintBytes = 4096
 type offset struct {
 	Path    string `json:"path"`
 	Cluster string `json:"cluster"`
+	// Format is how the file was read, Taken how many usage events that has given.
+	Format Format `json:"format,omitempty"`
+	Taken  int    `json:"taken,omitempty"`
 	// HeadBytes and Head are the length and the hash of the beginning of what the file holds.
 	HeadBytes int    `json:"head_bytes"`
 	Head      string `json:"head"`
@@ -51,8 +54,9 @@ func openOffsets(path string) (*offsets, error) {
 	return o, nil
 }
 
-// find gives the offset of a file for a cluster: the beginning when the file is new, or not the one that it was.
-func (o *offsets) find(path, cluster string, head []byte) (*offset, error) {
+// find gives the offset of a file for a cluster: the beginning when the file is new, or not the one that it was, or when it was read as
+// another format and that has given nothing.
+func (o *offsets) find(path, cluster string, format Format, head []byte) (*offset, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("offset file: %w", err)
@@ -62,12 +66,15 @@ func (o *offsets) find(path, cluster string, head []byte) (*offset, error) {
 			continue
 		}
 		if known.HeadBytes > len(head) || fingerprint(head[:known.HeadBytes]) != known.Head {
-			known.Bytes, known.Line = 0, 1
+			known.Bytes, known.Line, known.Taken, known.Format = 0, 1, 0, format
+		}
+		if known.Taken == 0 && known.Format != "" && known.Format != format {
+			known.Bytes, known.Line, known.Format = 0, 1, format
 		}
 		known.HeadBytes, known.Head = len(head), fingerprint(head)
 		return known, nil
 	}
-	fresh := &offset{Path: absolute, Cluster: cluster, HeadBytes: len(head), Head: fingerprint(head), Line: 1}
+	fresh := &offset{Path: absolute, Cluster: cluster, Format: format, HeadBytes: len(head), Head: fingerprint(head), Line: 1}
 	o.all = append(o.all, fresh)
 	return fresh, nil
 }

@@ -139,6 +139,7 @@ func (f *foreign) finish(ctx context.Context) error {
 		if err := f.r.cfg.Quarantine(ctx, f.refused); err != nil {
 			return err
 		}
+		f.r.quarantined.WithLabelValues(f.protocol).Add(float64(len(f.refused)))
 	}
 	f.r.count(f.protocol, f.tally)
 	return nil

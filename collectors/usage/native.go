@@ -25,12 +25,16 @@ func answerResult(w http.ResponseWriter, status int, result nativeResult) {
 		collectors.Answer(w, status, result)
 		return
 	}
+	rest := "the others are stored"
+	if result.Accepted == 0 {
+		rest = "nothing is stored"
+	}
 	collectors.Answer(w, status, struct {
 		Status  string `json:"status"`
 		Code    string `json:"code"`
 		Message string `json:"message"`
 		nativeResult
-	}{"error", "invalid_record", fmt.Sprintf("%d of %d events are malformed, see errors; the others are stored", result.Rejected, result.Rejected+result.Accepted), result})
+	}{"error", "invalid_record", fmt.Sprintf("%d of %d events are refused, see errors; %s", result.Rejected, result.Rejected+result.Accepted, rest), result})
 }
 
 const protocolNative = "native"
@@ -39,7 +43,7 @@ const protocolNative = "native"
 // packed by gzip or zstd:
 //
 //	202  all are on disk
-//	400  some are malformed: errors has the index and the reason of each, all others are on disk.
+//	400  some are refused: errors has the index and the reason of each, all others are on disk.
 //	     Without "errors" the body could not be read, and nothing is stored.
 //	401, 403  token missing, unknown, expired or not for this     413  too large     429, 503  come again after Retry-After
 func (r *Receiver) Native() http.Handler {

@@ -156,7 +156,7 @@ func TestMalformedEventsAreNamedAndTheOthersKept(t *testing.T) {
 		{6, "duration_ms: want a number"},
 		{7, "unknown field namee: see GET /v1/events/schema; further facts belong into attributes"},
 		{8, "unknown field: see GET /v1/events/schema; further facts belong into attributes"},
-		{9, "invalid JSON at byte 11: want a value, nested less than 4096 deep"},
+		{9, "invalid JSON at byte 11: want a value"},
 		{10, "invalid JSON at byte 13: want the end"},
 		{11, "want a JSON object"},
 		{12, "want a JSON object"},
@@ -180,10 +180,29 @@ kubevalue_usage_events_total{protocol="native",result="late"} 1
 	}
 }
 
+// TestRefusalsSayWhatBecameOfTheRest looks at the message that stands for the whole body.
+func TestRefusalsSayWhatBecameOfTheRest(t *testing.T) {
+	deep := `{"name":"a","attributes":` + strings.Repeat(`[`, 5000) + strings.Repeat(`]`, 5000) + `}`
+	for body, want := range map[string]string{
+		`{"id":"1"}`:                      `"message":"1 of 1 events are refused, see errors; nothing is stored"`,
+		`[{"name":"a"},{"id":"1"}]`:       `"message":"1 of 2 events are refused, see errors; the others are stored"`,
+		``:                                `"message":"the body is empty: want events as JSON"`,
+		`"text"`:                          `"message":"want an event, an array of events, or one event a line"`,
+		`{"name":`:                        `"message":"invalid JSON at byte 8: want a value"`,
+		deep:                              `want a value, nested less than 4096 deep"`,
+		`{"events":[{"name":"a"}],"b":1}`: `"message":"want no other member beside events"`,
+	} {
+		w := send(newReceiver(t, &memorySink{}, nil).Native(), "/", "good", []byte(body))
+		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%.40s: %d %s, want %s", body, w.Code, w.Body, want)
+		}
+	}
+}
+
 func TestAMalformedEventOfAnArrayIsNamedToo(t *testing.T) {
 	sink := &memorySink{}
 	w := send(newReceiver(t, sink, nil).Native(), "/v1/events", "good", []byte(`[{"name":"a"},{"name":[]},{"name":"b"}]`))
-	if got, want := strings.TrimSpace(w.Body.String()), `{"status":"error","code":"invalid_record","message":"1 of 3 events are malformed, see errors; the others are stored","accepted":2,"rejected":1,"errors":[{"index":1,"reason":"name: want a string"}]}`; w.Code != 400 || got != want {
+	if got, want := strings.TrimSpace(w.Body.String()), `{"status":"error","code":"invalid_record","message":"1 of 3 events are refused, see errors; the others are stored","accepted":2,"rejected":1,"errors":[{"index":1,"reason":"name: want a string"}]}`; w.Code != 400 || got != want {
 		t.Errorf("status %d: %s, want 400: %s", w.Code, got, want)
 	}
 	if names(sink.events()) != "a,b" {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	analytics "github.com/segmentio/analytics-go/v3"
 
 	"github.com/kubevalue/kubevalue/collectors"
@@ -228,9 +229,13 @@ func TestWhatTheSinkRefusesGoesToQuarantine(t *testing.T) {
 		return sink.Append(ctx, b)
 	})
 	body := `{"batch":[{"type":"track","event":"odd"},{"type":"track","event":"a"},{"type":"alias","previousId":"odd","userId":"u"},{"type":"alias","previousId":"p","userId":"u"}]}`
-	w := send(newReceiver(t, refusing, func(c *Config) { c.Quarantine = held.put }).Segment(), "/v1/batch", "good", []byte(body))
+	r := newReceiver(t, refusing, func(c *Config) { c.Quarantine = held.put })
+	w := send(r.Segment(), "/v1/batch", "good", []byte(body))
 	if w.Code != http.StatusOK || names(sink.events()) != "a" || len(sink.aliases()) != 1 || len(held.rows) != 2 {
 		t.Errorf("status %d, events %q, %d aliases, quarantine %+v", w.Code, names(sink.events()), len(sink.aliases()), held.rows)
+	}
+	if n := testutil.ToFloat64(r.quarantined.WithLabelValues(protocolSegment)); n != 2 {
+		t.Errorf("%g records are counted as quarantined, want 2", n)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -59,6 +60,8 @@ type Receiver struct {
 	cfg    Config
 	events *prometheus.CounterVec
 	bodies *prometheus.CounterVec
+	// quarantined counts what foreign clients sent and can never be stored.
+	quarantined *prometheus.CounterVec
 	// room is for events, for use again.
 	room sync.Pool
 }
@@ -80,8 +83,15 @@ func New(cfg Config) (*Receiver, error) {
 			Name: "kubevalue_usage_requests_total",
 			Help: "Requests with usage events, by protocol and the code of the answer.",
 		}, []string{"protocol", "code"}),
+		quarantined: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "kubevalue_usage_quarantined_records_total",
+			Help: "Records of foreign clients that went to the quarantine, since they can never be stored, by protocol.",
+		}, []string{"protocol"}),
 	}
-	return r, collectors.Register(cfg.Registerer, "usage events", r.events, r.bodies)
+	for _, protocol := range []string{protocolSegment, protocolPostHog} {
+		r.quarantined.WithLabelValues(protocol)
+	}
+	return r, collectors.Register(cfg.Registerer, "usage events", r.events, r.bodies, r.quarantined)
 }
 
 func (cfg Config) withDefaults() Config {
@@ -197,7 +207,7 @@ func (r *Receiver) refuse(w http.ResponseWriter, protocol string, err error) {
 	var syntax *collectors.SyntaxError
 	if errors.Is(err, errBadRequest) || errors.As(err, &syntax) {
 		r.bodies.WithLabelValues(protocol, "bad_request").Inc()
-		collectors.Problem(w, http.StatusBadRequest, "bad_request", err.Error())
+		collectors.Problem(w, http.StatusBadRequest, "bad_request", strings.TrimPrefix(err.Error(), errBadRequest.Error()+": "))
 		return
 	}
 	status, code := collectors.HTTPStatus(err)
