@@ -3,9 +3,11 @@ package analysis
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 
+	"github.com/kubevalue/kubevalue/journey"
 	"github.com/kubevalue/kubevalue/journey/interval"
 )
 
@@ -42,29 +44,71 @@ type SurveyResult struct {
 	Favourable, Unfavourable int
 }
 
-const surveySQL = `SELECT argMax(value, (time, id)) AS answer, argMax(attributes['items'], (time, id)) AS items
+const surveySQL = `SELECT roundDown(toUnixTimestamp64Milli(time), {starts:Array(Int64)}) AS period, argMax(value, (time, id)) AS answer,
+    argMax(attributes['items'], (time, id)) AS items
 FROM events
 WHERE %s
-GROUP BY %s, if(actor = 0, id, toUUID('00000000-0000-0000-0000-000000000000'))`
+GROUP BY period, %s, if(actor = 0, id, toUUID('00000000-0000-0000-0000-000000000000'))`
 
 // Survey scores the answers, given as the value of events named survey.answer (of SUS as the attribute items, ten numbers separated by
 // commas). An answer without an actor is anonymous and counts by itself.
 func (s Source) Survey(ctx context.Context, q SurveyArgs) (SurveyResult, error) {
-	var r SurveyResult
+	if !q.From.Before(q.To) {
+		return SurveyResult{}, fmt.Errorf("from %s is not before to %s", q.From, q.To)
+	}
+	found, err := s.Surveys(ctx, q, []journey.Period{{From: q.From, To: q.To}})
+	if err != nil {
+		return SurveyResult{}, err
+	}
+	return found[0], nil
+}
+
+// Surveys scores the answers of each of some periods, at least one, that follow each other without a gap, by themselves; From and To of the
+// arguments do not count. See Survey.
+func (s Source) Surveys(ctx context.Context, q SurveyArgs, periods []journey.Period) ([]SurveyResult, error) {
+	q.From, q.To = periods[0].From, periods[len(periods)-1].To
 	a, err := q.withDefaults()
 	if err != nil {
-		return r, err
-	}
-	if !a.From.Before(a.To) {
-		return r, fmt.Errorf("from %s is not before to %s", a.From, a.To)
+		return nil, err
 	}
 	if q.Kind != SurveyNPS && q.Kind != SurveyCSAT && q.Kind != SurveySUS {
-		return r, fmt.Errorf("kind %q: want nps, csat or sus", q.Kind)
+		return nil, fmt.Errorf("kind %q: want nps, csat or sus", q.Kind)
 	}
 	p, err := s.people(ctx, true)
 	if err != nil {
-		return r, err
+		return nil, err
 	}
+	starts := make([]int64, len(periods))
+	for i, period := range periods {
+		starts[i] = millis(period.From)
+	}
+	w := s.answers(a, q, p)
+	w.params["starts"] = starts
+	one, _ := p.oneSQL()
+	out, sus := make([]SurveyResult, len(periods)), make([][]float64, len(periods))
+	err = s.rows(ctx, fmt.Sprintf(surveySQL, w, one), w.params, func(row row) {
+		i := slotOf(starts, row.int64(0))
+		out[i].answer(q.Kind, column[*float64](row, 1), row.string(2), &sus[i])
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the answers: %w", err)
+	}
+	for i, period := range periods {
+		r := &out[i]
+		r.Invited = q.Invited
+		if r.Invited == 0 {
+			r.Invited = len(p.eligible(Actors, millis(period.From), millis(period.To), nil))
+		}
+		if r.Answers <= r.Invited {
+			r.ResponseRate = ratio(r.Answers, r.Invited)
+		}
+		r.score(q.Kind, sus[i])
+	}
+	return out, nil
+}
+
+// answers selects the answers of the periods.
+func (s Source) answers(a Args, q SurveyArgs, p people) where {
 	w := where{params: map[string]any{}}
 	w.add("name = '"+SurveyEvent+"'", "", nil)
 	w.add("outcome = 'success'", "", nil)
@@ -75,26 +119,9 @@ func (s Source) Survey(ctx context.Context, q SurveyArgs) (SurveyResult, error) 
 		w.add("object = {survey:String}", "survey", q.Survey)
 	}
 	w.during(millis(a.From), millis(a.To))
-	one, params := p.oneSQL()
-	for name, value := range params {
-		w.params[name] = value
-	}
-	var sus []float64
-	err = s.rows(ctx, fmt.Sprintf(surveySQL, w, one), w.params, func(row row) {
-		r.answer(q.Kind, column[*float64](row, 0), row.string(1), &sus)
-	})
-	if err != nil {
-		return r, fmt.Errorf("read the answers: %w", err)
-	}
-	r.Invited = q.Invited
-	if r.Invited == 0 {
-		r.Invited = len(p.eligible(Actors, millis(a.From), millis(a.To), nil))
-	}
-	if r.Answers <= r.Invited {
-		r.ResponseRate = ratio(r.Answers, r.Invited)
-	}
-	r.score(q.Kind, sus)
-	return r, nil
+	_, params := p.oneSQL()
+	maps.Copy(w.params, params)
+	return w
 }
 
 // oneSQL is the one identity of the column actor, with its parameters.

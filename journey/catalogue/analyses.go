@@ -106,18 +106,14 @@ func (e Evaluator) neighbours(ctx context.Context, m journey.Metric, args analys
 	return cells, e.followed(ctx, m, args, periods, source, func(p journey.Period) *cell { return cells[place{p.From.UnixMilli(), dim}] })
 }
 
-// promoters asks for the score of each period's answers by themselves.
+// promoters asks for the score of each period's answers by themselves; the periods follow each other.
 func promoters(ctx context.Context, source analysis.Source, args analysis.Args, periods []journey.Period, at func(journey.Period) *cell) error {
-	for _, p := range periods {
-		args.From, args.To = p.From, p.To
-		r, err := source.Survey(ctx, analysis.SurveyArgs{Args: args, Kind: analysis.SurveyNPS})
-		if err != nil {
-			return err
-		}
-		c, numerator, denominator := at(p), float64(r.Favourable-r.Unfavourable), float64(r.Answers)
+	all, err := source.Surveys(ctx, analysis.SurveyArgs{Args: args, Kind: analysis.SurveyNPS}, periods)
+	for i, r := range all {
+		c, numerator, denominator := at(periods[i]), float64(r.Favourable-r.Unfavourable), float64(r.Answers)
 		c.value, c.low, c.high, c.n, c.numerator, c.denominator = r.Score, r.Low, r.High, r.Answers, &numerator, &denominator
 	}
-	return nil
+	return err
 }
 
 // followed is for analyses that watch entities from their start on. Activation judges, in a period, those whose horizon ends

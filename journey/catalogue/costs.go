@@ -28,41 +28,34 @@ func (q question) priced(string) string {
 // memory; a pod costs its share of the two, by the larger of what it requested and what it used. What is left of the nodes is idle. The
 // cost of shared namespaces is split among the teams of the cluster in proportion to their own cost in the period, evenly where that is
 // nothing. The parts sum up to the cost of the nodes, the storage and the load balancers.
+//
+// Each step reads the one before it once: the engine would plan and run again what is named twice.
 func (q question) costs(string) string {
-	return fmt.Sprintf(`SELECT *, %[1]s AS dim
+	return fmt.Sprintf(`SELECT period, cluster, line.1 AS namespace, line.2 AS team, line.3 AS part, line.4 AS money, %[1]s AS dim
 FROM (
-    WITH nodes AS (
-        SELECT period, cluster, at, class, sum(seconds) / 3600 * any(price) AS worth, sum(core_seconds) AS cores, sum(byte_seconds) AS bytes
-        FROM amounts WHERE kind = 'node' GROUP BY period, cluster, at, class
-    ),
-    pods AS (
-        SELECT p.period AS period, p.cluster AS cluster, p.at AS at, p.class AS class, p.namespace AS namespace, p.team AS team, p.shared AS shared, n.worth AS worth,
-            if(n.cores > 0, p.core_seconds / n.cores, 0) / 2 + if(n.bytes > 0, p.byte_seconds / n.bytes, 0) / 2 AS taken,
-            sum(taken) OVER (PARTITION BY p.cluster, p.at, p.class) AS all_taken
-        FROM (SELECT * FROM amounts WHERE kind = 'pod') AS p INNER JOIN nodes AS n ON p.cluster = n.cluster AND p.at = n.at AND p.class = n.class
-    ),
-    direct AS (
-        SELECT period, cluster, namespace, team, shared, worth * taken / greatest(1, all_taken) AS money FROM pods
-        UNION ALL
-        SELECT period, cluster, namespace, team, shared, if(kind = 'storage', byte_seconds / 1073741824, seconds) / 3600 * price AS money
-        FROM amounts WHERE kind IN ('storage', 'balancer')
-    ),
-    own AS (
-        SELECT period, cluster, namespace, team, sum(money) AS money, sum(money) OVER (PARTITION BY period, cluster) AS of_all,
-            count() OVER (PARTITION BY period, cluster) AS parts
-        FROM direct WHERE NOT shared GROUP BY period, cluster, namespace, team
-    ),
-    common AS (SELECT period, cluster, sum(money) AS money FROM direct WHERE shared GROUP BY period, cluster)
-    SELECT period, cluster, namespace, team, 'own' AS part, money FROM own
-    UNION ALL
-    SELECT c.period, c.cluster, '' AS namespace, o.team AS team, 'shared' AS part,
-        c.money * if(o.of_all > 0, o.money / o.of_all, 1 / greatest(1, o.parts)) AS money
-    FROM common AS c LEFT JOIN own AS o ON c.period = o.period AND c.cluster = o.cluster
-    UNION ALL
-    SELECT n.period AS period, n.cluster AS cluster, '' AS namespace, '' AS team, 'idle' AS part, n.worth * greatest(0, 1 - p.taken) AS money
-    FROM nodes AS n LEFT JOIN (SELECT cluster, at, class, sum(taken) AS taken FROM pods GROUP BY cluster, at, class) AS p
-        ON n.cluster = p.cluster AND n.at = p.at AND n.class = p.class
+    SELECT period, cluster, groupArrayIf((namespace, team, part, spent), part = 'own') AS own, arraySum(o -> o.4, own) AS of_all,
+        groupArrayIf(('', '', part, spent), part = 'shared') AS common,
+        arrayConcat(own, groupArrayIf(('', '', part, spent), part = 'idle'), if(empty(own) OR empty(common), common,
+            arrayMap(o -> ('', o.2, 'shared', common[1].4 * if(of_all > 0, o.4 / of_all, 1 / length(own))), own))) AS lines
+    FROM (
+        SELECT period, cluster, line.1 AS namespace, line.2 AS team, line.3 AS part, sum(line.4) AS spent
+        FROM (
+            SELECT period, cluster, sumIf(seconds * price, kind = 'node') / 3600 AS worth, sumIf(core_seconds, kind = 'node') AS cores, sumIf(byte_seconds, kind = 'node') AS bytes,
+                groupArrayIf((place, (core_seconds, byte_seconds)), kind = 'pod') AS pods,
+                arrayMap(p -> if(cores > 0, p.2.1 / cores, 0) / 2 + if(bytes > 0, p.2.2 / bytes, 0) / 2, pods) AS taken, arraySum(taken) AS all_taken,
+                arrayConcat(
+                    groupArrayIf((place.1, place.2, place.3, if(kind = 'storage', byte_seconds / 1073741824, seconds) / 3600 * price), kind IN ('storage', 'balancer')),
+                    if(countIf(kind = 'node') = 0, [], arrayConcat([('', '', 'idle', worth * greatest(0, 1 - all_taken))],
+                        arrayMap((p, t) -> (p.1.1, p.1.2, p.1.3, worth * t / greatest(1, all_taken)), pods, taken)))) AS lines
+            FROM (SELECT *, if(shared, ('', '', 'shared'), (namespace, team, 'own')) AS place FROM amounts)
+            GROUP BY period, cluster, at, class
+        )
+        ARRAY JOIN lines AS line
+        GROUP BY period, cluster, namespace, team, part
+    )
+    GROUP BY period, cluster
 )
+ARRAY JOIN lines AS line
 WHERE 1%[2]s`, q.split(), q.watched())
 }
 
