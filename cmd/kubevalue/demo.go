@@ -127,7 +127,7 @@ func (s *service) tellDemo(ctx context.Context, cmd *cobra.Command, o demoOption
 	}
 	bar := newBar(cmd.ErrOrStderr(), "simulating", int64(o.weeks*7))
 	doors = demo.Doors{
-		BaseURL: s.url(), Token: token, Client: &http.Client{Timeout: time.Minute},
+		BaseURL: s.url(), Token: token, Secret: []byte(demoSecret), Client: &http.Client{Timeout: time.Minute},
 		Revision: func(string) string { return agentRevision },
 	}
 	sent, err := world.Send(ctx, doors, func(day, _ int, _ demo.Sent) { _ = bar.Set(day) })
@@ -135,6 +135,9 @@ func (s *service) tellDemo(ctx context.Context, cmd *cobra.Command, o demoOption
 		return doors, fmt.Errorf("simulate: %w", err)
 	}
 	_ = bar.Finish()
+	if err := s.askDemo(ctx, doors, world); err != nil {
+		return doors, fmt.Errorf("ask the people: %w", err)
+	}
 	if err := s.pipe.Flush(ctx); err != nil {
 		return doors, fmt.Errorf("wait for the tables: %w", err)
 	}
@@ -192,7 +195,8 @@ func writeDemo(o demoOptions, world *demo.World) (string, error) {
 		"clusters":     demoClusters(world),
 		"roster":       demoRoster(world),
 	}
-	files := map[string]any{"kubevalue.yaml": cfg, demoMark: "This directory is made and emptied by kubevalue demo."}
+	files := map[string]any{"kubevalue.yaml": cfg, demoMark: "This directory is made and emptied by kubevalue demo.", demoSecretFile: demoSecret}
+	demoVoices(cfg)
 	for _, c := range world.Clusters {
 		files["slo/"+c.Name+".yaml"] = demoObjective(c)
 	}

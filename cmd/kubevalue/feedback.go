@@ -84,13 +84,7 @@ and the persona that are given here, so send each to one person and keep no list
 			if err := keepQuestions(cmd.Context(), db, surveys, now); err != nil {
 				return err
 			}
-			var rows []schema.Feedback
-			var links []string
-			for range count {
-				secret, id := feedback.NewSecret()
-				rows = append(rows, schema.Feedback{Kind: schema.FeedbackInvitation, ID: id, Time: now, Until: end.UTC(), Team: team, Persona: persona, Survey: args[0], Version: 1})
-				links = append(links, strings.TrimSuffix(cfg.address(), "/")+feedback.FormPath+secret)
-			}
+			rows, links := cfg.invite(schema.Feedback{Time: now, Until: end.UTC(), Team: team, Persona: persona, Survey: args[0]}, count)
 			if err := putFeedback(cmd, cfg, db, rows); err != nil {
 				return err
 			}
@@ -99,6 +93,17 @@ and the persona that are given here, so send each to one person and keep no list
 		})
 	}
 	return cmd
+}
+
+// invite makes invitations with team, persona, survey and times of one, and the links that they stand for.
+func (c *Config) invite(like schema.Feedback, count int) (rows []schema.Feedback, links []string) {
+	like.Kind, like.Version = schema.FeedbackInvitation, 1
+	for range count {
+		secret, id := feedback.NewSecret()
+		like.ID = id
+		rows, links = append(rows, like), append(links, strings.TrimSuffix(c.address(), "/")+feedback.FormPath+secret)
+	}
+	return rows, links
 }
 
 // address is how people reach the service.

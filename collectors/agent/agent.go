@@ -1,5 +1,5 @@
-// Package agent takes what other programs measured: slices of indicators, incidents with their follow-ups, and what happened to
-// resources in clusters, in kubevalue's own record form. It is the door for agents in clusters that this service cannot reach, for backfills and for the simulated
+// Package agent takes what other programs measured: slices of indicators, incidents with their follow-ups, what happened to
+// resources in clusters, and what people said elsewhere (surveys, tickets, requests, hours), in kubevalue's own record form. It is the door for agents in clusters that this service cannot reach, for backfills and for the simulated
 // organisation of `kubevalue demo`.
 package agent
 
@@ -30,8 +30,9 @@ type Config struct {
 	Owner schema.OwnerFunc
 }
 
-// Handler is POST /v1/agent. The body is one JSON object with any of the lists "slices", "incidents", "changes" and "consumption", whose
-// entries are schema.Slice, schema.Incident, schema.ResourceChange and schema.Consumption (testdata/example.json has one of each); it is taken as a whole or not at all:
+// Handler is POST /v1/agent. The body is one JSON object with any of the lists "slices", "incidents", "changes", "consumption" and "feedback", whose
+// entries are schema.Slice, schema.Incident, schema.ResourceChange, schema.Consumption and schema.Feedback (testdata/example.json has one of each); it
+// is taken as a whole or not at all:
 //
 //	202  on disk; the body counts the records
 //	400  not that form, or a record that can never be stored: the body names list, index and reason
@@ -39,7 +40,7 @@ type Config struct {
 //	413  too large               429, 503  come again after Retry-After: nothing was taken
 //
 // Sending a record again changes nothing: slices are keyed by indicator, revision, group and start, incidents by id, changes by
-// cluster, kind, uid, change and key. Each change carries the resource's whole state after it, and is dated by when it happened. An
+// cluster, kind, uid, change and key, feedback by kind and id. Each change carries the resource's whole state after it, and is dated by when it happened. An
 // agent that watches a cluster renews the cluster's own record (kind Cluster, change "observed", key the hour, 2026-11-20T14) at least
 // every hour, for that says that the cluster is being watched; and each other resource's (key the day, 2026-11-20) every day.
 type Handler struct{ cfg Config }
@@ -57,10 +58,11 @@ type records struct {
 	Changes   []schema.ResourceChange `json:"changes"`
 
 	Consumption []schema.Consumption `json:"consumption"`
+	Feedback    []schema.Feedback    `json:"feedback"`
 }
 
 // ErrForm means that the body is not what the door takes.
-var ErrForm = errors.New(`the body is not an object with any of the lists "slices", "incidents", "changes" and "consumption"`)
+var ErrForm = errors.New(`the body is not an object with any of the lists "slices", "incidents", "changes", "consumption" and "feedback"`)
 
 // ServeHTTP takes one body.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -110,6 +112,11 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request) (int, error) {
 			return 0, fmt.Errorf("%w: consumption %d is of cluster %q and team %q, for which the token is not good", collectors.ErrForbidden, i, c.Cluster, c.Team)
 		}
 	}
+	for i := range in.Feedback {
+		if f := &in.Feedback[i]; !grant.AllowsTeam(f.Team) {
+			return 0, fmt.Errorf("%w: feedback %d is of team %q, for which the token is not good", collectors.ErrForbidden, i, f.Team)
+		}
+	}
 	h.own(in.Changes)
 	if err := grant.Charge(in.Len()); err != nil {
 		return 0, err
@@ -142,7 +149,7 @@ func Decode(body []byte) (schema.Batch, error) {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return schema.Batch{}, fmt.Errorf("%w: there is more behind it", ErrForm)
 	}
-	b := schema.Batch{Slices: in.Slices, Incidents: in.Incidents, Changes: in.Changes, Consumption: in.Consumption}
+	b := schema.Batch{Slices: in.Slices, Incidents: in.Incidents, Changes: in.Changes, Consumption: in.Consumption, Feedback: in.Feedback}
 	if b.Len() == 0 {
 		return schema.Batch{}, fmt.Errorf("%w: it holds nothing", ErrForm)
 	}

@@ -74,17 +74,25 @@ func TestTheExampleIsTaken(t *testing.T) {
 		t.Error("README.md does not show collectors/agent/testdata/example.json")
 	}
 	sink := &memorySink{}
-	if w := serve(sink, "good", string(example)); w.Code != http.StatusAccepted || w.Body.String() != "{\"taken\":4}\n" {
+	if w := serve(sink, "good", string(example)); w.Code != http.StatusAccepted || w.Body.String() != "{\"taken\":7}\n" {
 		t.Fatalf("answered %d: %s", w.Code, w.Body)
 	}
 	b := sink.batches[0]
-	if len(b.Slices) != 1 || len(b.Incidents) != 1 || len(b.Changes) != 2 {
+	if len(b.Slices) != 1 || len(b.Incidents) != 1 || len(b.Changes) != 2 || len(b.Consumption) != 1 || len(b.Feedback) != 2 {
 		t.Fatalf("got %+v", b)
 	}
 	for _, c := range b.Changes {
 		if err := c.Validate(); err != nil {
 			t.Error(err)
 		}
+	}
+	for _, f := range b.Feedback {
+		if err := f.Validate(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := b.Consumption[0].Validate(); err != nil {
+		t.Error(err)
 	}
 	web := b.Changes[1]
 	want := schema.ResourceChange{
@@ -113,6 +121,7 @@ func TestAgentRefuses(t *testing.T) {
 		"nothing in it":            {"good", `{}`, nil, http.StatusBadRequest, "holds nothing"},
 		"another cluster":          {"good", `{"changes":[{"cluster":"prod-us"}]}`, nil, http.StatusForbidden, `cluster \"prod-us\"`},
 		"another team":             {"good", `{"changes":[{"cluster":"prod-eu","team":"search"}]}`, nil, http.StatusForbidden, `team \"search\"`},
+		"another team's ticket":    {"good", `{"feedback":[{"kind":"ticket","id":"1","team":"search"}]}`, nil, http.StatusForbidden, `feedback 0 is of team \"search\"`},
 		"a change's unknown key":   {"good", `{"changes":[{"cluster":"prod-eu","colour":"red"}]}`, nil, http.StatusBadRequest, `unknown field \"colour\"`},
 		"two objects":              {"good", `{"slices":[{"indicator":"a"}]}{}`, nil, http.StatusBadRequest, "more behind"},
 		"a full spool":             {"good", `{"slices":[{"indicator":"a"}]}`, collectors.ErrFull, http.StatusServiceUnavailable, "full"},

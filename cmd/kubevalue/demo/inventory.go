@@ -170,6 +170,8 @@ func (w *World) Changes(midnight time.Time) []schema.ResourceChange {
 	for c := range w.Clusters {
 		w.clusterChanges(c, midnight, add)
 	}
+	w.syncsDay(midnight, add)
+	w.previewsDay(midnight, add)
 	return out
 }
 
@@ -236,6 +238,9 @@ func (w *World) workload(s *Space, name string) schema.ResourceChange {
 	d := w.change(s.Cluster, schema.KindDeployment, s.Name, name)
 	d.Created, d.FirstReady = s.Deployed, s.Ready
 	d.Desired, d.Available = new(int64(3)), new(int64(3))
+	if s.Team%7 != 3 { // those deploy by hand
+		d.Labels = map[string]string{schema.LabelArgoInstance: s.Name}
+	}
 	if name == "web" || s.Team%9 != 0 {
 		d.Team, d.TeamSource = w.Teams[s.Team].Name, "namespace"
 	}

@@ -37,6 +37,9 @@ func (w *World) Tell(ctx context.Context, doors Doors, now time.Time) error {
 	if err := doors.post(ctx, "/v1/agent", batch); err != nil {
 		return err
 	}
+	if err := next.sendVoices(ctx, doors, w.Until); err != nil {
+		return err
+	}
 	w.Until = now
 	return nil
 }

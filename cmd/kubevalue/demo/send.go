@@ -15,9 +15,10 @@ import (
 )
 
 // Doors is where a service takes what the simulation sends, and the token that it wants. The grant behind the token needs the
-// endpoints audit, events and agent, and backfill: the simulation tells of months gone by.
+// endpoints audit, events and agent, and backfill: the simulation tells of months gone by. Secret is what GitHub's webhook signs with.
 type Doors struct {
 	BaseURL, Token string
+	Secret         []byte
 	Client         *http.Client
 	// Revision says which definition a cluster's slices were measured with.
 	Revision func(cluster string) string
@@ -69,6 +70,9 @@ func (w *World) Send(ctx context.Context, doors Doors, progress func(day, days i
 		progress(i+1, days, sent)
 	}
 	if err := flush(); err != nil {
+		return sent, err
+	}
+	if err := w.sendVoices(ctx, doors, w.Start.Add(-time.Millisecond)); err != nil {
 		return sent, err
 	}
 	incidents := w.records()
@@ -178,13 +182,17 @@ func (d Doors) post(ctx context.Context, path string, body any) error {
 	if err != nil {
 		return fmt.Errorf("encode for %s: %w", path, err)
 	}
+	return d.send(ctx, path, data, http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer " + d.Token}})
+}
+
+// send sends a body until it is taken or refused.
+func (d Doors) send(ctx context.Context, path string, data []byte, header http.Header) error {
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.BaseURL+path, bytes.NewReader(data))
 		if err != nil {
 			return fmt.Errorf("request to %s: %w", path, err)
 		}
-		req.Header.Set("Content-Type", "application/json")
-		req.Header.Set("Authorization", "Bearer "+d.Token)
+		req.Header = header.Clone()
 		resp, err := d.Client.Do(req)
 		if err != nil {
 			return fmt.Errorf("send to %s: %w", path, err)

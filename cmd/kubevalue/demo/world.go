@@ -163,10 +163,15 @@ func (w *World) makeTeams(r, hired *rand.Rand) {
 	}
 }
 
+// lastMonday is the first day of the last week, from Monday to Sunday, that was over when the simulation was made.
+func (w *World) lastMonday() time.Time {
+	day := w.End.AddDate(0, 0, -1)
+	return day.AddDate(0, 0, -7-(int(day.Weekday())+6)%7)
+}
+
 // lastWeek is the story of the week that the first reports are about: the last one, from Monday to Sunday, that is over.
 func (w *World) lastWeek(t *Team) {
-	day := w.Until.Truncate(24 * time.Hour)
-	monday := day.AddDate(0, 0, -7-(int(day.Weekday())+6)%7)
+	monday := w.lastMonday()
 	switch t.Name {
 	case "edge":
 		t.Eligible, t.Joined = w.Start, monday.AddDate(0, 0, 1)
