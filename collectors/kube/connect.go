@@ -71,12 +71,12 @@ func Connect(c ClusterConfig) (*Clients, error) {
 
 // clientsBy makes clients that send their requests by client.
 func clientsBy(config *rest.Config, client *http.Client) (*Clients, error) {
-	measured := *client
 	clock := &clock{next: client.Transport}
 	if clock.next == nil {
 		clock.next = http.DefaultTransport
 	}
-	measured.Transport = clock
+	measured, brief := *client, *client
+	measured.Transport, brief.Transport = &bound{next: clock, most: maxAnswer}, &bound{next: clock, most: maxBrief}
 	typed, err := kubernetes.NewForConfigAndClient(config, &measured)
 	if err != nil {
 		return nil, err
@@ -89,9 +89,13 @@ func clientsBy(config *rest.Config, client *http.Client) (*Clients, error) {
 	if err != nil {
 		return nil, err
 	}
+	asking, err := discovery.NewDiscoveryClientForConfigAndClient(config, &brief)
+	if err != nil {
+		return nil, err
+	}
 	return &Clients{
 		Typed: typed, Metadata: meta, Dynamic: custom, Server: config.Host, Skew: clock.skewed,
-		Version: versionOf(typed.Discovery()), Serves: servesVia(typed.Discovery()), Use: useVia(typed.Discovery().RESTClient()),
+		Version: versionOf(asking), Serves: servesVia(asking), Use: useVia(typed.Discovery().RESTClient()),
 	}, nil
 }
 

@@ -27,7 +27,8 @@ import (
 const shortBreak = 2 * time.Second
 
 // feed is the watch of one kind in one cluster. It hands what changed to the cluster, without a cache in between: it is the
-// store of a reflector. All but the first four fields are guarded by cluster.mu.
+// store of a reflector. All but the first four fields and most, which only its reflector
+// uses, are guarded by cluster.mu.
 type feed struct {
 	kind
 	c      *cluster
@@ -57,6 +58,8 @@ type feed struct {
 	listOnly bool
 	watches  int // counts them, to know the newest
 	err      error
+	// most is how many objects a page may have; fewer than pageSize once a page was too long.
+	most int64
 	// newest is the resourceVersion up to which everything was seen, 0 when it is none.
 	newest uint64
 	// unread counts the objects since the last list began that nobody could read, unreadErr says why the newest one.
@@ -67,7 +70,7 @@ type feed struct {
 func newFeed(c *cluster, k kind) *feed {
 	f := &feed{
 		kind: k, c: c, noStream: watchlist.DoesClientNotSupportWatchListSemantics(c.clients.Typed),
-		tracked: map[uid]*tracked{}, gone: map[uid]bool{},
+		tracked: map[uid]*tracked{}, gone: map[uid]bool{}, most: pageSize,
 	}
 	if !k.custom {
 		f.source = k.source(c.clients)
@@ -151,10 +154,7 @@ func (f *feed) list(ctx context.Context, o metav1.ListOptions) (runtime.Object, 
 	if o.Continue == "" {
 		f.readAll()
 	}
-	if o.Limit > 0 {
-		o.ResourceVersion, o.ResourceVersionMatch = "", "" // with another one servers send everything at once
-	}
-	list, err := f.source.list(ctx, o)
+	list, err := f.read(ctx, o)
 	if err == nil {
 		err = progress(o, list)
 	}
@@ -164,6 +164,22 @@ func (f *feed) list(ctx context.Context, o metav1.ListOptions) (runtime.Object, 
 	f.end(ctx, err)
 	f.c.metrics.requests.WithLabelValues(f.c.cc.Name, f.name, "list", outcome(err)).Inc()
 	return list, err
+}
+
+// read asks for one page, and for a shorter one where it is longer than an answer may be.
+func (f *feed) read(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+	if o.Limit == 0 {
+		return f.source.list(ctx, o)
+	}
+	o.ResourceVersion, o.ResourceVersionMatch = "", "" // with another one servers send everything at once
+	for {
+		o.Limit = f.most
+		list, err := f.source.list(ctx, o)
+		if !errors.Is(err, errTooLong) || f.most == 1 {
+			return list, err
+		}
+		f.most = max(1, f.most/8)
+	}
 }
 
 // page turns the objects of a list into what is kept of them. Those that cannot be read are counted and left out.
