@@ -38,6 +38,9 @@ type OwnerFunc func(OwnerQuestion) (team string, by OwnerSource)
 // AttributeArgoProject is the attribute that names the Argo CD project of a resource.
 const AttributeArgoProject = "argo_project"
 
+// AttributeField and the JSONPath of a field that is stored with a resource make the attribute of its value.
+const AttributeField = "field:"
+
 // The labels and annotations that owners are found by.
 const (
 	LabelComponent     = "backstage.io/kubernetes-id"

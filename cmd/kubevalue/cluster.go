@@ -33,14 +33,14 @@ func (c *Config) kubeClusters() []kube.ClusterConfig {
 func (s *service) kubeCollector() (*kube.Collector, error) {
 	return kube.New(kube.Config{
 		Clusters: s.cfg.kubeClusters(), Sink: s.pipe, Known: s.db.LiveResources, Now: s.now, Logger: s.log, Registerer: s.registry,
-		Owner: s.owners.Owner, KeepLabels: s.owners.Labels(),
+		Owner: s.owners.Owner, KeepLabels: s.owners.Labels(), Fields: s.cfg.fields(),
 	})
 }
 
 func clusterCommand() *cobra.Command {
 	return group("cluster", "List the clusters, and check how they are reached",
 		"A cluster with a kubeconfig is watched: what is in it, what is rolled out, and whether workloads are available. Others are known by their audit events and probes.",
-		clusterListCommand(), clusterCheckCommand())
+		clusterListCommand(), clusterCheckCommand(), clusterDriftCommand())
 }
 
 func clusterListCommand() *cobra.Command {

@@ -41,6 +41,8 @@ type Config struct {
 	Prices       []PriceConfig      `yaml:"prices"`
 	Feedback     FeedbackConfig     `yaml:"feedback"`
 	Costs        CostsConfig        `yaml:"costs"`
+	// Drift are the fields by which clusters are compared.
+	Drift []DriftConfig `yaml:"drift"`
 
 	zone *time.Location
 	dir  string // of the file: relative paths in it start there

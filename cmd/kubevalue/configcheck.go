@@ -38,6 +38,7 @@ func (c *Config) check(f *yamlFile) {
 	c.checkReports(f)
 	c.checkFeedback(f)
 	c.checkCosts(f)
+	c.checkDrift(f)
 }
 
 func (c *Config) checkOrganisation(f *yamlFile) {

@@ -50,6 +50,8 @@ type Config struct {
 	Owner schema.OwnerFunc
 	// KeepLabels are the labels and annotations to store, which are also those that Owner sees, beside DefaultKeepLabels.
 	KeepLabels []string
+	// Fields are stored with the objects that have them, to compare clusters by.
+	Fields []Field
 	// Slice is the length of slices, a divisor of an hour of at least 10 s; 0: a minute.
 	Slice time.Duration
 	// RolloutDeadline is when a rollout of a StatefulSet or DaemonSet without progress has failed; 0: 10 minutes. Deployments have
@@ -133,6 +135,11 @@ func (c Config) validate() error {
 	} {
 		if d < 0 {
 			faults = append(faults, fmt.Errorf("kube: %s is %s, must be positive", name, d))
+		}
+	}
+	for i, f := range c.Fields {
+		if err := f.Validate(); err != nil {
+			faults = append(faults, fmt.Errorf("kube: field %d: %w", i, err))
 		}
 	}
 	seen := map[string]bool{}

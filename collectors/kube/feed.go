@@ -27,12 +27,13 @@ import (
 const shortBreak = 2 * time.Second
 
 // feed is the watch of one kind in one cluster. It hands what changed to the cluster, without a cache in between: it is the
-// store of a reflector. All but the first four fields and most, which only its reflector
+// store of a reflector. All but the first five fields and most, which only its reflector
 // uses, are guarded by cluster.mu.
 type feed struct {
 	kind
 	c      *cluster
 	source source
+	fields []fieldReader
 	// noStream is what the client says of streams of initial objects; fake ones cannot.
 	noStream bool
 
@@ -70,7 +71,7 @@ type feed struct {
 func newFeed(c *cluster, k kind) *feed {
 	f := &feed{
 		kind: k, c: c, noStream: watchlist.DoesClientNotSupportWatchListSemantics(c.clients.Typed),
-		tracked: map[uid]*tracked{}, gone: map[uid]bool{}, most: pageSize,
+		tracked: map[uid]*tracked{}, gone: map[uid]bool{}, most: pageSize, fields: fieldReaders(c.cfg.Fields, k.name),
 	}
 	if !k.custom {
 		f.source = k.source(c.clients)
@@ -480,6 +481,10 @@ func (f *feed) object(obj any) (*object, error) {
 		f.c.mu.Lock()
 		f.unread, f.unreadErr = f.unread+1, err
 		f.c.mu.Unlock()
+		return nil, err
 	}
-	return o, err
+	for _, field := range f.fields {
+		field.read(o, obj)
+	}
+	return o, nil
 }

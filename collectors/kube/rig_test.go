@@ -52,9 +52,16 @@ var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 
 func newRig(t *testing.T, clock time.Time) *rig {
 	t.Helper()
+	return newRigOf(t, clock, Config{})
+}
+
+// newRigOf has what is special of a configuration, e.g. its fields.
+func newRigOf(t *testing.T, clock time.Time, cfg Config) *rig {
+	t.Helper()
 	r := &rig{t: t, clock: clock, version: 100}
 	r.sink = &sink{}
-	cfg := Config{Sink: r.sink, Now: func() time.Time { return r.clock }, Owner: teamLabels, KeepLabels: []string{"team"}}.withDefaults()
+	cfg.Sink, cfg.Now, cfg.Owner, cfg.KeepLabels = r.sink, func() time.Time { return r.clock }, teamLabels, []string{"team"}
+	cfg = cfg.withDefaults()
 	m := newMetrics()
 	r.cluster = newCluster(cfg, ClusterConfig{Name: "c1", Region: "eu", Kubeconfig: "none"}, newOutbox(cfg, m), m)
 	r.clients = fakeClients(nil)
