@@ -27,12 +27,17 @@ type NamedStatus struct {
 	Status Status `json:"status"`
 }
 
-// EvaluateGroups evaluates one definition for each group and for all together.
+// EvaluateGroups evaluates one definition for each group and for all together. Without a group it returns ErrNoGroups, and a Total of which
+// nothing was measured.
 func (p *Plan) EvaluateGroups(groups []GroupSums) (GroupStatus, error) {
-	if len(groups) == 0 {
-		return GroupStatus{}, ErrNoGroups
-	}
 	var out GroupStatus
+	if len(groups) == 0 {
+		var err error
+		if out.Total, err = p.Evaluate(make([]Sums, len(p.segments))); err != nil {
+			return GroupStatus{}, err
+		}
+		return out, ErrNoGroups
+	}
 	pooled := make([]Sums, len(p.segments))
 	least := 0.0
 	for _, g := range groups {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/kubevalue/kubevalue/collectors"
 	"github.com/kubevalue/kubevalue/schema/warehouse"
+	"github.com/kubevalue/kubevalue/slo"
 	"github.com/kubevalue/kubevalue/slo/alerting"
 )
 
@@ -85,6 +87,9 @@ func (s *service) alertInputs(ctx context.Context) []alerting.Input {
 		switch {
 		case err != nil:
 			inputs = append(inputs, in)
+		case errors.Is(answers[i].err, slo.ErrNoGroups): // its status says that nothing was measured
+			in.Status = &answers[i].status
+			inputs = append(inputs, in)
 		case answers[i].err != nil:
 			s.log.ErrorContext(ctx, "an objective could not be evaluated; its alerts are frozen", "objective", o.Definition.Name, "error", answers[i].err)
 			inputs = append(inputs, in)
@@ -103,8 +108,8 @@ func (s *service) alertInput(o configuredObjective) alerting.Input {
 	}
 }
 
-// told are the inputs of an objective: of all of it, and of each of its groups. A group that is one since it has sent slices may go away in
-// peace; one that the configuration names may not.
+// told are the inputs of an objective: of all of it, and of each of its groups. A group that is one since it has sent slices may vanish; one
+// that the configuration names may not.
 func told(in alerting.Input, o configuredObjective, a answer) []alerting.Input {
 	in.Status = &a.status
 	out := []alerting.Input{in}
@@ -114,7 +119,7 @@ func told(in alerting.Input, o configuredObjective, a answer) []alerting.Input {
 	for i := range a.groups.Groups {
 		g := &a.groups.Groups[i]
 		one := in
-		one.Group, one.Status, one.MayFallSilent = g.Group, &g.Status, in.MayFallSilent || o.PerGroup
+		one.Group, one.Status, one.MayVanish = g.Group, &g.Status, o.PerGroup
 		out = append(out, one)
 	}
 	return out

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kubevalue/kubevalue/schema"
 	"github.com/kubevalue/kubevalue/slo"
+	"github.com/kubevalue/kubevalue/slo/alerting"
 )
 
 // TestObjectivePerGroup has three clusters over the 28 days up to 10 November, 672 hours each: eu is bad for 30 of them, us is good, and
@@ -68,7 +69,7 @@ func TestObjectivePerGroup(t *testing.T) {
 	}
 }
 
-// expectGroupAlerts looks at what is alerted on: all together, which may not fall silent, and each group, which may.
+// expectGroupAlerts looks at what is alerted on: all together, which may not vanish, and each group, which may.
 func expectGroupAlerts(t *testing.T, s *objectiveSet) {
 	t.Helper()
 	o := &s.all[0].Objective
@@ -79,10 +80,68 @@ func expectGroupAlerts(t *testing.T, s *objectiveSet) {
 		if in.Status == nil || !in.Quiet || in.Targets["page"] == nil || in.Labels["service"] != "clusters" {
 			t.Errorf("input %+v", in)
 		}
-		got = append(got, fmt.Sprintf("%s/%s %v", in.Objective, in.Group, in.MayFallSilent))
+		got = append(got, fmt.Sprintf("%s/%s %v", in.Objective, in.Group, in.MayVanish))
 	}
 	if want := "apiserver/ false, apiserver/ap true, apiserver/eu true, apiserver/us true"; strings.Join(got, ", ") != want {
 		t.Errorf("alerts are about %s, want %s", strings.Join(got, ", "), want)
+	}
+}
+
+// TestNoGroupReports has an objective per group of which nobody has ever measured anything: that is alerted on.
+func TestNoGroupReports(t *testing.T) {
+	o := hourly("apiserver", "clusters")
+	o.PerGroup, o.AlertNoData, o.Resolved = true, true, true
+	s, _ := answerSet(t, o)
+	options := alerting.Default()
+	s.burnWindows, s.started = options.BurnWindows(), answerNow.Add(-20*time.Minute)
+	svc := &service{cfg: &Config{}, now: s.now, figures: &figures{objectives: s}, log: slog.New(slog.DiscardHandler)}
+	manager := alerting.NewManager(alerting.Config{Options: options, Store: alertMemory{stateFiles(func(name string) string { return filepath.Join(t.TempDir(), name) })}, Now: s.now})
+	fire := func() []string {
+		t.Helper()
+		if err := manager.Tick(t.Context(), svc.alertInputs(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, r := range manager.Records() {
+			if r.State == slo.Firing {
+				out = append(out, r.Key.String())
+			}
+		}
+		return out
+	}
+	if got := fire(); len(got) != 0 { // slices of an hour: the last one began before this service did
+		t.Errorf("fires: %q", got)
+	}
+	s.started = answerNow.Add(-2 * time.Hour)
+	if got := fire(); !slices.Equal(got, []string{"NothingMeasured apiserver (page)"}) {
+		t.Errorf("fires: %q", got)
+	}
+	if all, err := s.withGroups(t.Context(), s.all); err != nil || all[0].Error != slo.ErrNoGroups.Error() {
+		t.Errorf("status: %+v, %v", all, err)
+	}
+}
+
+// TestGroupsAtTheBeginningOfAPeriod has two clusters, of which one has not yet reported a slice of the new month.
+func TestGroupsAtTheBeginningOfAPeriod(t *testing.T) {
+	o := hourly("apiserver", "clusters")
+	o.PerGroup, o.Grid, o.Definition.Window = true, slo.EpochGrid(time.Minute), slo.Window{Unit: slo.Month, Count: 1, Zone: time.UTC}
+	s, db := answerSet(t, o)
+	month := hour("2026-11-01 00:00")
+	s.now = func() time.Time { return month.Add(90 * time.Second) }
+	var rows []schema.Slice
+	for group, last := range map[string]int{"eu": 0, "us": -1} {
+		for minute := -20; minute <= last; minute++ {
+			rows = append(rows, schema.Slice{Indicator: "apiserver", Revision: "r", Group: group, Start: month.Add(time.Duration(minute) * time.Minute), Seconds: 60, Good: 1, Total: 1,
+				State: schema.SliceMeasured, Version: 1})
+		}
+	}
+	storeSlices(t, db, rows)
+	answers, err := s.statusesAt(t.Context(), s.all, s.now())
+	if err != nil || answers[0].err != nil {
+		t.Fatal(err, answers[0].err)
+	}
+	if got := answers[0]; len(got.groups.Groups) != 2 || !got.status.At.Equal(month) || !got.status.Period.To.Equal(month) {
+		t.Errorf("%d groups at %s in %v", len(got.groups.Groups), got.status.At, got.status.Period)
 	}
 }
 

@@ -108,13 +108,15 @@ func (s *objectiveSet) marks(ctx context.Context, qs []question, series []schema
 	return nil
 }
 
-// members are the groups that an objective has at a time: those it names, or those with slices in its window.
+// members are the groups that an objective has at a time: those it names, or those with slices in its window. Just after the beginning of a
+// period they are those of the period before, too, which the last complete measurements are of.
 func (s *objectiveSet) members(ctx context.Context, o configuredObjective, at time.Time) ([]member, error) {
 	if !o.PerGroup {
 		return o.Groups, nil
 	}
 	ind := o.Of[o.Definition.Name]
-	names, err := s.store.SliceGroups(ctx, ind.query(o.Definition.Window.Period(at).From, at))
+	window := o.Definition.Window
+	names, err := s.store.SliceGroups(ctx, ind.query(around(window.Period(at), window.Period(o.Grid.Floor(at.Add(-s.maxLag)))).From, at))
 	if err != nil {
 		return nil, fmt.Errorf("groups of %s: %w", o.Definition.Name, err)
 	}

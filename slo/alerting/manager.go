@@ -70,7 +70,7 @@ func NewManager(cfg Config) *Manager {
 }
 
 // Tick steps all alerts by the statuses of all objectives, saves the memory and sends. An objective that is not in
-// inputs is gone: its alerts resolve; one whose status is nil is frozen. The memory is loaded each time, since another
+// inputs is gone, as is a group that has vanished: its alerts resolve; one whose status is nil is frozen. The memory is loaded each time, since another
 // replica may have stepped it. Until it could be loaded once nothing is stepped, since alerts would start anew; when it
 // cannot be loaded or saved later, the own memory serves. The errors are joined.
 func (m *Manager) Tick(ctx context.Context, inputs []Input) error {
@@ -115,13 +115,21 @@ func (m *Manager) load(ctx context.Context) error {
 
 func (m *Manager) step(now time.Time, inputs []Input) {
 	type whose struct{ objective, group string }
-	unknown, present := map[whose]bool{}, map[Key]bool{}
+	unknown, burning, present := map[whose]bool{}, map[whose]bool{}, map[Key]bool{}
+	for key, r := range m.records {
+		if key.Name == Burn && r.State == slo.Firing {
+			burning[whose{key.Objective, key.Group}] = true
+		}
+	}
 	for _, in := range inputs {
 		if in.Status == nil {
 			unknown[whose{in.Objective, in.Group}] = true
 			continue
 		}
-		for _, alert := range m.cfg.Options.observe(in) {
+		if m.cfg.Options.gone(in) {
+			continue
+		}
+		for _, alert := range m.cfg.Options.observe(in, burning[whose{in.Objective, in.Group}]) {
 			present[alert.key] = true
 			m.records[alert.key] = m.records[alert.key].observe(alert, now, in)
 		}

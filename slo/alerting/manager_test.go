@@ -191,6 +191,74 @@ func TestAnObjectiveThatIsGoneResolves(t *testing.T) {
 	}
 }
 
+// TestAGroupThatVanishes has a cluster that reports no more. While nothing of it fires it goes in peace; while it burns its budget it does
+// not, until it is gone.
+func TestAGroupThatVanishes(t *testing.T) {
+	options := Default()
+	status := func(at time.Time, state slo.AlertState, silence time.Duration) *slo.Status {
+		s := pairStatus(at, state, 0, 0)
+		for _, window := range options.BurnWindows() {
+			coverage := max(0, 1-silence.Minutes()/window.Minutes())
+			s.BurnRates = append(s.BurnRates, slo.BurnRate{Window: window, Coverage: &coverage})
+		}
+		return s
+	}
+	for name, c := range map[string]struct {
+		before             slo.AlertState
+		named, fallsSilent bool
+		soon, nextDay      string // what fires after twenty minutes, and after a day
+	}{
+		"burning":                          {slo.Firing, false, false, "ErrorBudgetBurn NothingMeasured", ""},
+		"burning, nobody asks about it":    {slo.Firing, false, true, "ErrorBudgetBurn", ""},
+		"well":                             {slo.Inactive, false, false, "", ""},
+		"well, and the configuration's":    {slo.Inactive, true, false, "NothingMeasured", "NothingMeasured"},
+		"burning, and the configuration's": {slo.Firing, true, false, "ErrorBudgetBurn NothingMeasured", "ErrorBudgetBurn NothingMeasured"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c2, store, out := &clock{start}, &memory{}, &sent{}
+			firing := func(state slo.AlertState, silence time.Duration) string {
+				t.Helper()
+				in := Input{Objective: "apiserver", Group: "eu", Status: status(c2.now, state, silence), MayVanish: !c.named, MayFallSilent: c.fallsSilent}
+				if err := newManager(store, c2, options, out).Tick(t.Context(), []Input{in}); err != nil {
+					t.Fatal(err)
+				}
+				var names []string
+				for _, a := range out.last() {
+					if a.Firing() {
+						names = append(names, a.Key.Name)
+					}
+				}
+				return strings.Join(names, " ")
+			}
+			firing(c.before, 0)
+			for _, at := range []struct {
+				silence time.Duration
+				want    string
+			}{{20 * time.Minute, c.soon}, {24*time.Hour - time.Minute, c.soon}, {24 * time.Hour, c.nextDay}, {25 * time.Hour, c.nextDay}} {
+				c2.now = start.Add(at.silence)
+				if got := firing(slo.Frozen, at.silence); got != at.want {
+					t.Errorf("after %s without a slice: %q fire, want %q", at.silence, got, at.want)
+				}
+			}
+		})
+	}
+}
+
+func TestSilenceIsToldToEverybodyOfThePolicies(t *testing.T) {
+	in := Input{Objective: "login", Targets: map[string][]string{"ticket": {"queue", "team"}, "info": {"team"}}}
+	for _, c := range []struct {
+		key  Key
+		want string
+	}{
+		{Key{Burn, "login", "", "ticket"}, "queue,team"}, {Key{Burn, "login", "", "page"}, ""}, {Key{NoData, "login", "", "page"}, "queue,team"},
+		{Key{NoData, "login", "", "info"}, "team"},
+	} {
+		if got := labels(c.key, in)["targets"]; got != c.want {
+			t.Errorf("%s is for %q, want %q", c.key, got, c.want)
+		}
+	}
+}
+
 func TestGroupsAndPoliciesAreInTheAlerts(t *testing.T) {
 	c, store, out := &clock{start}, &memory{}, &sent{}
 	m := newManager(store, c, Options{}, out)
@@ -269,7 +337,7 @@ func TestAlertsBesidesBurnRates(t *testing.T) {
 				t.Fatal(err)
 			}
 			silent := Input{Objective: "login", Status: evaluated(t, start, c.values, options), MayFallSilent: true}
-			for _, seen := range options.observe(silent) {
+			for _, seen := range options.observe(silent, true) {
 				if seen.key.Name == NoData {
 					t.Errorf("an alert about silence where there may be some")
 				}

@@ -2,7 +2,9 @@ package alerting
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,20 +21,30 @@ type Options struct {
 	NoDataSeverity string
 	// NoDataAfter is how long nobody has measured anything. Statuses must have been asked for this burn window.
 	NoDataAfter time.Duration
+	// GoneAfter is how long nobody has measured anything of a group that may vanish until it is taken as gone: its alerts resolve. 0:
+	// never. Statuses must have been asked for this burn window.
+	GoneAfter time.Duration
 }
 
 // Default are the usual options: tickets for an exhausted budget and for one that will be within three days, a page
-// after fifteen minutes without any measurement.
+// after fifteen minutes without any measurement; a group that vanishes is gone after a day.
 func Default() Options {
-	return Options{ExhaustedSeverity: "ticket", ForecastSeverity: "ticket", ForecastWithin: 72 * time.Hour, NoDataSeverity: "page", NoDataAfter: 15 * time.Minute}
+	return Options{
+		ExhaustedSeverity: "ticket", ForecastSeverity: "ticket", ForecastWithin: 72 * time.Hour, NoDataSeverity: "page", NoDataAfter: 15 * time.Minute,
+		GoneAfter: 24 * time.Hour,
+	}
 }
 
 // BurnWindows are the lookbacks that a request for a status must name for these options.
 func (o Options) BurnWindows() []time.Duration {
-	if o.NoDataSeverity == "" {
-		return nil
+	var out []time.Duration
+	if o.NoDataSeverity != "" {
+		out = append(out, o.NoDataAfter)
 	}
-	return []time.Duration{o.NoDataAfter}
+	if o.GoneAfter > 0 {
+		out = append(out, o.GoneAfter)
+	}
+	return out
 }
 
 // Input is one objective, or one group of it, at one time.
@@ -49,6 +61,9 @@ type Input struct {
 	Quiet bool
 	// MayFallSilent leaves out the alert that nobody has measured anything.
 	MayFallSilent bool
+	// MayVanish says of a group that it is one since it was measured, such as a cluster that reports: it may fall silent, unless its error
+	// budget burns just then, and when it has been silent for long it is gone.
+	MayVanish bool
 	// Link leads a reader to the objective.
 	Link string
 }
@@ -60,8 +75,13 @@ type seen struct {
 	annotations map[string]string
 }
 
-// observe lists all alerts that a status speaks about.
-func (o Options) observe(in Input) []seen {
+// gone says that a group has vanished.
+func (o Options) gone(in Input) bool {
+	return in.MayVanish && o.GoneAfter > 0 && unmeasured(*in.Status, o.GoneAfter)
+}
+
+// observe lists all alerts that a status speaks about; burning says whether an alert on its burn rate fires.
+func (o Options) observe(in Input, burning bool) []seen {
 	s := in.Status
 	var out []seen
 	key := func(name, severity string) Key { return Key{name, in.Objective, in.Group, severity} }
@@ -87,7 +107,7 @@ func (o Options) observe(in Input) []seen {
 		summary += fmt.Sprintf(" at %s, at the burn rate of the last %s", s.Forecast.At.UTC().Format("2006-01-02 15:04 UTC"), slo.FormatDuration(s.Forecast.Window))
 	}
 	one(Forecast, o.ForecastSeverity, trusted(*s, soon), summary)
-	if !in.MayFallSilent {
+	if !in.MayFallSilent && (!in.MayVanish || burning) {
 		one(NoData, o.NoDataSeverity, o.noData(*s), fmt.Sprintf("Nobody has measured anything of %s for %s", in.name(), slo.FormatDuration(o.NoDataAfter)))
 	}
 	return out
@@ -106,14 +126,21 @@ func trusted(s slo.Status, firing bool) slo.AlertState {
 
 // noData fires when slices were expected and none was measured, unless measuring has only begun.
 func (o Options) noData(s slo.Status) slo.AlertState {
-	if s.At.Sub(s.Since) < o.NoDataAfter {
-		return slo.Inactive
-	}
-	rate, ok := s.BurnRate(o.NoDataAfter)
-	if ok && rate.Coverage != nil && *rate.Coverage == 0 {
+	if unmeasured(s, o.NoDataAfter) {
 		return slo.Firing
 	}
 	return slo.Inactive
+}
+
+// unmeasured says that slices were expected in the last stretch of time, and none was measured. Where it has no slice, since slices are
+// longer or all is excluded, the next longer stretch that has some counts.
+func unmeasured(s slo.Status, last time.Duration) bool {
+	for _, b := range s.BurnRates {
+		if b.Window >= last && b.Coverage != nil {
+			return *b.Coverage == 0 && s.At.Sub(s.Since) >= b.Window
+		}
+	}
+	return false
 }
 
 func percent(v *float64) string {
@@ -154,6 +181,15 @@ const (
 	labelSendResolved = "send_resolved"
 )
 
+// targets are who is to be told of an alert: of silence everybody, when nobody is named for its severity.
+func (in Input) targets(k Key) []string {
+	named := in.Targets[k.Severity]
+	if k.Name != NoData || len(named) > 0 {
+		return named
+	}
+	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(slices.Collect(maps.Values(in.Targets))...))))
+}
+
 var labelName = regexp.MustCompile(`[^a-zA-Z0-9_]`)
 
 // labels are an alert's identity at the receiver: no value that changes may be in them. Names that Prometheus does not
@@ -173,7 +209,7 @@ func labels(k Key, in Input) map[string]string {
 	if k.Group != "" {
 		out["group"] = k.Group
 	}
-	if targets := in.Targets[k.Severity]; len(targets) > 0 {
+	if targets := in.targets(k); len(targets) > 0 {
 		out[labelTargets] = strings.Join(targets, ",")
 	}
 	if in.Quiet {

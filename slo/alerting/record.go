@@ -9,6 +9,10 @@
 // Four alerts per objective and group: ErrorBudgetBurn for each severity, ErrorBudgetExhausted, ErrorBudgetForecast,
 // and NothingMeasured. A firing alert whose state cannot be told any more (too little measured, or no status at all) is
 // frozen: it is resent unchanged until coverage returns. An alert that is not firing does not start to while frozen.
+//
+// A group that is one since it was measured, such as a cluster that reports, may go away in peace. When it falls silent while it burns its
+// error budget, its alert is held like any other, and NothingMeasured fires for it, too; a day later it is taken as gone, and all
+// resolve.
 package alerting
 
 import (

@@ -40,7 +40,8 @@ type Objective struct {
 	Children  map[string]Indicator
 	// SliceWindow is the length of a slice that the document asks for, 0 when it does not say.
 	SliceWindow time.Duration
-	// AlertNoData asks for an alert when nobody has measured anything; true without policies.
+	// AlertNoData asks for an alert when nobody has measured anything: unless a policy says that there is none, and no other one that
+	// there is.
 	AlertNoData bool
 	// Resolved asks for a notification when an alert ends; true without policies.
 	Resolved bool

@@ -158,7 +158,7 @@ type ObjectiveSpec struct {
 // PolicySpec is that of an AlertPolicy.
 type PolicySpec struct {
 	Description        string                  `yaml:"description,omitempty"`
-	AlertWhenNoData    bool                    `yaml:"alertWhenNoData"`
+	AlertWhenNoData    *bool                   `yaml:"alertWhenNoData,omitempty"` // nil: it does not say
 	AlertWhenResolved  bool                    `yaml:"alertWhenResolved"`
 	AlertWhenBreaching bool                    `yaml:"alertWhenBreaching"`
 	Conditions         []Ref[ConditionSpec]    `yaml:"conditions"`

@@ -153,8 +153,11 @@ func (r *recorder) metric(n *yamlfile.Node, key string) *Metric {
 func (r *recorder) policySpec(n *yamlfile.Node) PolicySpec {
 	r.fields(n, "AlertPolicy.spec", "description", "alertWhenNoData", "alertWhenResolved", "alertWhenBreaching", "conditions", "notificationTargets")
 	s := PolicySpec{
-		Description: r.description(n), AlertWhenNoData: r.boolean(n, "alertWhenNoData"),
+		Description:       r.description(n),
 		AlertWhenResolved: r.boolean(n, "alertWhenResolved"), AlertWhenBreaching: r.boolean(n, "alertWhenBreaching"),
+	}
+	if n.Get("alertWhenNoData") != nil {
+		s.AlertWhenNoData = new(r.boolean(n, "alertWhenNoData"))
 	}
 	for _, c := range r.list(n, "conditions") {
 		s.Conditions = append(s.Conditions, ref(r, c, KindCondition, "conditionRef", r.conditionSpec))
@@ -171,8 +174,8 @@ func (r *recorder) policySpec(n *yamlfile.Node) PolicySpec {
 	if len(s.Notifications) == 0 {
 		r.warn(n, "policy-targets", "AlertPolicy.spec.notificationTargets is required")
 	}
-	if !s.AlertWhenBreaching && !s.AlertWhenNoData && !s.AlertWhenResolved {
-		r.warn(n, "policy-when", "the policy never alerts: set alertWhenBreaching, alertWhenNoData or alertWhenResolved")
+	if noData := s.AlertWhenNoData != nil && *s.AlertWhenNoData; !s.AlertWhenBreaching && !noData && !s.AlertWhenResolved {
+		r.warn(n, "policy-when", "the policy asks for no alert: set alertWhenBreaching, alertWhenNoData or alertWhenResolved")
 	}
 	return s
 }

@@ -205,7 +205,8 @@ func (r *resolver) targets(p Object[PolicySpec]) []string {
 
 // alerting fills in what the policies of an SLO ask for.
 func (r *resolver) alerting(s *Object[SLOSpec], into *Objective) {
-	into.Resolved, into.AlertNoData = len(s.Spec.AlertPolicies) == 0, len(s.Spec.AlertPolicies) == 0
+	into.Resolved, into.AlertNoData = len(s.Spec.AlertPolicies) == 0, true
+	silent, loud := false, false // policies that say alertWhenNoData: false, and true
 	if len(s.Spec.AlertPolicies) > 0 {
 		into.Definition.Alerts, into.Targets = []slo.AlertWindow{}, map[string][]string{}
 	}
@@ -219,7 +220,10 @@ func (r *resolver) alerting(s *Object[SLOSpec], into *Objective) {
 			continue
 		}
 		spec := policy.Spec
-		into.AlertNoData = into.AlertNoData || spec.AlertWhenNoData
+		if no := spec.AlertWhenNoData; no != nil {
+			silent, loud = silent || !*no, loud || *no
+		}
+		into.AlertNoData = loud || !silent
 		into.Resolved = into.Resolved || spec.AlertWhenResolved
 		targets := r.targets(*policy)
 		for _, ref := range spec.Conditions {
