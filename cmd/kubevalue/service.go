@@ -202,6 +202,7 @@ func (s *service) run(ctx context.Context) error {
 	background("creators of namespaces", s.learnCreators)
 	background("resources without a price", s.warnUnpriced)
 	background("pipeline", s.pipe.Run)
+	background("each event once", s.checkingOnce)
 	background("alerts", s.alerting())
 	background("closed periods", s.publishing)
 	background("published metrics", s.publishingMetrics)
