@@ -150,6 +150,11 @@ func (p *Processor) addEvent(r *run, id uuid.UUID, at side, e *schema.Event) {
 	r.side[i] = at
 	p.store(&r.rows[i], id, e)
 	r.rows[i].ActorKind = kind
+	if kind == schema.ActorHuman && e.Team == "" {
+		if team := p.cfg.Identity.Team(e.Groups); team != "" {
+			r.rows[i].ActorTeam, r.rows[i].TeamSource = team, teamByGroup
+		}
+	}
 }
 
 func (r *run) name(raw string) int32 {
@@ -171,8 +176,11 @@ func (p *Processor) kind(k *judged, e *schema.Event) schema.ActorKind {
 	return k.is
 }
 
-// teamByEvent is the team_source of events that name their team.
-const teamByEvent = "event"
+// The team_source of events: of those that name their team, and of those whose actor was in groups of one team.
+const (
+	teamByEvent = "event"
+	teamByGroup = "group"
+)
 
 // store fills the row of an event, all but its actor.
 func (p *Processor) store(row *schema.StoredEvent, id uuid.UUID, e *schema.Event) {

@@ -18,6 +18,9 @@ type OwnersConfig struct {
 	Labels []string `yaml:"labels"`
 	// Projects are the teams behind Argo CD projects.
 	Projects map[string]string `yaml:"projects"`
+	// Groups are the teams behind groups of a cluster's users, as its authenticator names them, e.g. "oidc:payments". What a person in groups of one
+	// team does counts as that team's, whatever the roster says; a namespace that such a person opens belongs to the team.
+	Groups map[string]string `yaml:"groups"`
 	// Backstage are files or globs of catalog files. Their groups and users join the roster, their components say who owns what carries
 	// their backstage.io/kubernetes-id, and what has the annotation kubevalue.dev/events is a capability.
 	Backstage []string `yaml:"backstage"`
@@ -64,6 +67,11 @@ func (c *Config) checkOwners(f *yamlFile) {
 	for project, team := range c.Owners.Projects {
 		if team == "" {
 			f.At("owners.projects."+project, "which team stands behind the project?")
+		}
+	}
+	for group, team := range c.Owners.Groups {
+		if team == "" {
+			f.At("owners.groups."+group, "which team stands behind the group?")
 		}
 	}
 }

@@ -68,6 +68,7 @@ func (c *Config) resolver(store identity.Store, now func() time.Time) (*identity
 	}
 	return identity.New(identity.Config{
 		Rules: identity.Rules{
+			Groups:   c.Owners.Groups,
 			Machines: compiled(c.Identity.Machines), Shared: compiled(c.Identity.Shared), Prefixes: c.Identity.Prefixes, Same: c.Identity.Same,
 		},
 		Keys: keys, Store: store, Now: now,

@@ -67,6 +67,9 @@ func (r *Resolver) Kind(raw string, groups []string, said schema.ActorKind) sche
 	return r.cfg.Rules.Kind(r.cfg.Rules.Name(raw), groups, said)
 }
 
+// Team is the team that stands behind the groups of a person; empty: none, or several.
+func (r *Resolver) Team(groups []string) string { return r.cfg.Rules.Team(groups) }
+
 // Resolve returns the surrogate of each raw name, 0 for empty ones and for those of erased persons, making those that are new. Two names
 // of one actor by Rules.Same or a prefix have one surrogate; merges by alias do not show here, they are resolved when a question is asked.
 func (r *Resolver) Resolve(ctx context.Context, raw []string) ([]uint64, error) {

@@ -20,6 +20,8 @@ type Rules struct {
 	Prefixes []string
 	// Same maps further names of an actor to the main one.
 	Same map[string]string
+	// Groups are the teams behind groups of users, as the authenticator names them.
+	Groups map[string]string
 }
 
 // Name is the one form of a name that all sources share: without a configured prefix, mapped to the main name, and in lower case
@@ -56,6 +58,21 @@ func (r Rules) Kind(name string, groups []string, said schema.ActorKind) schema.
 		return schema.ActorUnknown
 	}
 	return schema.ActorHuman
+}
+
+// Team is the team of a person in groups that one team stands behind; empty: none of the groups is known, or they are of several teams.
+func (r Rules) Team(groups []string) string {
+	team := ""
+	for _, g := range groups {
+		switch of := r.Groups[g]; {
+		case of == "" || of == team:
+		case team != "":
+			return ""
+		default:
+			team = of
+		}
+	}
+	return team
 }
 
 func matches(patterns []*regexp.Regexp, name string) bool {
