@@ -112,7 +112,7 @@ const (
 
 // Result is a small result set, read to its end. Values have the Go types of clickhouse-go.
 type Result struct {
-	Columns []string
+	Columns []string // may be empty where there are no rows
 	Rows    [][]any
 }
 

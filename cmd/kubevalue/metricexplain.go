@@ -68,6 +68,10 @@ func printExplanation(w io.Writer, e catalogue.Explanation) error {
 		for _, name := range slices.Sorted(maps.Keys(s.Params)) {
 			fmt.Fprintf(w, "  %s = %s\n", name, cellText(s.Params[name]))
 		}
+		if len(s.Rows) == 0 {
+			fmt.Fprintln(w, "returned no rows")
+			continue
+		}
 		fmt.Fprintf(w, "returned %d rows: %s\n", len(s.Rows), strings.Join(s.Columns, ", "))
 		for k, row := range s.Rows {
 			if k == shownRows {

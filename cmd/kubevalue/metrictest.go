@@ -94,6 +94,8 @@ type caseEnvironment struct {
 	round int
 	// filled are the tables that the last case filled.
 	filled []string
+	// registered says whether the last case had prices or capabilities, which hold until there are others.
+	registered bool
 }
 
 // Reset empties what cases fill. Actor keys stay: the same name keeps its surrogate, which no case sees.
@@ -116,19 +118,23 @@ func (e *caseEnvironment) Ingest(ctx context.Context, c metrictest.Case) error {
 	for _, t := range c.Input.Roster {
 		teams = append(teams, identity.Team(t))
 	}
-	_, rows, err := resolver.Roster(ctx, teams)
+	digest, rows, err := resolver.Roster(ctx, teams)
 	if err != nil {
 		return err
 	}
-	if _, err := e.db.PutRoster(ctx, fmt.Sprint(e.round), c.Now, rows); err != nil {
+	if _, err := e.db.PutRoster(ctx, digest, c.Now, rows); err != nil {
 		return err
 	}
-	if _, err := e.db.PutPrices(ctx, c.Now, c.Input.Prices, c.Input.Shared); err != nil {
-		return err
+	registers := len(c.Input.Prices)+len(c.Input.Shared)+len(c.Input.Capabilities) > 0
+	if registers || e.registered {
+		if _, err := e.db.PutPrices(ctx, c.Now, c.Input.Prices, c.Input.Shared); err != nil {
+			return err
+		}
+		if _, err := e.db.PutCapabilities(ctx, c.Now, c.Input.Capabilities); err != nil {
+			return err
+		}
 	}
-	if _, err := e.db.PutCapabilities(ctx, c.Now, c.Input.Capabilities); err != nil {
-		return err
-	}
+	e.registered = registers
 	_, err = processor.Process(ctx, fmt.Sprintf("case-%d", e.round), schema.Batch{
 		Events: c.Input.Events, Aliases: c.Input.Aliases, Changes: c.Input.Resources, Slices: c.Input.Slices,
 		Incidents: c.Input.Incidents, Feedback: c.Input.Feedback, Consumption: c.Input.Consumption, Backfill: true,

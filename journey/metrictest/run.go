@@ -29,17 +29,21 @@ type Environment interface {
 	Query(ctx context.Context, sql string, params map[string]any) (schema.Result, error)
 }
 
-// Tables are those that an input fills, for an environment's Reset. Of an actor the link to its name may stay: no case sees it.
+// Tables are those that an input fills and whose rows the next one would see, for an environment's Reset. The roster and the registries have
+// versions, of which the newest counts; of an actor the link to its name may stay: no case sees it.
 func (in Input) Tables() []string {
-	tables := []string{schema.TableAliases, schema.TableRoster, "roster_versions"}
+	var tables []string
+	if len(in.Aliases) > 0 {
+		tables = append(tables, schema.TableAliases)
+	}
 	if len(in.Consumption) > 0 {
 		tables = append(tables, schema.TableConsumption)
 	}
-	if len(in.Capabilities)+len(in.Prices) > 0 {
-		tables = append(tables, schema.TableCapabilities, schema.TablePrices, schema.TableRegistries)
-	}
 	if len(in.Events) > 0 {
-		tables = append(tables, schema.TableEvents, schema.TableEventIDs, schema.TableFirstSeen, "activity_days", "activity_months", "source_hours", "actor_groups")
+		tables = append(tables, schema.TableEvents, schema.TableEventIDs, schema.TableFirstSeen, "activity_days", "activity_months", "source_hours")
+	}
+	if slices.ContainsFunc(in.Events, func(e schema.Event) bool { return e.Name == "actor.group" }) {
+		tables = append(tables, "actor_groups")
 	}
 	if len(in.Resources) > 0 {
 		tables = append(tables, schema.TableResourceChanges, schema.TableResources, schema.TableClusterHours)

@@ -73,6 +73,9 @@ func (r *Resolver) Team(groups []string) string { return r.cfg.Rules.Team(groups
 // Resolve returns the surrogate of each raw name, 0 for empty ones and for those of erased persons, making those that are new. Two names
 // of one actor by Rules.Same or a prefix have one surrogate; merges by alias do not show here, they are resolved when a question is asked.
 func (r *Resolver) Resolve(ctx context.Context, raw []string) ([]uint64, error) {
+	if len(raw) == 0 {
+		return nil, nil
+	}
 	names := make([]string, len(raw))
 	links := make([]link, len(raw))
 	for i, n := range raw {

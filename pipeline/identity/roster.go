@@ -26,13 +26,19 @@ type Team struct {
 // Roster turns teams into rows, one for each team itself and one for each member who was not erased, and a digest of them that changes
 // when they do.
 func (r *Resolver) Roster(ctx context.Context, teams []Team) (digest string, rows []schema.RosterEntry, err error) {
+	var names []string
 	for _, t := range teams {
-		actors, err := r.Resolve(ctx, t.Members)
-		if err != nil {
-			return "", nil, err
-		}
+		names = append(names, t.Members...)
+	}
+	found, err := r.Resolve(ctx, names)
+	if err != nil {
+		return "", nil, err
+	}
+	for _, t := range teams {
+		var actors []uint64
+		actors, found = found[:len(t.Members)], found[len(t.Members):]
 		erased := func(actor uint64) bool { return actor == 0 }
-		for _, actor := range append([]uint64{0}, slices.DeleteFunc(actors, erased)...) {
+		for _, actor := range append([]uint64{0}, slices.DeleteFunc(slices.Clone(actors), erased)...) {
 			rows = append(rows, schema.RosterEntry{Team: t.Name, Actor: actor, From: t.From, To: t.To, Voluntary: t.Voluntary, Persona: t.Persona})
 		}
 	}

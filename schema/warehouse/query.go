@@ -3,7 +3,6 @@ package warehouse
 import (
 	"context"
 	"reflect"
-	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -31,7 +30,8 @@ var readOnly = clickhouse.Settings{
 // most 250,000 and 128 MiB, within a minute and 2 GiB of the server's memory, or an error with the code that says which
 // bound was hit. It cannot write, nor read files or other hosts through table functions. Parameters are strings, booleans,
 // integers, floats, times, nil (NULL), and slices of them. Values in the result have the driver's Go types: UInt64 is uint64,
-// Nullable(T) is *T, Enum and LowCardinality(String) are string, Array(T) is []T, times are time.Time.
+// Nullable(T) is *T, Enum and LowCardinality(String) are string, Array(T) is []T, times are time.Time. Where there are no rows, the embedded
+// engine does not name the columns either.
 func (db *DB) Query(ctx context.Context, sql string, params map[string]any) (schema.Result, error) {
 	const op = "run a query"
 	bound, err := parameters(params)
@@ -40,10 +40,6 @@ func (db *DB) Query(ctx context.Context, sql string, params map[string]any) (sch
 	}
 	ctx = with(ctx, readOnly, clickhouse.WithParameters(bound))
 	result, err := db.query(ctx, sql)
-	if err == nil && len(result.Columns) == 0 {
-		// Over HTTP the embedded engine says nothing at all when there are no rows.
-		result.Columns, err = db.describe(ctx, sql)
-	}
 	if err != nil {
 		return schema.Result{}, failed(op, "", err)
 	}
@@ -80,17 +76,4 @@ func scanRow(rows driver.Rows, kinds []driver.ColumnType) ([]any, error) {
 		into[i] = reflect.ValueOf(into[i]).Elem().Interface()
 	}
 	return into, nil
-}
-
-// describe returns the names of the columns that a SELECT would have.
-func (db *DB) describe(ctx context.Context, sql string) ([]string, error) {
-	described, err := db.query(ctx, "DESCRIBE TABLE ("+strings.TrimRight(sql, "; \t\r\n")+"\n)")
-	if err != nil {
-		return nil, err
-	}
-	names := make([]string, len(described.Rows))
-	for i, row := range described.Rows {
-		names[i], _ = row[0].(string)
-	}
-	return names, nil
 }
