@@ -144,7 +144,10 @@ func (s *server) objectivePage(c *gin.Context) {
 		view.Causes = causes(detail)
 		if view.Chart == nil {
 			view.BurnDown = s.missing(c, "the burn-down", connected, nil)
-			if connected {
+			switch {
+			case connected && detail.Status.MeasuredSlices > 0:
+				view.BurnDown.Missing = "Each group has a budget of its own, so there is no burn-down of them all."
+			case connected:
 				view.BurnDown.Missing = "Nothing was measured in the window, so there is no burn-down."
 			}
 		}

@@ -124,6 +124,9 @@ func (o Objective) amounts(t Tally) amounts {
 	return a
 }
 
+// Bad is what the budgeting method charges of a tally: events, slices, or parts of slices. Those of disjoint intervals add up.
+func (o Objective) Bad(t Tally) float64 { return o.amounts(t).bad }
+
 // errorRatio is nil without a valid event. Rounding of sums must not push it out of [0, 1].
 func (a amounts) errorRatio() *float64 {
 	if a.valid == 0 {

@@ -136,8 +136,18 @@ func TestACompositeFromDocumentToAlert(t *testing.T) {
 		t.Errorf("explained:\n%s", text)
 	}
 	page := b.send(http.MethodGet, "/objectives/platform", nil, "Accept", "text/html")
-	if page.status != http.StatusOK || !strings.Contains(page.body, "platform") || !strings.Contains(page.body, "firing") {
+	if page.status != http.StatusOK || !strings.Contains(page.body, "platform") || !strings.Contains(page.body, "firing") || strings.Contains(page.body, "no burn-down") {
 		t.Errorf("the page: %d\n%s", page.status, page.body)
+	}
+	// Of 22 bad minutes the database's two came first: a little less than a tenth of what was used.
+	detail, err := b.figures.objectives.detail(t.Context(), "platform")
+	if err != nil || len(detail.BurnDown) < 50 {
+		t.Fatalf("burn-down of %d points: %v", len(detail.BurnDown), err)
+	}
+	left, n := *detail.Status.Remaining, len(detail.BurnDown)
+	// The outage had begun 20 minutes ago; a minute may have passed since.
+	if before, last := detail.BurnDown[n-25].Remaining, detail.BurnDown[n-1].Remaining; !near(last, left) || !near(before, 1-(1-left)*2/22) {
+		t.Errorf("%v was left before the web server's outage and %v in the end, of %v", *before, *last, left)
 	}
 	told := func() []string {
 		var out []string

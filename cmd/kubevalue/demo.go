@@ -192,6 +192,7 @@ func writeDemo(o demoOptions, world *demo.World) (string, error) {
 		"spool":        map[string]any{"dir": "spool", "attributes": []string{"commit", "commit_time", "environment", "kind"}},
 		"identity":     map[string]any{"key_file": "identity.key", "machines": []string{"^ci-"}},
 		"objectives":   map[string]any{"openslo": []string{"slo/*.yaml"}},
+		"prices":       []map[string]any{demoPrice()},
 		"clusters":     demoClusters(world),
 		"roster":       demoRoster(world),
 	}
@@ -199,6 +200,9 @@ func writeDemo(o demoOptions, world *demo.World) (string, error) {
 	demoVoices(cfg)
 	for _, c := range world.Clusters {
 		files["slo/"+c.Name+".yaml"] = demoObjective(c)
+	}
+	for _, c := range world.Composites() {
+		files["slo/"+c.Name+".yaml"] = demoComposite(world, c)
 	}
 	for name, content := range files {
 		data, err := yaml.Marshal(content)
@@ -236,21 +240,59 @@ func demoRoster(world *demo.World) []map[string]any {
 	return out
 }
 
+// demoPrice says what a minute costs in which nobody reaches production: more while people work. The service of the single clusters has no
+// price, as most services have none.
+func demoPrice() map[string]any {
+	return map[string]any{
+		"service": "production", "objective": "production", "per_minute": 25, "currency": "EUR",
+		"hours": []map[string]any{{"days": []string{"monday-friday"}, "from": "08:00", "to": "18:00", "per_minute": 90}},
+	}
+}
+
 // demoObjective is the OpenSLO document of a cluster's API server.
 func demoObjective(c demo.Cluster) map[string]any {
 	target := 0.999
 	if c.Stage == "staging" || c.Stage == "dev" {
 		target = 0.99
 	}
-	source := map[string]any{"type": "kubevalue", "spec": map[string]any{"indicator": c.Name, "slice": demo.SliceLength.String(), "revision": agentRevision}}
-	return map[string]any{
-		"apiVersion": "openslo/v1", "kind": "SLO",
-		"metadata": map[string]any{"name": c.Name, "displayName": "API server of " + c.Name, "labels": map[string]any{"region": c.Region, "capability": "control-plane"}},
-		"spec": map[string]any{
-			"service": "clusters", "description": "People and controllers reach the API server.", "budgetingMethod": "Occurrences",
-			"timeWindow": []map[string]any{{"duration": "4w", "isRolling": true}},
-			"indicator":  map[string]any{"metadata": map[string]any{"name": c.Name}, "spec": map[string]any{"ratioMetric": map[string]any{"counter": false, "rawType": "success", "raw": map[string]any{"metricSource": source}}}},
-			"objectives": []map[string]any{{"target": target}},
-		},
+	doc := demoSLO(c.Name, "API server of "+c.Name, map[string]any{
+		"service": "clusters", "description": "People and controllers reach the API server.", "budgetingMethod": "Occurrences",
+		"indicator": demoIndicator(c), "objectives": []map[string]any{{"target": target}},
+	})
+	doc["metadata"].(map[string]any)["labels"] = map[string]any{"region": c.Region, "capability": "control-plane"}
+	return doc
+}
+
+// demoComposite is the OpenSLO document of a promise about several clusters.
+func demoComposite(world *demo.World, c demo.Composite) map[string]any {
+	kind, method, description := "weighted", "RatioTimeslices", "Teams reach the API server of their production cluster."
+	if c.AnyDown {
+		kind, method, description = "any_down", "Timeslices", "The API servers of both production clusters answer nine requests of ten."
 	}
+	var objectives []map[string]any
+	for i, cluster := range c.Clusters {
+		o := map[string]any{"target": 0.995, "timeSliceWindow": "5m", "indicator": demoIndicator(world.Clusters[cluster]), "compositeWeight": c.Weights[i]}
+		if c.AnyDown {
+			o["timeSliceTarget"] = 0.9
+		}
+		objectives = append(objectives, o)
+	}
+	doc := demoSLO(c.Name, c.Title, map[string]any{"service": "production", "description": description, "budgetingMethod": method, "objectives": objectives})
+	metadata := doc["metadata"].(map[string]any)
+	metadata["annotations"] = map[string]any{"kubevalue.io/composite": kind}
+	if c.Region != "" {
+		metadata["labels"] = map[string]any{"region": c.Region}
+	}
+	return doc
+}
+
+func demoSLO(name, title string, spec map[string]any) map[string]any {
+	spec["timeWindow"] = []map[string]any{{"duration": "4w", "isRolling": true}}
+	return map[string]any{"apiVersion": "openslo/v1", "kind": "SLO", "metadata": map[string]any{"name": name, "displayName": title}, "spec": spec}
+}
+
+// demoIndicator is the probe of a cluster's API server, inline.
+func demoIndicator(c demo.Cluster) map[string]any {
+	source := map[string]any{"type": "kubevalue", "spec": map[string]any{"indicator": c.Name, "slice": demo.SliceLength.String(), "revision": agentRevision}}
+	return map[string]any{"metadata": map[string]any{"name": c.Name}, "spec": map[string]any{"ratioMetric": map[string]any{"counter": false, "rawType": "success", "raw": map[string]any{"metricSource": source}}}}
 }

@@ -40,11 +40,15 @@ func TestE2EDemo(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		"/": "At a glance", "/metric/C15": "By cluster", "/metric/O2?by=team": "By team", "/objectives": "alert firing: page", "/objectives/ap-south-prod-b": "Old API server overloaded",
-		"/adoption": "edge", "/fleet": "12 clusters in 3 regions; all of them report.",
+		"/objectives/ap-south-production": "any down of 2 indicators", "/objectives/production": "weighted of 6 indicators", "/adoption": "edge", "/fleet": "12 clusters in 3 regions; all of them report.",
 	} {
 		if body := page(path); !strings.Contains(body, want) {
 			t.Errorf("%s lacks %q", path, want)
 		}
+	}
+	value := kubevalue(t, "slo", "value", "-c", filepath.Join(dir, "kubevalue.yaml"))
+	if !regexp.MustCompile(`(?m)^production +production +99\.5% +EUR +[0-9]`).MatchString(value) || !strings.Contains(value, "without a price, and not guessed: clusters") {
+		t.Errorf("kubevalue slo value says\n%s", value)
 	}
 	for _, audience := range []string{"managers", "consumers"} {
 		files, err := filepath.Glob(filepath.Join(dir, "reports", "weekly-"+audience+"-*.html"))

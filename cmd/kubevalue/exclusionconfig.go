@@ -11,7 +11,8 @@ import (
 	"github.com/kubevalue/kubevalue/slo"
 )
 
-// ExclusionConfig is time that counts for no budget: once, or every week.
+// ExclusionConfig is time that counts for no budget: once, or every week. Several may overlap, such as a drill inside of weekly
+// maintenance: the time counts once. Recorded exclusions may not, unless that is said, see [newExclusion].
 type ExclusionConfig struct {
 	// Objectives are the names it applies to; empty: all.
 	Objectives []string `yaml:"objectives"`

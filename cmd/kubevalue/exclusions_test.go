@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -91,6 +92,35 @@ func TestAnExclusionOfThePastRevisesClosedPeriods(t *testing.T) {
 	golden(t, filepath.Join("testdata", "slo", "exclusions.txt"), printed(t, list))
 	if list, err = s.exclusionList(t.Context(), "search"); err != nil || len(list.Exclusions) != 0 {
 		t.Errorf("of another objective: %+v, %v", list, err)
+	}
+}
+
+func TestConfiguredExclusionsThatOverlapCountOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kubevalue.yaml")
+	if err := os.WriteFile(path, []byte(`exclusions:
+  - {from: 2026-10-20T00:00:00Z, to: 2026-10-20T06:00:00Z, reason: drill, author: ann}
+  - {from: 2026-10-20T04:00:00Z, to: 2026-10-20T10:00:00Z, objectives: [checkout], reason: network, author: bob}
+  - {weekly: {days: [tuesday], from: "05:00", to: "07:00"}, reason: maintenance, author: ops}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := loadConfig(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := twoMonths(t)
+	s.exclusions = cfg.exclusions()
+	p, err := s.period("2026-10")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := s.standings(t.Context(), "checkout", p, latest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Tuesdays are the 6th, 13th, 20th and 27th; of the 20th ten hours are left out, of the others two each. 18 bad hours are left of 24.
+	if got := all[0].Status; got.ExcludedSlices != 16 || got.ExpectedSlices != 744-16 || !near(got.Consumed, 18/72.8) || got.Spared.BadMinutes != 6*60 {
+		t.Errorf("%d of %d slices excluded, consumed %v, %v minutes spared", got.ExcludedSlices, got.ExcludedSlices+got.ExpectedSlices, *got.Consumed, got.Spared.BadMinutes)
 	}
 }
 

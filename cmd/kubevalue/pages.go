@@ -141,27 +141,31 @@ func (s *objectiveSet) detail(ctx context.Context, name string) (dashboards.Obje
 	return out, err
 }
 
-// burnDown shares what was consumed over the window, by when the bad amounts came. Composites, whose slices are not stored, and
-// objectives per group have none.
+// burnDown shares what was consumed over the window, by when the bad amounts came. Objectives per group have none.
 func (s *objectiveSet) burnDown(ctx context.Context, o configuredObjective, status *slo.Status) ([]dashboards.BudgetPoint, error) {
-	ind, ok := o.Of[o.Definition.Name]
-	if !ok || o.grouped() || status.Consumed == nil {
+	if o.grouped() || status.Consumed == nil {
 		return nil, nil
 	}
 	qs, err := s.questions(ctx, []configuredObjective{o}, status.At)
 	if err != nil {
 		return nil, err
 	}
-	counted := countedSegments(o.Grid, slo.Interval{From: status.Period.From, To: status.At}, qs[0].req.Exclusions)
-	sums, err := s.store.SliceSums(ctx, ind.sums(o.Definition, counted))
+	req := qs[0].req
+	counted := countedSegments(o.Grid, slo.Interval{From: status.Period.From, To: status.At}, req.Exclusions)
+	sums, err := s.segmentSums(ctx, o, req, counted)
 	if err != nil {
 		return nil, fmt.Errorf("burn-down of %s: %w", o.Definition.Name, err)
 	}
 	bad, total := make([]float64, len(sums)), 0.0
 	for i, sum := range sums {
-		bad[i] = map[slo.BudgetingMethod]float64{
-			slo.Occurrences: sum.Total - sum.Good, slo.Timeslices: float64(sum.Valid - sum.GoodSlices), slo.RatioTimeslices: sum.BadFraction,
-		}[o.Definition.Method]
+		t := slo.Tally{Sums: sum}
+		if since := counted[i]; since.To.After(req.Since) {
+			if since.From.Before(req.Since) {
+				since.From = req.Since
+			}
+			t.Missing = starts(o.Grid, since) - sum.Measured
+		}
+		bad[i] = o.Definition.Bad(t)
 		total += bad[i]
 	}
 	points := []dashboards.BudgetPoint{{At: status.Period.From, Remaining: new(1.0)}}
@@ -175,6 +179,27 @@ func (s *objectiveSet) burnDown(ctx context.Context, o configuredObjective, stat
 		points = append(points, dashboards.BudgetPoint{At: segment.To, Remaining: &left})
 	}
 	return points, nil
+}
+
+// segmentSums are the sums of an objective's slices in each of several segments; those of a composite follow from its children's slices.
+func (s *objectiveSet) segmentSums(ctx context.Context, o configuredObjective, req slo.Request, segments []schema.Segment) ([]slo.Sums, error) {
+	if o.Definition.Composite == nil {
+		rows, err := s.store.SliceSums(ctx, o.Of[o.Definition.Name].sums(o.Definition, segments))
+		return pureSums(rows), err
+	}
+	out := make([]slo.Sums, len(segments))
+	if len(segments) == 0 {
+		return out, nil
+	}
+	combined, err := compositeSlices(ctx, s.store, req, o.Of, slo.Interval{From: segments[0].From, To: segments[len(segments)-1].To})
+	if err != nil {
+		return nil, err
+	}
+	series, err := slo.NewSeries(o.Grid, combined)
+	for i, segment := range segments {
+		out[i] = series.Sums(slo.Interval(segment), o.Definition.GoodFrom())
+	}
+	return out, err
 }
 
 // countedSegments cuts an interval into pieces on the grid, without the slices that exclusions touch.

@@ -130,19 +130,19 @@ func openSLOExportCommand() *cobra.Command {
 		Long: `Writes all objects, with references as they are, in one form: services and data sources first, SLOs last. What it writes is read as the same objectives.
 
 With --at it writes the definitions that were in force at a time, as the service has recorded them: each an SLO with its indicators inline, by the
-slices that they were measured in, and what OpenSLO has no field for in annotations. Objectives that OpenSLO cannot say (slices or alerts of
-less than a minute) are refused.`,
+slices that they were measured in, and what OpenSLO has no field for in annotations. An objective that OpenSLO cannot say (slices or alerts of
+less than a minute, no alerts at all) is left out, with a warning that says why; --strict refuses it, and writes nothing.`,
 		Example: "  kubevalue slo openslo export > all.yaml\n  kubevalue slo openslo export --at 2026-10-01",
 	}
 	path := configFlag(cmd)
-	cmd.Flags().BoolVar(&strict, "strict", false, "refuse what is only understood in spite of a mistake")
+	cmd.Flags().BoolVar(&strict, "strict", false, "refuse what is only understood in spite of a mistake, and what cannot be written")
 	cmd.Flags().StringVar(&at, "at", "", "definitions in force at this date or time, of the configured warehouse")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if at != "" {
 			if len(args) > 0 {
 				return usageError{err: errors.New("--at asks the warehouse: leave the FILEs out"), text: cmd.UsageString()}
 			}
-			return withFigures(cmd, *path, func(f *figures) error { return f.exportInForce(cmd, at) })
+			return withFigures(cmd, *path, func(f *figures) error { return f.exportInForce(cmd, at, strict || f.cfg.Objectives.Strict) })
 		}
 		if len(args) == 0 {
 			cfg, err := loadConfig(*path)
@@ -166,8 +166,8 @@ less than a minute) are refused.`,
 	return cmd
 }
 
-// exportInForce writes the definitions of a time.
-func (f *figures) exportInForce(cmd *cobra.Command, at string) error {
+// exportInForce writes the definitions of a time; strict refuses all of them when one cannot be written.
+func (f *figures) exportInForce(cmd *cobra.Command, at string, strict bool) error {
 	when, err := f.cfg.instant(at)
 	if err != nil {
 		return fmt.Errorf("--at: %w", err)
@@ -176,22 +176,23 @@ func (f *figures) exportInForce(cmd *cobra.Command, at string) error {
 	if err != nil {
 		return err
 	}
-	document, err := documentOf(all)
-	if err != nil {
-		return err
+	document, unsaid := documentOf(all)
+	if strict && len(unsaid) > 0 {
+		return errors.Join(unsaid...)
+	}
+	for _, err := range unsaid {
+		fmt.Fprintln(cmd.ErrOrStderr(), "warning: left out:", err)
 	}
 	return openslo.Export(cmd.OutOrStdout(), document)
 }
 
-// documentOf writes objectives down, with a notification target for each severity of their alerts.
-func documentOf(all []configuredObjective) (openslo.Document, error) {
-	var out openslo.Document
-	var faults []error
+// documentOf writes objectives down, with a notification target for each severity of their alerts, and says of each that it leaves out why.
+func documentOf(all []configuredObjective) (out openslo.Document, unsaid []error) {
 	severities := map[string]bool{}
 	for _, o := range all {
 		exported, err := openslo.FromObjective(o.Definition, o.Service, o.Grid.Step, o.exportedIndicators())
 		if err != nil {
-			faults = append(faults, err)
+			unsaid = append(unsaid, err)
 			continue
 		}
 		exported.Metadata.DisplayName, exported.Metadata.Labels, exported.Spec.Description = o.DisplayName, o.Labels, o.Description
@@ -205,7 +206,7 @@ func documentOf(all []configuredObjective) (openslo.Document, error) {
 			APIVersion: openslo.APIVersion, Kind: openslo.KindNotification, Metadata: openslo.Metadata{Name: severity}, Spec: openslo.NotificationSpec{Target: severity},
 		})
 	}
-	return out, errors.Join(faults...)
+	return out, unsaid
 }
 
 // exportedIndicators name the slices that an objective is computed from.

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/kubevalue/kubevalue/slo"
 	"github.com/kubevalue/kubevalue/slo/openslo"
 )
@@ -76,9 +78,9 @@ func TestDefinitionsInForceAreExported(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	document, err := documentOf(all)
-	if err != nil {
-		t.Fatal(err)
+	document, unsaid := documentOf(all)
+	if len(unsaid) > 0 {
+		t.Fatal(unsaid)
 	}
 	var text bytes.Buffer
 	if err := openslo.Export(&text, document); err != nil {
@@ -99,10 +101,39 @@ func TestDefinitionsInForceAreExported(t *testing.T) {
 			t.Errorf("%s became %s", want, again)
 		}
 	}
-	seconds := hourly("fine", "shop")
-	seconds.Grid = slo.EpochGrid(10 * time.Second)
-	if _, err := documentOf([]configuredObjective{seconds}); err == nil || !strings.Contains(err.Error(), "slice of 10s") {
-		t.Errorf("slices of seconds: %v", err)
+}
+
+// What OpenSLO cannot say is left out and named, and does not keep the others back.
+func TestAnExportSaysWhatItLeavesOut(t *testing.T) {
+	seconds, silent, coarse := hourly("seconds", "shop"), hourly("silent", "shop"), hourly("coarse", "shop")
+	seconds.Grid, seconds.Definition.Alerts = slo.EpochGrid(10*time.Second), nil
+	silent.Definition.Alerts = []slo.AlertWindow{}
+	coarse.Definition.Alerts = nil
+	s, _ := answerSet(t, coarse, seconds, silent)
+	if _, err := s.recordDefinitions(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f := &figures{cfg: &Config{zone: time.UTC}, objectives: s}
+	at := s.now().Format(time.RFC3339)
+	for _, strict := range []bool{false, true} {
+		var out, said bytes.Buffer
+		cmd := &cobra.Command{}
+		cmd.SetContext(t.Context())
+		cmd.SetOut(&out)
+		cmd.SetErr(&said)
+		if err := f.exportInForce(cmd, at, strict); strict != (err != nil) {
+			t.Errorf("strict %t: %v", strict, err)
+		} else if strict {
+			said.WriteString(err.Error())
+		}
+		if written := strings.Contains(out.String(), "name: coarse"); written == strict || strings.Contains(out.String(), "name: s") {
+			t.Errorf("strict %t writes:\n%s", strict, out.String())
+		}
+		for _, want := range []string{"objective seconds cannot be written as OpenSLO: slice of 10s", "objective silent cannot be written as OpenSLO: no alerts at all"} {
+			if !strings.Contains(said.String(), want) {
+				t.Errorf("strict %t does not say %q:\n%s", strict, want, said.String())
+			}
+		}
 	}
 }
 

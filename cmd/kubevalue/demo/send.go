@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -169,6 +170,11 @@ func (w *World) told(in *Incident) []schema.Incident {
 	}
 	for _, c := range in.Clusters {
 		rec.Objectives = append(rec.Objectives, w.Clusters[c].Name)
+	}
+	for _, of := range w.Composites() {
+		if slices.ContainsFunc(of.Clusters, func(c int) bool { return slices.Contains(in.Clusters, c) }) {
+			rec.Objectives = append(rec.Objectives, of.Name)
+		}
 	}
 	if !in.FollowupDone.IsZero() {
 		rec.Followups = []schema.Followup{{ID: in.ID + "-1", Title: in.Followup, Owner: "platform", Due: in.FollowupDone, Done: in.FollowupDone}}
