@@ -41,7 +41,7 @@ func newFigures(cfg *Config, db *warehouse.DB, now func() time.Time) (*figures, 
 	}
 	f.objectives = &objectiveSet{
 		all: objectives, store: db, exclusions: cfg.exclusions(), maxLag: time.Duration(cfg.Objectives.MaxLag),
-		closeAfter: time.Duration(cfg.Objectives.CloseAfter), pricing: cfg.pricing(objectives), effective: cfg.effective(),
+		closeAfter: time.Duration(cfg.Objectives.CloseAfter), keeps: time.Duration(cfg.Retention.Slices), pricing: cfg.pricing(objectives), effective: cfg.effective(),
 		now: now, started: now(), calendar: f.calendar,
 	}
 	metrics, err := cfg.loadMetrics()

@@ -185,7 +185,9 @@ type objectiveSet struct {
 	maxLag     time.Duration
 	// closeAfter is how long after its end a period takes late data.
 	closeAfter time.Duration
-	pricing    []pricing
+	// keeps is how long slices are kept; 0: for ever.
+	keeps   time.Duration
+	pricing []pricing
 	// effective says of definitions that are in force since a stated time, by objective.
 	effective map[string]effective
 	// burnWindows are lookbacks that are wanted besides the usual ones.

@@ -21,7 +21,10 @@ func sloBackfillCommand() *cobra.Command {
 		Short: "Fetch the past of objectives from Prometheus servers",
 		Long: `Asks the Prometheus servers of all objectives, or of one, for the slices of a period, in chunks and with progress, and stores what is new
 about them. A slice without samples becomes a gap, unless something was measured in it before; what lies before the first measured slice
-is left out. It can be stopped and repeated: what is known is not stored again. ` + "`kubevalue serve`" + ` fetches the last day by itself.`,
+is left out. It can be stopped and repeated: what is known is not stored again. ` + "`kubevalue serve`" + ` fetches the last day by itself.
+
+Where it changes figures of closed periods, the service appends revisions: within an hour, or within a day for periods that ended more than
+120 days ago; ` + "`kubevalue slo publish`" + ` does so at once. Slices older than retention.slices are refused: they would go at once.`,
 		Example: "  kubevalue slo backfill --from 2026-01-01\n  kubevalue slo backfill checkout --from 2026-01-01 --to 2026-02-01",
 		Args:    cobra.MaximumNArgs(1),
 	}
@@ -59,6 +62,9 @@ func (c *Config) backfillPeriod(from, to string, now time.Time) (schema.Segment,
 	}
 	if p.To, err = c.instant(to); err != nil {
 		return p, fmt.Errorf("--to: %w", err)
+	}
+	if kept := time.Duration(c.Retention.Slices); kept > 0 && p.From.Before(now.Add(-kept)) {
+		return p, fmt.Errorf("--from %s: slices are kept for %s only (retention.slices), so what is before %s would go at once", from, daysText(kept), now.Add(-kept).UTC().Format("2006-01-02 15:04 UTC"))
 	}
 	if end := now.Add(-promquery.DefaultLag); p.To.IsZero() || p.To.After(end) {
 		p.To = end

@@ -149,14 +149,14 @@ func (a exclusionChanged) print(out io.Writer) error {
 		fmt.Fprintf(out, "%d figures of closed periods were revised: %s\n", a.Restated.Revised, someOf(a.Restated.Revisions))
 		fmt.Fprintln(out, "what was published stays: `kubevalue slo revisions NAME --period LABEL` shows both, with the reason")
 	}
-	return nil
+	return a.Restated.printGone(out)
 }
 
 // restated publishes the closed periods of a stretch of time again.
 func (f *figures) restated(ctx context.Context, e schema.Exclusion, from, to time.Time) (exclusionChanged, error) {
 	out := exclusionChanged{Exclusion: e, zone: f.calendar.Zone}
-	if oldest := f.now().Add(-longestHistory); from.Before(oldest) {
-		from = oldest
+	if from.IsZero() {
+		from = f.now().Add(-longestHistory)
 	}
 	if _, err := f.objectives.recordDefinitions(ctx); err != nil {
 		return out, err

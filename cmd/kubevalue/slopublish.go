@@ -37,7 +37,7 @@ const recomputed = "computed by another version of kubevalue"
 // publishedGrains are the calendar periods whose figures are published.
 var publishedGrains = []journey.Grain{journey.GrainWeek, journey.GrainMonth, journey.GrainQuarter}
 
-// longestHistory bounds how far back periods are published by themselves, also for an exclusion that has no beginning.
+// longestHistory bounds how far back periods are looked at by themselves, also for an exclusion that has no beginning.
 const longestHistory = 2 * 366 * 24 * time.Hour
 
 // publication is what a run of the publisher wrote.
@@ -47,6 +47,8 @@ type publication struct {
 	Revised   int `json:"revised"`
 	// Revisions are the objectives and periods whose figures were revised.
 	Revisions []string `json:"revisions"`
+	// Gone are the periods that stay as they were published, since slices of them are kept no longer.
+	Gone []string `json:"slices_gone"`
 }
 
 // publish writes the figures of all closed periods that end after a time and are not published yet, and a revision of each that has
@@ -57,7 +59,7 @@ func (s *objectiveSet) publish(ctx context.Context, since time.Time) (publicatio
 
 // publishWithin does so for the closed periods that overlap a stretch of time; a zero end leaves it open.
 func (s *objectiveSet) publishWithin(ctx context.Context, since, until time.Time) (publication, error) {
-	done := publication{Revisions: []string{}}
+	done := publication{Revisions: []string{}, Gone: []string{}}
 	began, err := s.measuringBegan(ctx)
 	if err != nil || began.IsZero() {
 		return done, err
@@ -69,6 +71,10 @@ func (s *objectiveSet) publishWithin(ctx context.Context, since, until time.Time
 		for p := s.calendar.Period(grain, since); s.answerPeriod(p).State == periodClosed; p = s.calendar.Next(p) {
 			if !until.IsZero() && !p.From.Before(until) {
 				break
+			}
+			if p.From.Before(s.slicesKept()) {
+				done.Gone = append(done.Gone, p.Label)
+				continue
 			}
 			rows, err := s.publishable(ctx, p)
 			if err != nil {
@@ -90,6 +96,14 @@ func (s *objectiveSet) publishWithin(ctx context.Context, since, until time.Time
 		}
 	}
 	return done, nil
+}
+
+// slicesKept is since when all slices are there; zero: since measuring began. What is computed of the time before would miss some.
+func (s *objectiveSet) slicesKept() time.Time {
+	if s.keeps == 0 {
+		return time.Time{}
+	}
+	return s.now().Add(-s.keeps)
 }
 
 // measuringBegan is the start of the first slice of any objective; zero when there is none.
@@ -313,64 +327,6 @@ func attributed(s slo.Status) []slo.AttributionPart {
 	return slices.DeleteFunc(slices.Clone(s.Attribution.Parts), func(p slo.AttributionPart) bool { return p.Share == 0 })
 }
 
-// publishEvery is how often closed periods are looked for, and recheck how long after their end late data is looked for by itself.
-const (
-	publishEvery = time.Hour
-	recheck      = 120 * 24 * time.Hour
-)
-
-// publishing records what the objectives are defined as, publishes the figures of periods as they close, and appends revisions when
-// late data, exclusions or changed definitions change them.
-func (s *service) publishing(ctx context.Context) error {
-	since := s.now().Add(-longestHistory)
-	recorded := false
-	for tick := time.NewTicker(publishEvery); ; {
-		began := s.now()
-		err := s.publishDue(ctx, since, &recorded)
-		if err == nil {
-			since = began
-		} else if ctx.Err() == nil {
-			s.log.ErrorContext(ctx, "figures of closed periods could not be published; it is tried again in an hour", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			tick.Stop()
-			return nil
-		case <-tick.C:
-		case <-s.restate:
-		}
-	}
-}
-
-// publishDue publishes what may have changed since a time: the last months, and what was excluded since then.
-func (s *service) publishDue(ctx context.Context, since time.Time, recorded *bool) error {
-	objectives := s.figures.objectives
-	if !*recorded {
-		if _, err := objectives.recordDefinitions(ctx); err != nil {
-			return err
-		}
-		*recorded = true
-	}
-	exclusions, err := objectives.store.Exclusions(ctx)
-	if err != nil {
-		return err
-	}
-	from := since.Add(-recheck)
-	for _, e := range exclusions {
-		if !e.Recorded.Before(since) && e.From.Before(from) {
-			from = e.From
-		}
-	}
-	if oldest := s.now().Add(-longestHistory); from.Before(oldest) {
-		from = oldest
-	}
-	done, err := objectives.publish(ctx, from)
-	if done.Published+done.Revised > 0 {
-		s.log.InfoContext(ctx, "figures of closed periods published", "published", done.Published, "revised", done.Revised)
-	}
-	return err
-}
-
 func sloPublishCommand() *cobra.Command {
 	var since string
 	cmd := &cobra.Command{
@@ -378,7 +334,8 @@ func sloPublishCommand() *cobra.Command {
 		Short: "Publish the figures of closed periods, and revisions of those that have changed",
 		Long: `Writes the figures of all weeks, months and quarters that have closed and are not published yet; where late data, incidents, exclusions
 or a definition have changed a published figure, it appends a revision with the reason. What was published is never changed.
-` + "`kubevalue serve`" + ` does so by itself every hour for the last 120 days.`,
+` + "`kubevalue serve`" + ` does so by itself: every hour for periods of the last 120 days and for what an exclusion touches that was recorded since,
+every day for the last two years. A period stays as it was published once slices of it have gone (retention.slices).`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVar(&since, "since", "", "look at the periods from this date on (default: two years ago)")
@@ -398,7 +355,16 @@ or a definition have changed a published figure, it appends a revision with the 
 }
 
 func (p publication) print(out io.Writer) error {
-	_, err := fmt.Fprintf(out, "%d closed periods: %d figures published, %d revised\n", p.Periods, p.Published, p.Revised)
+	fmt.Fprintf(out, "%d closed periods: %d figures published, %d revised\n", p.Periods, p.Published, p.Revised)
+	return p.printGone(out)
+}
+
+// printGone says which periods could not be computed anew.
+func (p publication) printGone(out io.Writer) error {
+	if len(p.Gone) == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintf(out, "%d periods stay as they were published, since slices of them have gone (retention.slices): %s\n", len(p.Gone), someOf(p.Gone))
 	return err
 }
 
