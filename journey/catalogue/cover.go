@@ -18,7 +18,8 @@ import (
 // event ever. A source is expected in a period that ends after its first event, unless it was silent for all of the period and
 // forgottenAfter before it. The coverage is the covered share of the expected time that has passed, over all sources.
 //
-// Clusters that are watched are sources of their own. They are renewed every hour, so each hour without a sign of them is not covered.
+// Feedback is covered from the first record of its kind on: that people say nothing for a while is no outage. Of figures made of several
+// things the least covered counts. Clusters that are watched are sources of their own. They are renewed every hour, so each hour without a sign of them is not covered.
 const (
 	maxSilence     = 72 * time.Hour
 	forgottenAfter = 28 * 24 * time.Hour
@@ -43,7 +44,7 @@ func (e Evaluator) cover(ctx context.Context, m journey.Metric, periods []journe
 	}
 	from, to := periods[0].From.Add(-forgottenAfter), periods[len(periods)-1].To.Add(maxSilence+time.Hour)
 	var sources []reports
-	if !slices.Equal(m.Sources, []string{sourceKube}) {
+	if !slices.Equal(m.Sources, []string{sourceKube}) && !slices.Equal(m.Sources, []string{sourceFeedback}) {
 		senders, err := e.reports(ctx, fmt.Sprintf(hoursSQL, "source", "source_hours"), from, to)
 		if err != nil {
 			return err
@@ -61,9 +62,13 @@ func (e Evaluator) cover(ctx context.Context, m journey.Metric, periods []journe
 		}
 		sources = slices.AppendSeq(sources, maps.Values(clusters))
 	}
+	heard, err := e.heard(ctx, m)
+	if err != nil {
+		return err
+	}
 	byPeriod := map[int64]*float64{}
 	for _, p := range periods {
-		byPeriod[p.From.UnixMilli()] = coverage(sources, p, now)
+		byPeriod[p.From.UnixMilli()] = heard.narrow(coverage(sources, p, now), p, now)
 	}
 	for at, c := range cells {
 		c.coverage = byPeriod[at.period]
