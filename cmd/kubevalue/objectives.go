@@ -41,7 +41,7 @@ func (c *Config) loadObjectives() ([]configuredObjective, error) {
 	if err != nil || len(sources) == 0 {
 		return nil, err
 	}
-	result, err := openslo.Import(sources, c.Objectives.Strict)
+	result, err := openslo.Import(sources, c.Objectives.Strict, c.promNames()...)
 	if err != nil {
 		return nil, placed(err)
 	}

@@ -121,6 +121,17 @@ func (c *Config) promIndicator(ind openslo.Indicator, objective string, slice ti
 	return out, out.Validate()
 }
 
+// promNames are the names of the configured servers.
+func (c *Config) promNames() []string {
+	var names []string
+	for _, p := range c.Prometheus {
+		if p.Name != "" {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
 // serverOf is the name of the server that a metricSourceRef means: the configured one of that name, else the one whose url the
 // connectionDetails of the DataSource have, else the only configured one.
 func (c *Config) serverOf(ref string, connection map[string]any) (string, error) {

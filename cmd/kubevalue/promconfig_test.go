@@ -48,6 +48,12 @@ func TestObjectivesThatAskPrometheusServers(t *testing.T) {
 	if len(cfg.promIndicators) != 1 || cfg.promIndicators[0] != want {
 		t.Errorf("asked for %+v", cfg.promIndicators)
 	}
+	for _, source := range []string{of("b"), "metricSourceRef: b, spec: {query: x}"} {
+		cfg, err := loadWith(t, two, fmt.Sprintf(promObjective, source, source))
+		if err != nil || len(cfg.warnings) != 0 || len(cfg.promIndicators) != 1 || cfg.promIndicators[0].Server != "b" {
+			t.Errorf("%s: %v, warnings %v, asked for %+v", source, err, cfg.warnings, cfg.promIndicators)
+		}
+	}
 	for _, c := range []struct{ settings, document, want string }{
 		{"", plain(""), "none is configured: list it under prometheus"},
 		{two, plain(""), "which Prometheus server? name one by metricSourceRef: a, b"},

@@ -52,6 +52,8 @@ type watched struct {
 	mu   sync.Mutex
 	at   time.Time
 	last Result
+	// failing is what the newest try that counts found; only its own watch knows it.
+	failing bool
 }
 
 // New checks all targets and names every fault of them at once; a Collector without targets does nothing.
@@ -181,8 +183,10 @@ func (c *Collector) measure(ctx context.Context, w *watched, start time.Time) (g
 		total++
 		if result.Good {
 			good++
-		} else {
-			c.cfg.Logger.Debug("probe failed", "target", w.Name, "group", w.Group, "error", result.Err)
+		}
+		if result.Good == w.failing {
+			w.failing = !result.Good
+			c.cfg.Logger.Warn("whether a target answers as expected has changed", "target", w.Name, "group", w.Group, "answers", result.Good, "error", result.Err)
 		}
 	}
 	return good, total

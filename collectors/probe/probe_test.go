@@ -1,8 +1,10 @@
 package probe
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -322,4 +324,25 @@ func TestAlignUp(t *testing.T) {
 			t.Errorf("alignUp(%s, %s) = %s, want %s", c.at, c.step, got, c.want)
 		}
 	}
+}
+
+func TestAChangeIsLoggedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		n := 0
+		stop := start(t, Config{Targets: []Target{target}, Sink: &memorySink{}, Logger: slog.New(slog.NewTextHandler(&log, nil)), Try: func(context.Context, Target) Result {
+			if n++; n > 3 && n < 9 {
+				return Result{Err: errors.New("refused")}
+			}
+			return Result{Good: true}
+		}})
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if text := log.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "answers=false error=refused") || !strings.Contains(text, "answers=true") {
+			t.Errorf("it says:\n%s", text)
+		}
+	})
 }

@@ -125,7 +125,7 @@ const retryPause = 30 * time.Second
 
 // follow asks for the slices of one indicator as they end. Those that were not answered stay due, and are asked for together.
 func (c *Collector) follow(ctx context.Context, p *plan) {
-	var next time.Time // start of the first slice that is due; zero: not known yet
+	at := progress{}
 	failing := false
 	lag := c.cfg.Servers[p.Server].Lag
 	if lag == 0 {
@@ -133,15 +133,14 @@ func (c *Collector) follow(ctx context.Context, p *plan) {
 	}
 	for ctx.Err() == nil {
 		due := p.floor(c.cfg.Now().Add(-lag))
-		var err error
-		next, err = c.advance(ctx, p, next, due)
+		err := c.advance(ctx, p, &at, due)
 		if ctx.Err() != nil {
 			return
 		}
 		wake := due.Add(p.Slice + lag)
 		if err != nil {
 			if !failing {
-				c.cfg.Logger.Warn("a Prometheus server does not answer for an indicator", "indicator", p.Name, "server", p.Server, "since", next, "error", err)
+				c.cfg.Logger.Warn("a Prometheus server does not answer for an indicator", "indicator", p.Name, "server", p.Server, "since", at.next, "error", err)
 			}
 			if soon := c.cfg.Now().Add(retryPause); soon.Before(wake) {
 				wake = soon
@@ -149,56 +148,74 @@ func (c *Collector) follow(ctx context.Context, p *plan) {
 		} else if failing {
 			c.cfg.Logger.Info("a Prometheus server answers again for an indicator", "indicator", p.Name, "server", p.Server)
 		}
-		failing = err != nil
+		failing, at.lost = err != nil, at.lost && err != nil
 		sleep(ctx, wake.Sub(c.cfg.Now()))
 	}
 }
 
-// advance hands over the slices that start in [next, due), as far as it comes, and returns the start of the first one left.
-func (c *Collector) advance(ctx context.Context, p *plan, next, due time.Time) (time.Time, error) {
-	oldest := p.floor(due.Add(-c.cfg.CatchUp))
-	if next.IsZero() {
-		known, err := c.cfg.Known(ctx, p.query(oldest, due))
-		if err != nil {
-			return next, fmt.Errorf("which slices are known: %w", err)
-		}
-		next = firstMissing(oldest, p.Slice, known)
-	}
-	if next.Before(oldest) {
-		c.cfg.Logger.Warn("slices are too old to be caught up with: fetch them with kubevalue slo backfill", "indicator", p.Name, "from", next, "to", oldest)
-		next = oldest
-	}
-	for next.Before(due) {
-		to := earlier(next.Add(chunk*p.Slice), due)
-		err := c.take(ctx, p, next, to)
-		if err != nil {
-			return next, err
-		}
-		next = to
-		c.metrics.watermark.WithLabelValues(p.Name).Set(float64(next.Unix()))
-	}
-	return next, nil
+// progress is how far an indicator was followed.
+type progress struct {
+	// next is the start of the first slice that is due; zero: not known yet.
+	next time.Time
+	// began says that it has slices. Of one that has none the gaps before the first slice that was measured are none: nobody followed it then.
+	began bool
+	// lost says that slices became too old while the server did not answer, and that this was logged.
+	lost bool
 }
 
-// take asks for the slices that start in [from, to) and hands over what is new about them.
-func (c *Collector) take(ctx context.Context, p *plan, from, to time.Time) error {
+// advance hands over the slices that start before due, as far as it comes.
+func (c *Collector) advance(ctx context.Context, p *plan, at *progress, due time.Time) error {
+	oldest := p.floor(due.Add(-c.cfg.CatchUp))
+	if at.next.IsZero() {
+		known, err := c.cfg.Known(ctx, p.query(oldest, due))
+		if err != nil {
+			return fmt.Errorf("which slices are known: %w", err)
+		}
+		at.next, at.began = firstMissing(oldest, p.Slice, known), len(known) > 0
+	}
+	if at.next.Before(oldest) {
+		if !at.lost && at.began {
+			c.cfg.Logger.Warn("slices are too old to be caught up with: fetch them with kubevalue slo backfill", "indicator", p.Name, "from", at.next)
+			at.lost = true
+		}
+		at.next = oldest
+	}
+	for at.next.Before(due) {
+		to := earlier(at.next.Add(chunk*p.Slice), due)
+		found, err := c.ask(ctx, p, at.next, to)
+		if err != nil {
+			return err
+		}
+		if !at.began && len(found) > 0 {
+			latest := found[len(found)-1:]
+			if found, at.began = fromFirstMeasured(found); !at.began && to.Equal(due) {
+				found, at.began = latest, true // from now on it is followed, and what is not measured is a gap
+			}
+		}
+		if len(found) > 0 {
+			if err := c.cfg.Sink.Append(ctx, schema.Batch{Slices: found}); err != nil {
+				return err
+			}
+		}
+		at.next = to
+		c.metrics.watermark.WithLabelValues(p.Name).Set(float64(at.next.Unix()))
+	}
+	return nil
+}
+
+// ask asks for the slices that start in [from, to) and returns what is new about them.
+func (c *Collector) ask(ctx context.Context, p *plan, from, to time.Time) ([]schema.Slice, error) {
 	turn := c.turns[p.Server]
 	select {
 	case turn <- struct{}{}:
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 	defer func() { <-turn }()
 	f := fetcher{ask: c.cfg.Servers[p.Server].Ask, known: c.cfg.Known, timeout: c.cfg.Timeout, now: c.cfg.Now}
 	found, err := f.fetch(ctx, p, from, to)
 	c.metrics.count(p, found, err)
-	if err != nil {
-		return err
-	}
-	if len(found) == 0 {
-		return nil
-	}
-	return c.cfg.Sink.Append(ctx, schema.Batch{Slices: found})
+	return found, err
 }
 
 // firstMissing is the start of the first slice at or after from that is not known.

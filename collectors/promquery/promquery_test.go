@@ -1,8 +1,10 @@
 package promquery
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"math"
 	"strings"
 	"sync"
@@ -317,4 +319,55 @@ func TestTheRevisionIsOfWhatIsMeasured(t *testing.T) {
 	if Revision(events) == Revision(other) || Revision(events) != Revision(named) || Revision(events) != Revision(events.WithDefaults()) {
 		t.Error("the revision does not follow the queries")
 	}
+}
+
+// followed is what becomes of the ten minutes before a start, and of the three after it, on tables that are empty.
+func followed(t *testing.T, measured func(minute int) bool) string {
+	t.Helper()
+	states := ""
+	synctest.Test(t, func(t *testing.T) {
+		n := &numbers{good: map[int64]float64{}, total: map[int64]float64{}}
+		for m := -10; m < 10; m++ {
+			if measured(m) {
+				n.good[at(m+1).Unix()], n.total[at(m+1).Unix()] = 1, 1
+			}
+		}
+		sink := &tables{}
+		run(t, newCollector(t, sink, n), 3*time.Minute+40*time.Second)
+		states = sink.states(-10, 3)
+	})
+	return states
+}
+
+func TestNobodyMeasuredBeforeTheFirstMeasurement(t *testing.T) {
+	for name, c := range map[string]struct {
+		measured func(minute int) bool
+		want     string
+	}{
+		"a server that is some minutes old": {func(m int) bool { return m >= -4 && m != -2 }, "??????oo_oooo"},
+		"a series that comes later":         {func(m int) bool { return m >= 1 }, "????????___oo"},
+		"a query without any series":        {func(int) bool { return false }, "????????_____"},
+		"a server that has it all":          {func(int) bool { return true }, "ooooooooooooo"},
+	} {
+		if got := followed(t, c.measured); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+func TestALongOutageIsLoggedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &numbers{good: map[int64]float64{at(0).Unix(): 1}, total: map[int64]float64{at(0).Unix(): 1}}
+		var log bytes.Buffer
+		sink := &tables{}
+		c := newCollector(t, sink, n)
+		c.cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		run(t, c, time.Minute)
+		n.err = errors.New("refused")
+		run(t, c, time.Hour)
+		text := log.String()
+		if strings.Count(text, "does not answer") != 1 || strings.Count(text, "too old to be caught up with") != 1 {
+			t.Errorf("of an hour without an answer it says:\n%s", text)
+		}
+	})
 }

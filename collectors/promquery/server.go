@@ -39,6 +39,10 @@ func NewServer(url string, access config.HTTPClientConfig) (*Server, error) {
 // Ask evaluates a query at every step of a range.
 func (s *Server) Ask(ctx context.Context, query string, r Range) (model.Matrix, error) {
 	value, _, err := s.api.QueryRange(ctx, query, v1.Range{Start: r.First, End: r.Last, Step: r.Step})
+	var spoken *v1.Error
+	if errors.As(err, &spoken) && spoken.Type == v1.ErrBadResponse {
+		return nil, fmt.Errorf("the answer is none of Prometheus' API: is the URL that of a server, such as http://prometheus:9090, and its scheme right? %w", err)
+	}
 	if err != nil {
 		return nil, err
 	}

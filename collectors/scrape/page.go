@@ -88,8 +88,8 @@ func newPages(counters *Counters, target labels.Labels, limits Limits) *pages {
 // the page before.
 func (p *pages) take(body []byte, contentType string, at time.Time, gap time.Duration) ([]events, problems, error) {
 	parser, err := textparse.New(body, contentType, p.symbols, textparse.ParserOptions{})
-	if parser == nil {
-		return nil, problems{}, fmt.Errorf("%w: %w", ErrNoPage, err)
+	if parser == nil || err != nil {
+		return nil, problems{}, fmt.Errorf("%w: its Content-Type is %q, want text/plain or application/openmetrics-text", ErrNoPage, contentType)
 	}
 	p.page++
 	p.found = p.found[:0]

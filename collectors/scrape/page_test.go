@@ -1,10 +1,13 @@
 package scrape
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -122,6 +125,28 @@ func TestPagesThatAreNone(t *testing.T) {
 		if _, _, err := p.take([]byte(c.body), c.contentType, began, 0); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
+	}
+}
+
+func TestAPageIsReceivedInPieces(t *testing.T) {
+	for _, size := range []int{0, 1, pieceSize - 1, pieceSize, pieceSize + 1, 3*pieceSize + 7} {
+		body := make([]byte, size)
+		for i := range body {
+			body[i] = byte(i * 31 >> 3)
+		}
+		var p pieces
+		from := iotest.HalfReader(bytes.NewReader(body))
+		if err := errors.Join(p.read(from, pieceSize), p.read(from, 3*pieceSize)); err != nil || p.size != int64(size) || !bytes.Equal(p.joined(), body) {
+			t.Errorf("of %d bytes came %d: %v", size, p.size, err)
+		}
+		p.release()
+	}
+	var p pieces
+	if err := p.read(bytes.NewReader(make([]byte, 100)), 10); err != nil || p.size != 10 {
+		t.Errorf("%d bytes, %v", p.size, err)
+	}
+	if err := p.read(iotest.ErrReader(io.ErrClosedPipe), 10); !errors.Is(err, io.ErrClosedPipe) {
+		t.Error(err)
 	}
 }
 

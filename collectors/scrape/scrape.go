@@ -9,12 +9,10 @@
 package scrape
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -311,31 +309,27 @@ func (c *Collector) fetch(ctx context.Context, j *job, url string) (fetched, err
 		return fetched{}, fmt.Errorf("status %d: want 200", resp.StatusCode)
 	}
 	page := fetched{contentType: resp.Header.Get("Content-Type"), release: func() {}}
-	var text bytes.Buffer
-	read := func(most int64) error {
-		if _, err := io.Copy(&text, io.LimitReader(resp.Body, most)); err != nil {
-			return fmt.Errorf("read the page: %w", err)
-		}
-		return nil
-	}
-	err = read(min(smallPage, j.Limits.Body+1))
-	if err == nil && text.Len() == smallPage {
+	var text pieces
+	defer text.release()
+	err = text.read(resp.Body, min(smallPage, j.Limits.Body+1))
+	if err == nil && text.size == smallPage {
 		select {
 		case c.large <- struct{}{}:
 			page.release = func() { <-c.large }
 		case <-ctx.Done():
 			return fetched{}, fmt.Errorf("wait for the turn to read a page of more than %d bytes: %w", smallPage, ctx.Err())
 		}
-		err = read(j.Limits.Body + 1 - smallPage)
+		err = text.read(resp.Body, j.Limits.Body+1-smallPage)
 	}
-	if err == nil && int64(text.Len()) > j.Limits.Body {
-		err = fmt.Errorf("%w: more than %d bytes", ErrTooMuch, j.Limits.Body)
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		page.release()
-		return fetched{}, err
+		return fetched{}, fmt.Errorf("read the page: %w", err)
+	case text.size > j.Limits.Body:
+		page.release()
+		return fetched{}, fmt.Errorf("%w: more than %d bytes", ErrTooMuch, j.Limits.Body)
 	}
-	page.body = text.Bytes()
+	page.body = text.joined()
 	return page, nil
 }
 

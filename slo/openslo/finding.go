@@ -51,10 +51,12 @@ func (f Findings) sort() {
 
 // recorder collects findings; strict makes refusals of warnings.
 type recorder struct {
-	strict   bool
-	refusals Findings
-	warnings Findings
-	seen     map[Finding]bool
+	strict bool
+	// configured are servers that a metricSource may refer to without a DataSource.
+	configured []string
+	refusals   Findings
+	warnings   Findings
+	seen       map[Finding]bool
 }
 
 func finding(n *yamlfile.Node, rule, format string, args []any) *Finding {

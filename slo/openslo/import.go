@@ -101,9 +101,9 @@ func (i Indicator) Probe() (string, bool) {
 }
 
 // Import reads objects and resolves their references, which may be in any of the sources. strict makes refusals of
-// warnings. The error is [Findings].
-func Import(sources []Source, strict bool) (Result, error) {
-	rec := &recorder{strict: strict}
+// warnings. The error is [Findings]. A metricSource may refer to a configured server of type Prometheus as well as to a DataSource.
+func Import(sources []Source, strict bool, configured ...string) (Result, error) {
+	rec := &recorder{strict: strict, configured: configured}
 	var out Result
 	for _, src := range sources {
 		docs, err := yamlfile.ParseWithin(src.Name, src.Text, max(0, src.FirstLine-1))

@@ -97,6 +97,8 @@ func (r *resolver) source(sli *Object[SLISpec], m *Metric, field string, into *I
 	place := at(sli.node, path...)
 	ds := r.sources[out.Ref]
 	switch {
+	case ds == nil && slices.Contains(r.configured, out.Ref) && (out.Type == "" || strings.EqualFold(out.Type, "Prometheus")):
+		out.Type = "Prometheus"
 	case ds == nil && out.Type == "":
 		r.refuse(place, "metric-source-ref", "there is no DataSource %q, and the metricSource has no type", out.Ref)
 	case ds == nil:
