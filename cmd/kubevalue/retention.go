@@ -93,7 +93,7 @@ func (c *Config) keptLongEnough(w slo.Window) error {
 func applyRetention(ctx context.Context, cfg *Config, db *warehouse.DB) error {
 	r := cfg.Retention
 	for table, d := range map[string]Duration{
-		schema.TableEvents: r.Events, "activity_days": r.Activity, "activity_months": r.Activity, schema.TableSlices: r.Slices, "resource_changes": r.Changes,
+		schema.TableEvents: r.Events, "activity_days": r.Activity, "activity_months": r.Activity, "activity_kinds": r.Activity, schema.TableSlices: r.Slices, "resource_changes": r.Changes,
 		schema.TableQuarantine: r.Quarantine, schema.TableDeliveries: r.Deliveries,
 	} {
 		if err := db.SetRetention(ctx, table, time.Duration(d)); err != nil {

@@ -73,40 +73,62 @@ const wholeHalf = uint64(1)<<quartersOfHalf - 1
 // those that a slot's end cuts through are joined. The parameters are Params.
 func (s Segments) Seen(what, where string) string {
 	var branches []string
-	if s.long() {
-		branches = append(branches, s.Months("days", what, where))
+	if s.Long() {
+		branches = append(branches, s.Months("activity_months", "days", what, where))
 	} else if days := s.days(true); len(days) > 0 {
 		branches = append(branches, fmt.Sprintf(`SELECT roundDown(toInt64(toUInt16(day)) * 86400000, {seg_starts:Array(Int64)}) AS slot, %s
         FROM activity_days
         WHERE %s AND %s`, what, where, dayRanges(days)))
 	}
-	if days := s.days(false); len(days) > 0 {
-		branches = append(branches, fmt.Sprintf(`SELECT s.slot AS slot, %s
+	if cut := s.SeenCut(what, where); cut != "" {
+		branches = append(branches, cut)
+	}
+	return strings.Join(branches, "\n        UNION ALL\n        ")
+}
+
+// SeenCut is Seen of the days that a slot's end cuts through; empty: there are none.
+func (s Segments) SeenCut(what, where string) string {
+	days := s.days(false)
+	if len(days) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(`SELECT s.slot AS slot, %s
         FROM activity_days AS d
         INNER JOIN (
             SELECT toDate(toUInt16(segment.1)) AS on, segment.2 AS slot, segment.3 AS early, segment.4 AS late
             FROM (SELECT arrayJoin(arrayZip({seg_days:Array(Int64)}, {seg_slots:Array(Int64)}, {seg_morning:Array(UInt64)}, {seg_evening:Array(UInt64)})) AS segment)
         ) AS s ON d.day = s.on
-        WHERE %s AND %s AND (bitAnd(morning, early) != 0 OR bitAnd(evening, late) != 0)`, what, where, dayRanges(days)))
-	}
-	return strings.Join(branches, "\n        UNION ALL\n        ")
+        WHERE %s AND %s AND (bitAnd(morning, early) != 0 OR bitAnd(evening, late) != 0)`, what, where, dayRanges(days))
 }
 
-// Months is a SELECT like Seen of the whole days, from activity_months, which has a row for each month of an actor with a bit for each
-// day, in bits (a column): days, or audited.
-func (s Segments) Months(bits, what, where string) string {
+// Months is a SELECT like Seen of the whole days, from a table which has a row for each month of whoever acted with a bit for each day, in
+// bits (a column): activity_months, which has days and audited, or activity_kinds.
+func (s Segments) Months(table, bits, what, where string) string {
+	return s.OfMonths(fmt.Sprintf("SELECT month, %s, %s AS bits\n        FROM %s\n        WHERE %s AND %s", what, bits, table, where, s.InMonths()), "m.* EXCEPT (month, bits)")
+}
+
+// OfMonths selects the column slot and what (a list of expressions) of rows with the columns month and bits, once for each slot that has one
+// of the days.
+func (s Segments) OfMonths(rows, what string) string {
+	return fmt.Sprintf(`SELECT s.slot AS slot, %s
+    FROM (
+        %s
+    ) AS m
+    INNER JOIN (
+        SELECT toDate(toUInt16(segment.1)) AS on, segment.2 AS slot, toUInt32(segment.3) AS mask
+        FROM (SELECT arrayJoin(arrayZip({month_ends:Array(Int64)}, {month_slots:Array(Int64)}, {month_masks:Array(Int64)})) AS segment)
+    ) AS s ON m.month = s.on
+    WHERE bitAnd(bits, mask) != 0`, what, rows)
+}
+
+// InMonths restricts the column month to the months of whole days.
+func (s Segments) InMonths() string {
 	months := slices.Clone(s.months().Months)
 	ends := make([]string, 0, len(months))
 	for _, month := range slices.Compact(months) {
 		ends = append(ends, fmt.Sprintf("toDate(%d)", month))
 	}
-	return fmt.Sprintf(`SELECT s.slot AS slot, %s
-        FROM activity_months AS m
-        INNER JOIN (
-            SELECT toDate(toUInt16(segment.1)) AS on, segment.2 AS slot, toUInt32(segment.3) AS mask
-            FROM (SELECT arrayJoin(arrayZip({month_ends:Array(Int64)}, {month_slots:Array(Int64)}, {month_masks:Array(Int64)})) AS segment)
-        ) AS s ON m.month = s.on
-        WHERE %s AND month IN (%s) AND bitAnd(%s, mask) != 0`, what, where, strings.Join(ends, ", "), bits)
+	return "month IN (" + strings.Join(ends, ", ") + ")"
 }
 
 // monthly are the days of each slot in each month, as bits; the slices are of one length. Months are the days, since 1970-01-01, on which
@@ -131,8 +153,8 @@ func (s Segments) months() monthly {
 	return out
 }
 
-// long says whether the slots' whole days are fewer to read by the month.
-func (s Segments) long() bool {
+// Long says whether the slots' whole days are fewer to read by the month.
+func (s Segments) Long() bool {
 	const daysPerSlot = 3
 	whole := len(s.days(true))
 	return whole > 0 && whole >= daysPerSlot*len(s.months().Slots)

@@ -14,6 +14,8 @@
 //     columns; team is empty for those without one. Rows repeat any number of times: count what is distinct.
 //   - writers: who changed anything in a cluster, as audit logs tell: actor and team of successful audited events by people. Count what is
 //     distinct.
+//   - changed_kinds: what kinds of resources people changed in value events: actor, team and kind, a resource without its subresource. Count what
+//     is distinct.
 //   - eligible: the roster entries that overlap the period: team, actor (0 in the row of the team itself), voluntary, persona.
 //   - changes: what happened to resources in clusters, with the columns of the table resource_changes ; the team is the owner's. What
 //     happened in an interval, with time_from before time, counts at its end.

@@ -21,6 +21,8 @@ type question struct {
 	now      time.Time
 	zone     string
 	links    identityLinks
+	// asked is the statement of the metric.
+	asked string
 	// rosterCuts are the instants at which memberships begin or end.
 	rosterCuts []int64
 }
@@ -42,6 +44,7 @@ var relations = []relation{
 	{"acts", regexp.MustCompile(`\bacts\b`), question.acts},
 	{"activity", regexp.MustCompile(`\bactivity\b`), question.activity},
 	{"writers", regexp.MustCompile(`\bwriters\b`), question.writers},
+	{"changed_kinds", regexp.MustCompile(`\bchanged_kinds\b`), question.changedKinds},
 	{"eligible", regexp.MustCompile(`\beligible\b`), question.eligible},
 	{"spans", regexp.MustCompile(`\bspans\b`), question.spans},
 	{"changes", regexp.MustCompile(`\bchanges\b`), question.changes},
@@ -61,6 +64,7 @@ var relations = []relation{
 func (q question) statement(sql string) (string, map[string]any) {
 	var with []string
 	mentioned := sql
+	q.asked = sql
 	for _, r := range slices.Backward(relations) {
 		if r.word.MatchString(mentioned) {
 			body := r.sql(q, mentioned)
@@ -265,86 +269,6 @@ func (q question) withTeams(events, instant, sql string) string {
 		condition = "\nWHERE team = {team:String}"
 	}
 	return fmt.Sprintf("SELECT * EXCEPT team, toString(team) AS dim FROM (\n    %s\n) ARRAY JOIN if(empty(teams), [''], teams) AS team%s", events, condition)
-}
-
-var (
-	teamWord     = regexp.MustCompile(`\bteam\b`)
-	resourceWord = regexp.MustCompile(`\bresource\b`)
-)
-
-// activity joins the roster only where teams matter, and reads the days of activity_days instead of events where they know as
-// much.
-func (q question) activity(sql string) string { return q.actedBy(sql, q.seen) }
-
-// writers are who changed what is in clusters, as audit logs tell.
-func (q question) writers(sql string) string { return q.actedBy(sql, q.wrote) }
-
-// actedBy is a relation of who did something, which who tells: rows with slot, actor, the columns, and what is named by team.
-func (q question) actedBy(sql string, who func(columns, team string) string) string {
-	columns := ""
-	if q.by == journey.DimensionCluster || q.by == journey.DimensionPersona {
-		columns = ", " + q.by
-	}
-	if resourceWord.MatchString(sql) {
-		columns += ", resource"
-	}
-	if !q.byTeam() && !teamWord.MatchString(sql) {
-		return fmt.Sprintf("SELECT roundDown(slot, {marks:Array(Int64)}) AS period, %s AS dim, actor%s FROM (\n    %s\n)", q.split(), columns, who(columns, ""))
-	}
-	condition := ""
-	if _, filtered := q.filter[journey.DimensionTeam]; filtered {
-		condition = "\nWHERE team = {team:String}"
-	}
-	rows := who(columns, ", actor_team")
-	if !strings.Contains(rows, "activity_months") { // whose rows hardly repeat
-		rows = fmt.Sprintf("SELECT DISTINCT slot, actor, actor_team%s FROM (\n%s\n    )", columns, rows)
-	}
-	return fmt.Sprintf(`SELECT roundDown(slot, {marks:Array(Int64)}) AS period, %[1]s AS dim, actor, toString(team) AS team%[2]s
-FROM (
-    %[3]s
-) ARRAY JOIN if(empty(teams), [''], teams) AS team%[4]s`, q.split(), columns, q.joinTeams("slot, actor"+columns, rows, "slot"), condition)
-}
-
-// seen is who acted in which slot.
-func (q question) seen(columns, team string) string {
-	where := "actor_kind = 'human' AND actor != 0 AND outcome = 'success'"
-	if columns == "" && q.restricted() == "" && analysis.RollupKnows(q.notValue) {
-		if segments, ok := q.segments(); ok {
-			if len(q.notValue) > 0 {
-				where += " AND look NOT IN {not_value:Array(String)}"
-			}
-			return "    " + segments.Seen(q.oneActor()+" AS actor"+team, where)
-		}
-	}
-	if len(q.notValue) > 0 {
-		where += " AND name NOT IN {not_value:Array(String)}"
-	}
-	return q.acted(columns, team, where)
-}
-
-// wrote is who changed anything in a cluster in which slot.
-func (q question) wrote(columns, team string) string {
-	const where, audited = "actor_kind = 'human' AND actor != 0 AND outcome = 'success'", " AND startsWith(source, 'audit/')"
-	segments, ok := q.segments()
-	if columns != "" || q.restricted() != "" || !ok {
-		return q.acted(columns, team, where+audited)
-	}
-	var branches []string
-	if cut := segments.Cut(); cut != "" {
-		branches = append(branches, q.acted("", team, where+audited+" AND "+cut))
-	}
-	if segments.HasWhole() {
-		branches = append(branches, segments.Months("audited", q.oneActor()+" AS actor"+team, where))
-	}
-	return "    " + strings.Join(branches, "\n        UNION ALL\n        ")
-}
-
-// acted is who had events that fulfil a condition in which slot.
-func (q question) acted(columns, team, where string) string {
-	return fmt.Sprintf(`    SELECT roundDown(toUnixTimestamp64Milli(time), {slots:Array(Int64)}) AS slot, %[1]s AS actor%[2]s%[3]s
-        FROM events
-        WHERE %[4]s AND %[5]s%[6]s
-        GROUP BY slot, actor%[2]s%[3]s`, q.oneActor(), team, columns, where, q.during(), q.restricted())
 }
 
 func (q question) eligible(string) string {

@@ -45,6 +45,9 @@ func (in Input) Tables() []string {
 	if slices.ContainsFunc(in.Events, func(e schema.Event) bool { return e.Name == "actor.group" }) {
 		tables = append(tables, "actor_groups")
 	}
+	if slices.ContainsFunc(in.Events, func(e schema.Event) bool { return e.Resource != "" }) {
+		tables = append(tables, "activity_kinds")
+	}
 	if len(in.Resources) > 0 {
 		tables = append(tables, schema.TableResourceChanges, schema.TableResources, schema.TableClusterHours)
 	}

@@ -34,6 +34,7 @@ var keptPersonal = []personal{
 	{table: schema.TableFirstSeen},
 	{table: "activity_days"},
 	{table: "activity_months"},
+	{table: "activity_kinds"},
 	{table: "actor_groups"},
 	{table: schema.TableRoster, known: "(version, team, valid_from) NOT IN (SELECT version, team, valid_from FROM roster WHERE actor = %d)"},
 }

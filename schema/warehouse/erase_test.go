@@ -26,6 +26,7 @@ func counts(t *testing.T, db *warehouse.DB) string {
 		"SELECT name, count(), min(f) FROM (SELECT name, actor, min(first_time) AS f FROM first_seen GROUP BY name, actor) GROUP BY name ORDER BY name",
 		"SELECT day, count(), sum(bitCount(m) + bitCount(e)) FROM (SELECT day, actor, groupBitOr(morning) AS m, groupBitOr(evening) AS e FROM activity_days GROUP BY day, actor) GROUP BY day ORDER BY day",
 		"SELECT month, count(), sum(bitCount(d) + bitCount(a)) FROM (SELECT month, actor, groupBitOr(days) AS d, groupBitOr(audited) AS a FROM activity_months GROUP BY month, actor) GROUP BY month ORDER BY month",
+		"SELECT month, kind, count(), sum(bitCount(d)) FROM (SELECT month, kind, actor, groupBitOr(days) AS d FROM activity_kinds GROUP BY month, kind, actor) GROUP BY month, kind ORDER BY month, kind",
 		"SELECT team, uniqExact(actor), count() FROM roster_current GROUP BY team ORDER BY team",
 	} {
 		result, err := db.Query(t.Context(), sql, nil)

@@ -17,6 +17,7 @@ var retentionColumns = map[string]string{
 	schema.TableEvents:     "time",
 	"activity_days":        "day",
 	"activity_months":      "month",
+	"activity_kinds":       "month",
 	schema.TableSlices:     "slice_start",
 	"resource_changes":     "time",
 	schema.TableQuarantine: "time",

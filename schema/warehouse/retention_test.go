@@ -16,7 +16,7 @@ import (
 func TestRetentionIsSetChangedAndRemoved(t *testing.T) {
 	db := warehousetest.Open(t)
 	const day = 24 * time.Hour
-	for _, table := range []string{schema.TableEvents, "activity_days", "activity_months", schema.TableSlices, "resource_changes", schema.TableQuarantine, schema.TableDeliveries} {
+	for _, table := range []string{schema.TableEvents, "activity_days", "activity_months", "activity_kinds", schema.TableSlices, "resource_changes", schema.TableQuarantine, schema.TableDeliveries} {
 		for _, d := range []time.Duration{0, 400 * day, 400 * day, 90 * day, 0} {
 			if err := db.SetRetention(t.Context(), table, d); err != nil {
 				t.Fatalf("%s: %v", table, err)
