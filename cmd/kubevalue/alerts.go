@@ -56,7 +56,7 @@ func (s *service) alerting() func(context.Context) error {
 	}
 }
 
-// alertingTurn says whether this service is the one that alerts, of all that share a server. While the server does not answer, it
+// alertingTurn says whether this service is the one that alerts, of all that share a warehouse. While it does not answer, it
 // stays as it was: resending an alert does no harm, and nobody resending one would resolve it.
 func (s *service) alertingTurn(ctx context.Context, turn *warehouse.Turn, was bool) bool {
 	mine, err := turn.Mine(ctx)
@@ -146,10 +146,10 @@ const (
 	stateClaims = "notified"
 )
 
-// alertState is in the tables of a server, which other services share. On the embedded engine it is in files, which are there also
-// while the engine is not.
+// alertState is in the tables of a warehouse that other services share. On an embedded engine of its own it is in files, which are there
+// also while the engine is not.
 func (s *service) alertState() stateKeeper {
-	if s.db.LocalLease() == "" {
+	if s.db.Shared() {
 		return stateTable{s.db}
 	}
 	return stateFiles(s.cfg.stateFile)

@@ -8,7 +8,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 )
 
-// Turn lets one of several services that share a server do what only one may do at a time. It is a lease like that of migrators,
+// Turn lets one of several services that share a warehouse do what only one may do at a time. It is a lease like that of migrators,
 // held on by asking again: it excludes services through the same server, or the same cluster where the database's engine is
 // Replicated, and it does not fence one that stalls for longer than its length. A Turn is not for concurrent use.
 type Turn struct {
@@ -28,10 +28,10 @@ func (db *DB) Turn(name string, length time.Duration) *Turn {
 	return &Turn{db: db, kind: leaseKind{"services for " + name, "turn_" + name + "_", length}, owner: leaseOwner()}
 }
 
-// Mine says whether it is this service's turn, and makes it so if it is nobody's; it does not wait. On the embedded engine, which one
-// service has for itself, it always is. After an error it is as it was at the last answer, until length is over.
+// Mine says whether it is this service's turn, and makes it so if it is nobody's; it does not wait. On a warehouse that is not Shared it
+// always is. After an error it is as it was at the last answer, until length is over.
 func (t *Turn) Mine(ctx context.Context) (bool, error) {
-	if t.db.dataDir != "" {
+	if !t.db.Shared() {
 		return true, nil
 	}
 	if t.number > 0 {

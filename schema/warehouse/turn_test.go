@@ -141,10 +141,19 @@ func TestOfManyAtOnceOneHasTheTurn(t *testing.T) {
 	}
 }
 
-func TestTheEngineIsOneServicesOwn(t *testing.T) {
-	db := warehousetest.Open(t)
-	if a, b := db.Turn("alerts", time.Minute), db.Turn("alerts", time.Minute); !mine(t, a) || !mine(t, b) {
-		t.Error("on the embedded engine there is nobody else")
+func TestAnEngineThatIsShared(t *testing.T) {
+	dsn := warehousetest.DSN(t)
+	db, other := warehousetest.OpenDSN(t, dsn), warehousetest.OpenDSN(t, dsn)
+	if _, err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := db.Turn("alerts", time.Minute), other.Turn("alerts", time.Minute); !mine(t, a) || mine(t, b) || !db.Shared() {
+		t.Error("on an engine that somebody runs there may be another service")
+	}
+	own := open(t, embedded(t, t.TempDir()))
+	defer closed(t, own)
+	if a, b := own.Turn("alerts", time.Minute), own.Turn("alerts", time.Minute); !mine(t, a) || !mine(t, b) || own.Shared() {
+		t.Error("on an engine of its own there is nobody else")
 	}
 }
 

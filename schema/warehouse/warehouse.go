@@ -184,6 +184,10 @@ func (db *DB) String() string { return db.dsn.String() }
 // Database is the name of the database.
 func (db *DB) Database() string { return db.dsn.database }
 
+// Shared says that other services may use this warehouse, too: a server, or an engine that somebody runs. An engine that this process
+// started, or that it has joined for a moment, is one service's own.
+func (db *DB) Shared() bool { return db.dsn.transport != transportEmbedded }
+
 // LocalLease is the path of a file that all who use this database on an embedded engine agree on, for a lock among those who
 // insert; empty: the warehouse is a server, and knows no such file.
 func (db *DB) LocalLease() string {
