@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -99,6 +100,7 @@ func (c *client) InsertEvents(ctx context.Context, token string, rows []schema.S
 	c.m.mu.Lock()
 	c.m.tried[token] = true
 	c.m.mu.Unlock()
+	rows = slices.Clone(rows) // it may land when the caller's are others
 	return c.call(ctx, "InsertEvents", func() error {
 		for _, r := range rows {
 			if r.Time.Format("200601") != rows[0].Time.Format("200601") {
@@ -144,6 +146,7 @@ func (c *client) SeenEventIDs(ctx context.Context, ids []uuid.UUID, since time.T
 }
 
 func (c *client) InsertEventIDs(ctx context.Context, token string, ids []uuid.UUID, received []time.Time) error {
+	ids, received = slices.Clone(ids), slices.Clone(received)
 	return c.call(ctx, "InsertEventIDs", func() error {
 		if c.fresh(token) {
 			for i, id := range ids {

@@ -41,7 +41,7 @@ func TestABusyReplicaLetsOthersTakeTheirTurn(t *testing.T) {
 			return p
 		}
 		busy, quiet := open(), open()
-		for i := range 300 {
+		for i := range 120 {
 			appendTo(t, busy, event(fmt.Sprint(i)))
 		}
 		time.Sleep(time.Second)

@@ -24,14 +24,19 @@ func (m *memory) turn(c *client, timeout time.Duration) pipeline.Turn {
 	return &memoryTurn{c: c, length: pipeline.TurnLength(timeout)}
 }
 
-func (t *memoryTurn) Mine(ctx context.Context) (mine bool, err error) {
-	return mine, t.c.call(ctx, "Mine", func() error {
+func (t *memoryTurn) Mine(ctx context.Context) (bool, error) {
+	mine := false
+	err := t.c.call(ctx, "Mine", func() error {
 		m := t.c.m
 		if mine = m.turns.holder == t || !time.Now().Before(m.turns.until); mine {
 			m.turns.holder, m.turns.until = t, time.Now().Add(t.length)
 		}
 		return nil
 	})
+	if err != nil { // it may be done later
+		return false, err
+	}
+	return mine, nil
 }
 
 func (t *memoryTurn) GiveBack(ctx context.Context) {
@@ -45,8 +50,13 @@ func (t *memoryTurn) GiveBack(ctx context.Context) {
 
 func (*memoryTurn) Clock() time.Time { return time.Now() }
 
-func (t *memoryTurn) State(ctx context.Context) (state string, err error) {
-	return state, t.c.call(ctx, "State", func() error { state = t.c.m.turns.state; return nil })
+func (t *memoryTurn) State(ctx context.Context) (string, error) {
+	state := ""
+	err := t.c.call(ctx, "State", func() error { state = t.c.m.turns.state; return nil })
+	if err != nil {
+		return "", err
+	}
+	return state, nil
 }
 
 func (t *memoryTurn) PutState(ctx context.Context, state string) error {
