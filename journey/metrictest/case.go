@@ -8,28 +8,29 @@ import (
 
 	"github.com/kubevalue/kubevalue/journey"
 	"github.com/kubevalue/kubevalue/schema"
+	"github.com/kubevalue/kubevalue/slo/yamlfile"
 )
 
 // DefaultSource is the source of events that name none.
 const DefaultSource = "metric-test"
 
-func (r *reader) test(n *node, fileSettings journey.Settings) Case {
+func (r *reader) test(n *yamlfile.Node, fileSettings journey.Settings) Case {
 	r.keys(n, "name", "now", "settings", "roster", "capabilities", "feedback", "consumption", "prices", "shared", "events", "resources", "slices", "aliases", "incidents", "objectives", "expect")
-	c := Case{File: n.file, Line: n.line, Column: n.column, Name: r.required(n, "name")}
-	c.Settings = r.settings(n.get("settings"), fileSettings)
+	c := Case{File: n.File, Line: n.Line, Column: n.Column, Name: r.required(n, "name")}
+	c.Settings = r.settings(get(n, "settings"), fileSettings)
 	r.required(n, "now")
 	c.Now = r.time(n, "now")
-	c.Input.Roster = r.roster(n.get("roster"))
-	c.Input.Capabilities = r.capabilities(n.get("capabilities"))
-	c.Input.Feedback = r.feedback(n.get("feedback"), c.Now)
-	c.Input.Consumption, c.Input.Prices = r.consumption(n.get("consumption"), c.Now), r.prices(n.get("prices"))
-	if n.kind == isMapping {
+	c.Input.Roster = r.roster(get(n, "roster"))
+	c.Input.Capabilities = r.capabilities(get(n, "capabilities"))
+	c.Input.Feedback = r.feedback(get(n, "feedback"), c.Now)
+	c.Input.Consumption, c.Input.Prices = r.consumption(get(n, "consumption"), c.Now), r.prices(get(n, "prices"))
+	if n.Kind == yamlfile.Map {
 		c.Input.Shared = r.texts(n, "shared")
 	}
-	c.Input.Events = r.events(n.get("events"), c.Now)
-	c.Input.Resources = r.resources(n.get("resources"), c.Now)
-	c.Input.Slices = r.slices(n.get("slices"), c.Now)
-	for _, a := range r.list(n.get("aliases"), "aliases") {
+	c.Input.Events = r.events(get(n, "events"), c.Now)
+	c.Input.Resources = r.resources(get(n, "resources"), c.Now)
+	c.Input.Slices = r.slices(get(n, "slices"), c.Now)
+	for _, a := range r.list(get(n, "aliases"), "aliases") {
 		r.keys(a, "from", "to", "at", "source")
 		alias := schema.Alias{Source: r.text(a, "source"), From: r.required(a, "from"), To: r.required(a, "to"), At: r.time(a, "at")}
 		if alias.Source == "" {
@@ -43,24 +44,24 @@ func (r *reader) test(n *node, fileSettings journey.Settings) Case {
 		}
 	}
 	slices.SortStableFunc(c.Input.Aliases, func(a, b schema.Alias) int { return a.At.Compare(b.At) })
-	for _, in := range r.list(n.get("incidents"), "incidents") {
+	for _, in := range r.list(get(n, "incidents"), "incidents") {
 		if found := r.incident(in); !found.Start.After(c.Now) {
 			c.Input.Incidents = append(c.Input.Incidents, found)
 		}
 	}
-	for _, o := range r.list(n.get("objectives"), "objectives") {
+	for _, o := range r.list(get(n, "objectives"), "objectives") {
 		c.Input.Objectives = append(c.Input.Objectives, r.objective(o))
 	}
-	if n.kind == isMapping && len(r.list(n.get("expect"), "expect")) == 0 {
+	if n.Kind == yamlfile.Map && len(r.list(get(n, "expect"), "expect")) == 0 {
 		r.fail(n, "expect is missing or empty: a test without expectations tests nothing")
 	}
-	for _, e := range r.list(n.get("expect"), "expect") {
+	for _, e := range r.list(get(n, "expect"), "expect") {
 		c.Expect = append(c.Expect, r.expectation(e))
 	}
 	return c
 }
 
-func (r *reader) roster(list *node) []Team {
+func (r *reader) roster(list *yamlfile.Node) []Team {
 	var out []Team
 	for _, n := range r.list(list, "roster") {
 		r.keys(n, "team", "members", "from", "to", "voluntary", "persona")
@@ -75,7 +76,7 @@ func (r *reader) roster(list *node) []Team {
 }
 
 // capabilities are the registry of what the platform offers.
-func (r *reader) capabilities(list *node) []schema.Capability {
+func (r *reader) capabilities(list *yamlfile.Node) []schema.Capability {
 	var out []schema.Capability
 	for _, n := range r.list(list, "capabilities") {
 		r.keys(n, "name", "owner", "events", "from", "to")
@@ -87,7 +88,7 @@ func (r *reader) capabilities(list *node) []schema.Capability {
 }
 
 // feedback is what people said and asked, in the keys of schema.Feedback; id is made up where it is left out. What is later than now is not delivered.
-func (r *reader) feedback(list *node, now time.Time) []schema.Feedback {
+func (r *reader) feedback(list *yamlfile.Node, now time.Time) []schema.Feedback {
 	var out []schema.Feedback
 	for i, n := range r.list(list, "feedback") {
 		r.keys(n, "kind", "id", "time", "until", "team", "persona", "survey", "question", "asked", "topic", "object", "state", "value", "text", "version")
@@ -99,7 +100,7 @@ func (r *reader) feedback(list *node, now time.Time) []schema.Feedback {
 		if v := r.whole(n, "version"); v != nil {
 			f.Version = uint64(*v)
 		}
-		if err := f.Validate(); err != nil && n.kind == isMapping {
+		if err := f.Validate(); err != nil && n.Kind == yamlfile.Map {
 			r.fail(n, "%v", err)
 		}
 		if !f.Time.After(now) {
@@ -110,7 +111,7 @@ func (r *reader) feedback(list *node, now time.Time) []schema.Feedback {
 }
 
 // events sorts by delivery and leaves out what is delivered after now.
-func (r *reader) events(list *node, now time.Time) []schema.Event {
+func (r *reader) events(list *yamlfile.Node, now time.Time) []schema.Event {
 	var out []schema.Event
 	for i, n := range r.list(list, "events") {
 		r.keys(n, "time", "actor", "name", "id", "source", "team", "owner_team", "cluster", "namespace", "resource", "object",
@@ -123,6 +124,9 @@ func (r *reader) events(list *node, now time.Time) []schema.Event {
 			Cluster: r.text(n, "cluster"), Namespace: r.text(n, "namespace"), Resource: r.text(n, "resource"), Object: r.text(n, "object"),
 			Outcome: schema.Outcome(cmp.Or(r.text(n, "outcome"), string(schema.OutcomeSuccess))), Reason: r.text(n, "reason"),
 			DurationMS: r.number(n, "duration_ms"), Value: r.number(n, "value"), Attributes: r.texted(n, "attributes"),
+		}
+		if d := e.DurationMS; d != nil && *d < 0 {
+			r.fail(get(n, "duration_ms"), "duration_ms %v: want 0 or more", *d)
 		}
 		r.oneOf(n, "actor_kind", schema.ActorHuman, schema.ActorMachine, schema.ActorUnknown)
 		r.oneOf(n, "outcome", schema.OutcomeSuccess, schema.OutcomeFailure, schema.OutcomeDenied)
@@ -141,15 +145,15 @@ func (r *reader) events(list *node, now time.Time) []schema.Event {
 }
 
 // oneOf refuses a text that is none of a closed set.
-func (r *reader) oneOf(n *node, key string, known ...any) {
-	v := n.get(key)
-	if v != nil && !slices.ContainsFunc(known, func(k any) bool { return fmt.Sprint(k) == v.text }) {
-		r.fail(v, "%s %q: want one of %v", key, v.text, known)
+func (r *reader) oneOf(n *yamlfile.Node, key string, known ...any) {
+	v := get(n, key)
+	if v != nil && !slices.ContainsFunc(known, func(k any) bool { return fmt.Sprint(k) == v.Text }) {
+		r.fail(v, "%s %q: want one of %v", key, v.Text, known)
 	}
 }
 
 // incident reads one incident; a test's are all of version 1.
-func (r *reader) incident(n *node) schema.Incident {
+func (r *reader) incident(n *yamlfile.Node) schema.Incident {
 	r.keys(n, "id", "service", "objectives", "start", "resolved", "class")
 	r.required(n, "start")
 	in := schema.Incident{
@@ -162,7 +166,7 @@ func (r *reader) incident(n *node) schema.Incident {
 	return in
 }
 
-func (r *reader) objective(n *node) Objective {
+func (r *reader) objective(n *yamlfile.Node) Objective {
 	r.keys(n, "objective", "period", "service", "labels", "target", "sli", "good", "total", "budget_consumed", "budget_remaining", "burn_rate",
 		"coverage", "measured")
 	o := Objective{Period: r.text(n, "period"), ObjectiveFigure: journey.ObjectiveFigure{
@@ -180,26 +184,26 @@ func (r *reader) objective(n *node) Objective {
 	return o
 }
 
-func (r *reader) expectation(n *node) Expectation {
+func (r *reader) expectation(n *yamlfile.Node) Expectation {
 	r.keys(n, "analysis", "metric", "args", "rows", "value", "error", "tolerance")
-	e := Expectation{Line: n.line, Column: n.column, Analysis: r.text(n, "analysis"), Metric: r.text(n, "metric"),
+	e := Expectation{Line: n.Line, Column: n.Column, Analysis: r.text(n, "analysis"), Metric: r.text(n, "metric"),
 		Error: r.text(n, "error"), Tolerance: r.number(n, "tolerance"), Args: map[string]any{}}
-	if n.kind != isMapping {
+	if n.Kind != yamlfile.Map {
 		return e
 	}
 	if (e.Analysis == "") == (e.Metric == "") {
 		r.fail(n, "want either analysis or metric")
 	}
-	if args := n.get("args"); args != nil {
-		if v, ok := args.value().(map[string]any); ok {
+	if args := get(n, "args"); args != nil {
+		if v, ok := r.plain(args).(map[string]any); ok {
 			e.Args = v
 		} else {
-			r.fail(args, "args: want a mapping, got a %s", args.kind)
+			r.fail(args, "args: want a mapping, got a %s", args.Kind)
 		}
 	}
 	given := 0
 	for _, key := range []string{"rows", "value", "error"} {
-		if n.get(key) != nil {
+		if get(n, key) != nil {
 			given++
 		}
 	}
@@ -210,22 +214,28 @@ func (r *reader) expectation(n *node) Expectation {
 	return e
 }
 
-func (r *reader) answer(n *node, e *Expectation) {
-	if rows := n.get("rows"); rows != nil {
+func (r *reader) answer(n *yamlfile.Node, e *Expectation) {
+	if rows := get(n, "rows"); rows != nil {
+		if e.Metric != "" {
+			r.fail(rows, "rows: a metric has a value, such as value: {value: 0.5, n: 4}")
+		}
 		e.Rows = [][]any{}
 		for _, row := range r.list(rows, "rows") {
-			cells, ok := row.value().([]any)
+			cells, ok := r.plain(row).([]any)
 			if !ok {
-				r.fail(row, "rows: want a list of lists, got a %s in it", row.kind)
+				r.fail(row, "rows: want a list of lists, got a %s in it", row.Kind)
 			}
 			e.Rows = append(e.Rows, cells)
 		}
 	}
-	value := n.get("value")
+	value := get(n, "value")
 	if value == nil {
 		return
 	}
-	v, ok := value.value().(map[string]any)
+	if e.Metric != "" {
+		r.keys(value, figureKeys...)
+	}
+	v, ok := r.plain(value).(map[string]any)
 	if !ok || len(v) == 0 {
 		r.fail(value, "value: want a mapping with some keys, such as {value: 0.5, n: 4}")
 	}

@@ -4,10 +4,11 @@ import (
 	"time"
 
 	"github.com/kubevalue/kubevalue/schema"
+	"github.com/kubevalue/kubevalue/slo/yamlfile"
 )
 
 // consumption is what teams had of clusters, in the keys of schema.Consumption. What began after now is not delivered.
-func (r *reader) consumption(list *node, now time.Time) []schema.Consumption {
+func (r *reader) consumption(list *yamlfile.Node, now time.Time) []schema.Consumption {
 	var out []schema.Consumption
 	for _, n := range r.list(list, "consumption") {
 		r.keys(n, "cluster", "start", "kind", "class", "namespace", "team", "seconds", "core_seconds", "byte_seconds", "requested_core_seconds", "used_core_seconds")
@@ -23,7 +24,7 @@ func (r *reader) consumption(list *node, now time.Time) []schema.Consumption {
 				*into = *v
 			}
 		}
-		if err := c.Validate(); err != nil && n.kind == isMapping {
+		if err := c.Validate(); err != nil && n.Kind == yamlfile.Map {
 			r.fail(n, "%v", err)
 		}
 		if !c.Start.After(now) {
@@ -34,7 +35,7 @@ func (r *reader) consumption(list *node, now time.Time) []schema.Consumption {
 }
 
 // prices are those of resources, in the keys of schema.ResourcePrice.
-func (r *reader) prices(list *node) []schema.ResourcePrice {
+func (r *reader) prices(list *yamlfile.Node) []schema.ResourcePrice {
 	var out []schema.ResourcePrice
 	for _, n := range r.list(list, "prices") {
 		r.keys(n, "kind", "class", "per_hour", "currency", "from", "to")

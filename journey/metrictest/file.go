@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/kubevalue/kubevalue/journey"
 	"github.com/kubevalue/kubevalue/journey/analysis"
 	"github.com/kubevalue/kubevalue/schema"
+	"github.com/kubevalue/kubevalue/slo/yamlfile"
 )
 
 // Case is one test of a file.
@@ -89,21 +91,21 @@ type Expectation struct {
 	Tolerance *float64
 }
 
-// Parse reads the cases of a file. All faults are returned at once, joined; each is a *Fault.
+// Parse reads the cases of a file. All faults are returned at once, joined; each is a *yamlfile.Fault.
 func Parse(file string, data []byte) ([]Case, error) {
-	docs, err := parse(file, data)
+	docs, err := yamlfile.Parse(file, data)
 	if err != nil {
 		return nil, err
 	}
 	if len(docs) == 0 {
-		return nil, &Fault{file, 1, 1, "the file is empty: want a mapping with the key tests"}
+		return nil, &yamlfile.Fault{File: file, Line: 1, Column: 1, Message: "the file is empty: want a mapping with the key tests"}
 	}
 	r := &reader{}
 	var cases []Case
 	for _, doc := range docs {
 		r.keys(doc, "settings", "tests")
-		settings := r.settings(doc.get("settings"), journey.Settings{Calendar: journey.Calendar{Zone: time.UTC, WeekStart: time.Monday}})
-		tests := doc.get("tests")
+		settings := r.settings(get(doc, "settings"), journey.Settings{Calendar: journey.Calendar{Zone: time.UTC, WeekStart: time.Monday}})
+		tests := get(doc, "tests")
 		if tests == nil {
 			r.fail(doc, "tests is missing: want a list of tests")
 		}
@@ -120,119 +122,160 @@ type reader struct {
 	calendar journey.Calendar
 }
 
-func (r *reader) fail(n *node, format string, args ...any) {
-	r.faults = append(r.faults, n.fault(format, args...))
+func (r *reader) fail(n *yamlfile.Node, format string, args ...any) {
+	r.faults = append(r.faults, n.Fault(format, args...))
+}
+
+// get finds a mapping's value; nil: there is none, or it is null.
+func get(n *yamlfile.Node, key string) *yamlfile.Node {
+	if v := n.Get(key); !v.IsNull() {
+		return v
+	}
+	return nil
 }
 
 // keys refuses what is no mapping, and keys that are not known.
-func (r *reader) keys(n *node, known ...string) {
-	if n.kind != isMapping {
-		r.fail(n, "want a mapping with the keys %s, got a %s", strings.Join(known, ", "), n.kind)
+func (r *reader) keys(n *yamlfile.Node, known ...string) {
+	if n.Kind != yamlfile.Map {
+		r.fail(n, "want a mapping with the keys %s, got a %s", strings.Join(known, ", "), n.Kind)
 	}
-	for _, f := range n.fields {
-		if !slices.Contains(known, f.key) {
-			r.fail(f.at, "unknown key %q: known are %s", f.key, strings.Join(known, ", "))
+	for _, f := range n.Fields {
+		if !slices.Contains(known, f.Key) {
+			r.fail(&yamlfile.Node{File: n.File, Line: f.Line, Column: f.Column}, "unknown key %q: known are %s", f.Key, strings.Join(known, ", "))
 		}
 	}
 }
 
-func (r *reader) list(n *node, name string) []*node {
+func (r *reader) list(n *yamlfile.Node, name string) []*yamlfile.Node {
 	if n == nil {
 		return nil
 	}
-	if n.kind != isList {
-		r.fail(n, "%s: want a list, got a %s", name, n.kind)
+	if n.Kind != yamlfile.List {
+		r.fail(n, "%s: want a list, got a %s", name, n.Kind)
 	}
-	return n.items
+	return n.Items
 }
 
 // text is a scalar as written, "" when absent.
-func (r *reader) text(n *node, key string) string {
-	v := n.get(key)
+func (r *reader) text(n *yamlfile.Node, key string) string {
+	v := get(n, key)
 	if v == nil {
 		return ""
 	}
-	if v.kind == isList || v.kind == isMapping {
-		r.fail(v, "%s: want a text, got a %s", key, v.kind)
+	if v.Kind == yamlfile.List || v.Kind == yamlfile.Map {
+		r.fail(v, "%s: want a text, got a %s", key, v.Kind)
 	}
-	return v.text
+	return v.Text
 }
 
-func (r *reader) required(n *node, key string) string {
-	if n.kind == isMapping && n.get(key) == nil {
+func (r *reader) required(n *yamlfile.Node, key string) string {
+	if n.Kind == yamlfile.Map && get(n, key) == nil {
 		r.fail(n, "%s is missing", key)
 	}
 	return r.text(n, key)
 }
 
-func (r *reader) texts(n *node, key string) []string {
+func (r *reader) texts(n *yamlfile.Node, key string) []string {
 	var out []string
-	for _, item := range r.list(n.get(key), key) {
-		if item.kind == isList || item.kind == isMapping || item.kind == isNull {
-			r.fail(item, "%s: want a list of texts, got a %s in it", key, item.kind)
+	for _, item := range r.list(get(n, key), key) {
+		if item.Kind == yamlfile.List || item.Kind == yamlfile.Map || item.Kind == yamlfile.Null {
+			r.fail(item, "%s: want a list of texts, got a %s in it", key, item.Kind)
 		}
-		out = append(out, item.text)
+		out = append(out, item.Text)
 	}
 	return out
 }
 
-func (r *reader) texted(n *node, key string) map[string]string {
-	v := n.get(key)
+func (r *reader) texted(n *yamlfile.Node, key string) map[string]string {
+	v := get(n, key)
 	if v == nil {
 		return nil
 	}
-	if v.kind != isMapping {
-		r.fail(v, "%s: want a mapping, got a %s", key, v.kind)
+	if v.Kind != yamlfile.Map {
+		r.fail(v, "%s: want a mapping, got a %s", key, v.Kind)
 	}
 	out := map[string]string{}
-	for _, f := range v.fields {
-		out[f.key] = f.node.text
+	for _, f := range v.Fields {
+		out[f.Key] = f.Value.Text
 	}
 	return out
 }
 
-func (r *reader) number(n *node, key string) *float64 {
-	v := n.get(key)
+func (r *reader) number(n *yamlfile.Node, key string) *float64 {
+	v := get(n, key)
 	if v == nil {
 		return nil
 	}
-	if v.kind != isNumber {
-		r.fail(v, "%s: want a number, got %s %q", key, v.kind, v.text)
+	if v.Kind != yamlfile.Number {
+		r.fail(v, "%s: want a number, got %s %q", key, v.Kind, v.Text)
 	}
-	return &v.number
+	r.finite(v)
+	return &v.Number
 }
 
-func (r *reader) bool(n *node, key string, otherwise bool) bool {
-	v := n.get(key)
+func (r *reader) finite(v *yamlfile.Node) {
+	if math.IsInf(v.Number, 0) || math.IsNaN(v.Number) {
+		r.fail(v, "%s is no finite number", v.Text)
+	}
+}
+
+// plain is a node as plain data: nil, string, float64, bool, []any, map[string]any.
+func (r *reader) plain(n *yamlfile.Node) any {
+	switch n.Kind {
+	case yamlfile.Null:
+		return nil
+	case yamlfile.Number:
+		r.finite(n)
+		return n.Number
+	case yamlfile.Bool:
+		return strings.EqualFold(n.Text, "true")
+	case yamlfile.List:
+		items := make([]any, len(n.Items))
+		for i, item := range n.Items {
+			items[i] = r.plain(item)
+		}
+		return items
+	case yamlfile.Map:
+		fields := make(map[string]any, len(n.Fields))
+		for _, f := range n.Fields {
+			fields[f.Key] = r.plain(f.Value)
+		}
+		return fields
+	}
+	return n.Text
+}
+
+func (r *reader) bool(n *yamlfile.Node, key string, otherwise bool) bool {
+	v := get(n, key)
 	if v == nil {
 		return otherwise
 	}
-	if v.kind != isBool {
-		r.fail(v, "%s: want true or false, got %s %q", key, v.kind, v.text)
+	if v.Kind != yamlfile.Bool {
+		r.fail(v, "%s: want true or false, got %s %q", key, v.Kind, v.Text)
 	}
-	return strings.EqualFold(v.text, "true")
+	return strings.EqualFold(v.Text, "true")
 }
 
 // time reads a date or a time; the zero time when absent.
-func (r *reader) time(n *node, key string) time.Time {
-	v := n.get(key)
+func (r *reader) time(n *yamlfile.Node, key string) time.Time {
+	v := get(n, key)
 	if v == nil {
 		return time.Time{}
 	}
-	t, err := analysis.ParseTime(r.calendar, v.text)
+	t, err := analysis.ParseTime(r.calendar, v.Text)
 	if err != nil {
 		r.fail(v, "%s: %v", key, err)
 	}
 	return t
 }
 
-func (r *reader) settings(n *node, s journey.Settings) journey.Settings {
+func (r *reader) settings(n *yamlfile.Node, s journey.Settings) journey.Settings {
 	if n != nil {
 		r.keys(n, "timezone", "week_start", "small_group", "min_sample", "not_value")
 		if name := r.text(n, "timezone"); name != "" {
 			zone, err := time.LoadLocation(name)
 			if err != nil || name == "Local" {
-				r.fail(n.get("timezone"), "timezone %q is not known: want an IANA name such as Europe/Berlin", name)
+				r.fail(get(n, "timezone"), "timezone %q is not known: want an IANA name such as Europe/Berlin", name)
 			} else {
 				s.Calendar.Zone = zone
 			}
@@ -240,7 +283,7 @@ func (r *reader) settings(n *node, s journey.Settings) journey.Settings {
 		if name := r.text(n, "week_start"); name != "" {
 			day, err := ParseWeekday(name)
 			if err != nil {
-				r.fail(n.get("week_start"), "%v", err)
+				r.fail(get(n, "week_start"), "%v", err)
 			}
 			s.Calendar.WeekStart = day
 		}
@@ -248,7 +291,7 @@ func (r *reader) settings(n *node, s journey.Settings) journey.Settings {
 			s.SmallGroup = int(*v)
 		}
 		s.MinSample = r.bool(n, "min_sample", s.MinSample)
-		if n.get("not_value") != nil {
+		if get(n, "not_value") != nil {
 			s.NotValue = r.texts(n, "not_value")
 		}
 	}

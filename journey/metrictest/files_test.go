@@ -54,7 +54,7 @@ func TestMalformedFilesAreRefusedWithLineAndColumn(t *testing.T) {
 		"an event without name":  {head + "    events: [{time: 2026-01-05, actor: ann}]\n" + expect, "case.yaml:4:15: name is missing"},
 		"a bad outcome":          {head + "    events: [{time: 2026-01-05, name: x, outcome: great}]\n" + expect, `case.yaml:4:51: outcome "great"`},
 		"a bad kind":             {head + "    events: [{time: 2026-01-05, name: x, actor_kind: cat}]\n" + expect, `case.yaml:4:54: actor_kind "cat"`},
-		"a number for a text":    {head + "    events: [{time: 2026-01-05, name: x, value: much}]\n" + expect, `case.yaml:4:49: value: want a number, got text "much"`},
+		"a number for a text":    {head + "    events: [{time: 2026-01-05, name: x, value: much}]\n" + expect, `case.yaml:4:49: value: want a number, got string "much"`},
 		"a reversed membership":  {head + "    roster: [{team: a, from: 2026-01-05, to: 2026-01-04}]\n" + expect, "case.yaml:4:15: from 2026-01-05 is not before to 2026-01-04"},
 		"an unknown zone":        {"settings: {timezone: Mars/Base}\n" + head + expect, `case.yaml:1:22: timezone "Mars/Base"`},
 		"an unknown weekday":     {"settings: {week_start: someday}\n" + head + expect, `case.yaml:1:24: week_start "someday"`},
@@ -63,6 +63,11 @@ func TestMalformedFilesAreRefusedWithLineAndColumn(t *testing.T) {
 		"no answer":              {head + "    expect: [{analysis: active}]\n", "case.yaml:4:15: want exactly one of rows, value and error"},
 		"rows that are no lists": {head + "    expect: [{analysis: active, rows: [1]}]\n", "case.yaml:4:40: rows: want a list of lists"},
 		"an alias without to":    {head + "    aliases: [{from: a}]\n" + expect, "case.yaml:4:16: to is missing"},
+		"a negative duration":    {head + "    events: [{time: 2026-01-05, name: x, duration_ms: -5}]\n" + expect, "case.yaml:4:55: duration_ms -5: want 0 or more"},
+		"a number without end":   {head + "    expect: [{analysis: active, rows: [[.inf]]}]\n", "case.yaml:4:41: .inf is no finite number"},
+		"rows of a metric":       {head + "    expect: [{metric: C15, rows: [[1]]}]\n", "case.yaml:4:34: rows: a metric has a value"},
+		"a key of no value":      {head + "    expect: [{metric: C15, value: {valeu: 1}}]\n", `case.yaml:4:36: unknown key "valeu": known are coverage, denominator`},
+		"a key given twice":      {head + "    now: 2026-01-11T00:00:00Z\n" + expect, "case.yaml:4:5: "},
 		"an anchor that is none": {head + "    events: *none\n" + expect, "case.yaml:4:13: "},
 	} {
 		t.Run(name, func(t *testing.T) {

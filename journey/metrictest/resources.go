@@ -8,19 +8,20 @@ import (
 	"time"
 
 	"github.com/kubevalue/kubevalue/schema"
+	"github.com/kubevalue/kubevalue/slo/yamlfile"
 )
 
 // resources are what happened in clusters, each entry in the keys of schema.ResourceChange. Where an entry leaves them out, uid is
 // made of namespace and name, created is the time of the resource's own change "created", and key is what the collector of
 // clusters would write. What is seen after now is not delivered.
-func (r *reader) resources(list *node, now time.Time) []schema.ResourceChange {
+func (r *reader) resources(list *yamlfile.Node, now time.Time) []schema.ResourceChange {
 	var out []schema.ResourceChange
 	born := map[string]time.Time{}
 	for _, n := range r.list(list, "resources") {
 		c := r.resource(n)
 		if !slices.Contains(schema.Changes(), c.Change) {
 			r.oneOf(n, "change", texts(schema.Changes())...)
-		} else if err := c.Validate(); err != nil && n.kind == isMapping {
+		} else if err := c.Validate(); err != nil && n.Kind == yamlfile.Map {
 			r.fail(n, "%v", err)
 		}
 		if c.Change == schema.ChangeCreated {
@@ -46,7 +47,7 @@ func texts(changes []schema.Change) []any {
 	return out
 }
 
-func (r *reader) resource(n *node) schema.ResourceChange {
+func (r *reader) resource(n *yamlfile.Node) schema.ResourceChange {
 	r.keys(n, "cluster", "region", "kind", "uid", "namespace", "name", "created", "first_ready", "terminating", "desired", "available", "revision",
 		"rollout", "rollout_started", "version", "team", "labels", "attributes", "change", "key", "time", "from", "seen", "reason", "duration_ms", "value")
 	c := schema.ResourceChange{
@@ -86,7 +87,7 @@ func usualKey(c *schema.ResourceChange) string {
 }
 
 // slices are what indicators measured; those that end after now are not delivered.
-func (r *reader) slices(list *node, now time.Time) []schema.Slice {
+func (r *reader) slices(list *yamlfile.Node, now time.Time) []schema.Slice {
 	var out []schema.Slice
 	for _, n := range r.list(list, "slices") {
 		r.keys(n, "indicator", "revision", "group", "start", "seconds", "good", "total", "state", "version")
@@ -115,13 +116,13 @@ func (r *reader) slices(list *node, now time.Time) []schema.Slice {
 }
 
 // whole is a whole number that is not negative; nil when absent.
-func (r *reader) whole(n *node, key string) *int64 {
+func (r *reader) whole(n *yamlfile.Node, key string) *int64 {
 	v := r.number(n, key)
 	if v == nil {
 		return nil
 	}
 	if *v < 0 || *v > 1<<31 || *v != float64(int64(*v)) {
-		r.fail(n.get(key), "%s %v: want a whole number from 0 on", key, *v)
+		r.fail(get(n, key), "%s %v: want a whole number from 0 on", key, *v)
 		return nil
 	}
 	return new(int64(*v))

@@ -259,7 +259,10 @@ func (e Expectation) request(calendar journey.Calendar) (journey.Request, error)
 	return request, nil
 }
 
-// figures are the keys of a value that a case can expect.
+// figureKeys are the keys of figures.
+var figureKeys = slices.Sorted(maps.Keys(figures(journey.Value{})))
+
+// figures are the keys of a metric's value that a case can expect.
 func figures(v journey.Value) map[string]any {
 	return map[string]any{
 		"value": plain(v.Value), "numerator": plain(v.Numerator), "denominator": plain(v.Denominator), "n": v.N,

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/kubevalue/kubevalue/slo/internal/yamlfile"
+	"github.com/kubevalue/kubevalue/slo/yamlfile"
 )
 
 // Finding is something wrong at a place; lines and columns count from 1.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/kubevalue/kubevalue/slo"
-	"github.com/kubevalue/kubevalue/slo/internal/yamlfile"
+	"github.com/kubevalue/kubevalue/slo/yamlfile"
 )
 
 // Source is a file, or a document inside of one: FirstLine is then the file's line of its first line, else 0.

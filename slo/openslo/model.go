@@ -11,7 +11,7 @@
 package openslo
 
 import (
-	"github.com/kubevalue/kubevalue/slo/internal/yamlfile"
+	"github.com/kubevalue/kubevalue/slo/yamlfile"
 )
 
 // APIVersion is the only version that is read and written.

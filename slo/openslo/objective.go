@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/kubevalue/kubevalue/slo"
-	"github.com/kubevalue/kubevalue/slo/internal/yamlfile"
+	"github.com/kubevalue/kubevalue/slo/yamlfile"
 )
 
 // The annotations that say what OpenSLO has no field for.

@@ -1,7 +1,7 @@
 package openslo
 
 import (
-	"github.com/kubevalue/kubevalue/slo/internal/yamlfile"
+	"github.com/kubevalue/kubevalue/slo/yamlfile"
 )
 
 // add reads one object, or a list of them, into the document.

@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/kubevalue/kubevalue/slo"
-	"github.com/kubevalue/kubevalue/slo/internal/yamlfile"
+	"github.com/kubevalue/kubevalue/slo/yamlfile"
 	"pgregory.net/rapid"
 )
 

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/kubevalue/kubevalue/slo/internal/yamlfile"
+	"github.com/kubevalue/kubevalue/slo/yamlfile"
 )
 
 // fields warns of fields that OpenSLO does not have; it refuses what is no mapping.

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/kubevalue/kubevalue/slo"
-	"github.com/kubevalue/kubevalue/slo/internal/yamlfile"
+	"github.com/kubevalue/kubevalue/slo/yamlfile"
 )
 
 // resolver turns SLOs into objectives.

@@ -1,7 +1,7 @@
 package openslo
 
 import (
-	"github.com/kubevalue/kubevalue/slo/internal/yamlfile"
+	"github.com/kubevalue/kubevalue/slo/yamlfile"
 )
 
 func (r *recorder) sloSpec(n *yamlfile.Node) SLOSpec {

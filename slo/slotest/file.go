@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/kubevalue/kubevalue/slo"
-	"github.com/kubevalue/kubevalue/slo/internal/yamlfile"
 	"github.com/kubevalue/kubevalue/slo/openslo"
+	"github.com/kubevalue/kubevalue/slo/yamlfile"
 )
 
 // Case is what a test gives to an evaluator: the request without its At and BurnWindows, and the slices of each

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/kubevalue/kubevalue/slo"
-	"github.com/kubevalue/kubevalue/slo/internal/yamlfile"
+	"github.com/kubevalue/kubevalue/slo/yamlfile"
 )
 
 // reader takes values out of nodes and collects what is wrong with them.

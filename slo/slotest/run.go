@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/kubevalue/kubevalue/slo"
-	"github.com/kubevalue/kubevalue/slo/internal/yamlfile"
+	"github.com/kubevalue/kubevalue/slo/yamlfile"
 )
 
 // Source is a file of tests: its name, for messages, and its text.

@@ -220,6 +220,11 @@ func (c *converter) node(in ast.Node, depth int) (*Node, error) {
 			n.Items = append(n.Items, value)
 		}
 	case *ast.MappingNode:
+		if text, ok := colonInside(v); ok {
+			n.Line, n.Column = c.place(v.Values[0].Key)
+			n.Kind, n.Text, n.TextLine = String, text, n.Line
+			return n, nil
+		}
 		n.Kind = Map
 		if len(v.Values) > 0 {
 			n.Line, n.Column = c.place(v.Values[0].Key)
@@ -248,6 +253,21 @@ func (c *converter) node(in ast.Node, depth int) (*Node, error) {
 		return nil, n.Fault("cannot use %s here", in.Type())
 	}
 	return n, nil
+}
+
+// colonInside is the text of a plain scalar with a colon in it, such as ns:pod or 2026-01-05T10:00:00Z in {a: [ns:pod]}: a colon ends a key
+// only before white space, but in a list within a mapping in flow style the parser takes any for one.
+func colonInside(m *ast.MappingNode) (string, bool) {
+	if len(m.Values) != 1 || m.Start == nil || m.Start.Value != ":" {
+		return "", false
+	}
+	key, colon, value := m.Values[0].Key.GetToken(), m.Start.Position, m.Values[0].Value.GetToken()
+	_, scalar := m.Values[0].Value.(ast.ScalarNode)
+	quoted := value.Type == token.SingleQuoteType || value.Type == token.DoubleQuoteType
+	if !scalar || quoted || key.Type != token.StringType || value.Position.Line != colon.Line || value.Position.Column != colon.Column+1 {
+		return "", false
+	}
+	return key.Value + ":" + value.Value, true
 }
 
 func (c *converter) place(n ast.Node) (line, column int) {

@@ -82,6 +82,36 @@ func TestParseSaysWhereAFaultIs(t *testing.T) {
 	}
 }
 
+// A colon that no white space follows is a part of a plain scalar, in flow style, too.
+func TestColonsInside(t *testing.T) {
+	for in, want := range map[string]string{
+		"{r: [a:b, c]}":                           "a:b",
+		"{r: [[2026-01-05T10:00:00Z, 1]]}":        "2026-01-05T10:00:00Z",
+		"- {r: [system:serviceaccount:ns:robot]}": "system:serviceaccount:ns:robot",
+		"{r: [a:1]}":                              "a:1",
+		"{r: [a: b]}":                             "",
+		`{r: ["a":b]}`:                            "",
+		"{r: [{a: b}]}":                           "",
+	} {
+		docs, err := Parse("f", []byte(in))
+		if err != nil {
+			t.Errorf("%s: %v", in, err)
+			continue
+		}
+		n := docs[0]
+		for n.Kind == List && len(n.Items) > 0 || n.Kind == Map && n.Get("r") != nil {
+			if n.Kind == List {
+				n = n.Items[0]
+			} else {
+				n = n.Get("r")
+			}
+		}
+		if want == "" && n.Kind != Map || want != "" && (n.Kind != String || n.Text != want) {
+			t.Errorf("%s: a %s %q, want %q", in, n.Kind, n.Text, want)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("a: &x {b: [1, *x]}\n"))
 	f.Add([]byte("{\"a\":\t1}"))
