@@ -126,14 +126,17 @@ func (f *figures) publishableValues(ctx context.Context, periods []journey.Perio
 	if err != nil {
 		return nil, err
 	}
-	evaluator := f.evaluator.Remembering()
+	requests := make([]journey.Request, len(f.evaluator.Metrics))
+	for i, m := range f.evaluator.Metrics {
+		requests[i] = journey.Request{Metric: m.ID, Periods: periods}
+	}
+	all, err := f.evaluator.EvaluateAll(ctx, requests)
+	if err != nil {
+		return nil, err
+	}
 	var out []schema.Published
-	for _, m := range f.evaluator.Metrics {
-		values, err := evaluator.Evaluate(ctx, journey.Request{Metric: m.ID, Periods: periods})
-		if err != nil {
-			return nil, err
-		}
-		for i, v := range values {
+	for n, m := range f.evaluator.Metrics {
+		for i, v := range all[n] {
 			old := published[publishedKey{m.ID, v.Period.From.UnixMilli()}]
 			if len(old) == 0 && settled && f.now().Sub(inputs[i].received) < settleTime {
 				continue

@@ -3,10 +3,13 @@ package catalogue_test
 import (
 	"context"
 	"errors"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/kubevalue/kubevalue/journey"
 	"github.com/kubevalue/kubevalue/journey/catalogue"
@@ -228,5 +231,52 @@ func TestEveryDimensionAnswers(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// All at a time say what each by itself says, in the order asked, of one instant, and ask the tables less often.
+func TestAllAtOnceSayWhatEachSays(t *testing.T) {
+	_, e := crowded(t)
+	e.Metrics = load(t)
+	asked := 0
+	var mu sync.Mutex
+	query := e.Query
+	e.Query = func(ctx context.Context, sql string, params map[string]any) (schema.Result, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		asked++
+		return query(ctx, sql, params)
+	}
+	now := e.Now()
+	e.Now = func() time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		now = now.Add(time.Millisecond)
+		return now
+	}
+	var requests []journey.Request
+	for _, m := range e.Metrics {
+		requests = append(requests, journey.Request{Metric: m.ID, Periods: []journey.Period{week(t, e, "2026-W13")}})
+	}
+	all, err := e.EvaluateAll(t.Context(), requests)
+	if err != nil {
+		t.Fatal(err)
+	}
+	together, at := asked, all[0][0].ComputedAt
+	e.Now = func() time.Time { return at }
+	for i, r := range requests {
+		each, err := e.Evaluate(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(each, all[i], cmpopts.IgnoreUnexported(time.Location{})); diff != "" {
+			t.Errorf("%s by itself and at once (-each +all):\n%s", r.Metric, diff)
+		}
+	}
+	if apart := asked - together; together*3 > apart*2 {
+		t.Errorf("%d statements at once, %d one by one", together, apart)
+	}
+	if _, err := e.EvaluateAll(t.Context(), append(requests, journey.Request{Metric: "A1", By: "colour", Periods: requests[0].Periods})); err == nil || !strings.Contains(err.Error(), `A1 has no dimension "colour"`) {
+		t.Errorf("an impossible request among others is %v", err)
 	}
 }
