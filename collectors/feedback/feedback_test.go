@@ -75,8 +75,8 @@ func TestASurveyIsAnsweredOnce(t *testing.T) {
 	shown := d.send(http.MethodGet, d.secret, nil)
 	body := shown.Body.String()
 	for _, want := range []string{
-		`<html lang="en">`, `<fieldset role="radiogroup" aria-describedby="recommend-ends"><legend>Would you recommend it?</legend>`, `<label for="more">What else?</label>`,
-		`<label><input type="radio" id="recommend" name="recommend" value="0">`, `value="10"`, `<input type="radio" name="happy" value=""> No answer`, `name="why-not" value="too dear"`, `The &lt;platform&gt;`,
+		`<html lang="en">`, `<fieldset id="recommend" tabindex="-1" role="radiogroup" aria-describedby="recommend-ends"><legend>Would you recommend it?</legend>`, `<label for="more">What else?</label>`,
+		`<label><input type="radio" name="recommend" value="0">`, `value="10"`, `<input type="radio" name="happy" value=""> No answer`, `name="why-not" value="too dear"`, `The &lt;platform&gt;`,
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the form has no %s:\n%s", want, body)
