@@ -96,7 +96,7 @@ func (c *Comparison) notes() {
 		case p.s.Consumed == nil:
 			note("nothing was measured in the %s period", p.which)
 		case p.s.LowCoverage && p.s.Coverage != nil:
-			note("coverage of the %s period is only %.4g", p.which, *p.s.Coverage)
+			note("coverage of the %s period is only %.3g%%", p.which, *p.s.Coverage*100)
 		}
 		if p.s.Partial {
 			note("the %s period is still under way at %s", p.which, p.s.At.UTC().Format("2006-01-02 15:04 UTC"))

@@ -152,7 +152,11 @@ func (o objectiveAttribution) print(out io.Writer) error {
 	fmt.Fprintf(out, "%s (%s): target %s, %s of the budget used from %s to %s (UTC), coverage %s, n %s slices\n", o.Objective, o.Service, t.target, t.consumed,
 		timeText(s.Period.From), timeText(s.At), t.coverage, t.n)
 	if s.Attribution == nil {
-		fmt.Fprintln(out, "  nothing was used")
+		why := "nothing was used"
+		if s.Consumed == nil {
+			why = "nothing was measured"
+		}
+		fmt.Fprintln(out, "  "+why)
 	} else {
 		w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 		fmt.Fprintln(w, "  INCIDENT\tCLASS\tCAUSE\tSHARE\tBUDGET USED\tBAD (MIN)")

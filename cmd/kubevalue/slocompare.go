@@ -183,8 +183,8 @@ func (a comparisonAnswer) print(out io.Writer) error {
 
 // printChanges writes what the differences are made of.
 func (a comparisonAnswer) printChanges(out io.Writer) error {
-	fmt.Fprintln(out, "\nWhat changed, as shares of the later period's budget:")
-	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	var rows strings.Builder
+	w := tabwriter.NewWriter(&rows, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "OBJECTIVE\tINCIDENT\tCLASS\tCAUSE\tBEFORE\tAFTER\tCHANGE")
 	for _, o := range a.Objectives {
 		if o.Comparison == nil {
@@ -199,6 +199,9 @@ func (a comparisonAnswer) printChanges(out io.Writer) error {
 	}
 	if err := w.Flush(); err != nil {
 		return err
+	}
+	if strings.Count(rows.String(), "\n") > 1 {
+		fmt.Fprint(out, "\nWhat changed, as shares of the later period's budget:\n"+rows.String())
 	}
 	a.printNotes(out)
 	return nil

@@ -129,3 +129,26 @@ func TestBackfillOfSlicesThatAreNotKept(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestNothingWasMeasured has answers say so, rather than that nothing was used.
+func TestNothingWasMeasured(t *testing.T) {
+	s, _ := answerSet(t, hourly("checkout", "shop"))
+	attributed, err := s.attribute(t.Context(), "checkout", "2026-10", latest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := printed(t, attributed); !strings.Contains(text, "nothing was measured") || strings.Contains(text, "nothing was used") {
+		t.Errorf("attributed:\n%s", text)
+	}
+	p, err := s.period("2026-10")
+	if err != nil {
+		t.Fatal(err)
+	}
+	compared, err := s.compare(t.Context(), p, s.calendar.Previous(p), latest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := printed(t, compared); strings.Contains(text, "What changed") || !strings.Contains(text, "nothing was measured in the later period") {
+		t.Errorf("compared:\n%s", text)
+	}
+}
