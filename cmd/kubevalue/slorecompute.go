@@ -115,7 +115,11 @@ func someOf(names []string) string {
 	if len(names) <= shown {
 		return strings.Join(names, ", ")
 	}
-	return fmt.Sprintf("%s and %d others", strings.Join(names[:shown], ", "), len(names)-shown)
+	others := "others"
+	if len(names) == shown+1 {
+		others = "other"
+	}
+	return fmt.Sprintf("%s and %d %s", strings.Join(names[:shown], ", "), len(names)-shown, others)
 }
 
 // print writes the answer for a terminal.
