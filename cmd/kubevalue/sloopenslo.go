@@ -63,7 +63,7 @@ func importFiles(names []string, strict bool) (openslo.Result, error) {
 	result, err := openslo.Import(sources, strict)
 	var findings openslo.Findings
 	if errors.As(err, &findings) {
-		err = fmt.Errorf("%d mistakes in OpenSLO documents:\n%w", len(findings), findings)
+		err = fmt.Errorf("mistakes in OpenSLO documents: %d\n%w", len(findings), findings)
 	}
 	return result, err
 }

@@ -27,7 +27,7 @@ func TestOpenSLODocumentsAreChecked(t *testing.T) {
 		"all kinds": {[]string{"check", "--strict", kinds}, 0, []string{
 			"1 services, 1 data sources, 1 SLIs, 1 notification targets, 1 alert conditions, 1 alert policies, 1 SLOs", "checkout-availability  checkout", "prometheus", "ticket 1d/2h above 3, no data"}},
 		"mistakes are understood":          {[]string{"check", mistakes}, 0, []string{"warning: " + mistakes + `:5:9: name "Checkout_SLO"`, "weighted of 2 indicators"}},
-		"mistakes are refused":             {[]string{"check", "--strict", mistakes}, 1, []string{"mistakes in OpenSLO documents:\n" + mistakes + ":5:9: ", "[name-format]"}},
+		"mistakes are refused":             {[]string{"check", "--strict", mistakes}, 1, []string{"mistakes in OpenSLO documents: ", "\n" + mistakes + ":5:9: ", "[name-format]"}},
 		"what cannot be understood":        {[]string{"check", filepath.Join(documents, "bad", "slos.yaml")}, 1, []string{"slos.yaml:26:16: target 99.9 is outside (0, 1): it must be a ratio, such as 0.999 [target-range]"}},
 		"no file":                          {[]string{"check"}, 2, []string{"wants the FILEs to check"}},
 		"a file that is not there":         {[]string{"check", "nowhere.yaml"}, 1, []string{"nowhere.yaml"}},

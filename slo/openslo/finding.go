@@ -56,7 +56,13 @@ type recorder struct {
 	configured []string
 	refusals   Findings
 	warnings   Findings
-	seen       map[Finding]bool
+	seen       map[seenFinding]bool
+}
+
+// seenFinding tells a refusal from a warning in the same words.
+type seenFinding struct {
+	Finding
+	refused bool
 }
 
 func finding(n *yamlfile.Node, rule, format string, args []any) *Finding {
@@ -65,17 +71,18 @@ func finding(n *yamlfile.Node, rule, format string, args []any) *Finding {
 
 // refuse records a refusal once, however often its object is referred to.
 func (r *recorder) refuse(n *yamlfile.Node, rule, format string, args ...any) {
-	if f := finding(n, rule, format, args); r.first(f) {
+	if f := finding(n, rule, format, args); r.first(f, true) {
 		r.refusals = append(r.refusals, f)
 	}
 }
 
-func (r *recorder) first(f *Finding) bool {
+func (r *recorder) first(f *Finding, refused bool) bool {
 	if r.seen == nil {
-		r.seen = map[Finding]bool{}
+		r.seen = map[seenFinding]bool{}
 	}
-	before := r.seen[*f]
-	r.seen[*f] = true
+	key := seenFinding{*f, refused}
+	before := r.seen[key]
+	r.seen[key] = true
 	return !before
 }
 
@@ -84,7 +91,7 @@ func (r *recorder) warn(n *yamlfile.Node, rule, format string, args ...any) {
 		r.refuse(n, rule, format, args...)
 		return
 	}
-	if f := finding(n, rule, format, args); r.first(f) {
+	if f := finding(n, rule, format, args); r.first(f, false) {
 		r.warnings = append(r.warnings, f)
 	}
 }

@@ -166,7 +166,7 @@ func (r *resolver) slice(n *yamlfile.Node, spec ObjectiveSpec, o *Objective) {
 	case method == slo.RatioTimeslices && spec.TimeSliceTarget != nil:
 		r.warn(at(n, "timeSliceTarget"), "time-slice-unused", "timeSliceTarget has no effect with RatioTimeslices")
 	}
-	if method != slo.Occurrences && spec.TimeSliceWindow == "" {
+	if method != "" && method != slo.Occurrences && spec.TimeSliceWindow == "" {
 		r.warn(n, "time-slice-window", "%s needs a timeSliceWindow: taken as the indicator's own slices", methodName(method))
 	}
 }
@@ -217,6 +217,12 @@ func (r *resolver) composite(s *Object[SLOSpec], common Objective) Objective {
 			continue
 		}
 		r.threshold(n, spec, indicator)
+		if _, taken := o.Children[indicator.Name]; taken {
+			own := *indicator
+			own.Name += "-" + strconv.Itoa(i+1)
+			r.warn(n, "composite-child", "there is an indicator %q before: this one is taken as %s", indicator.Name, own.Name)
+			indicator = &own
+		}
 		child := slo.Child{Name: indicator.Name, Weight: 1, TimeSliceTarget: slo.DefaultTimeSliceTarget}
 		if spec.CompositeWeight != nil {
 			child.Weight = *spec.CompositeWeight

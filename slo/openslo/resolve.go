@@ -35,8 +35,21 @@ func newResolver(r *recorder, d *Document) *resolver {
 	}
 	for _, p := range d.Policies {
 		res.targets(p)
+		res.policy(p)
 	}
 	return res
+}
+
+// policy checks what a policy has inside of it and refers to; an SLO that uses it is refused when a condition is missing.
+func (r *resolver) policy(p Object[PolicySpec]) {
+	for _, c := range p.Spec.Conditions {
+		switch {
+		case c.Inline != nil:
+			r.pair(c.Inline)
+		case r.conditions[c.Name] == nil:
+			r.warn(c.node, "condition-ref", "there is no AlertCondition %q", c.Name)
+		}
+	}
 }
 
 // index finds objects by name and refuses a second one of a name.
