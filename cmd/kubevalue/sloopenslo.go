@@ -131,7 +131,7 @@ func openSLOExportCommand() *cobra.Command {
 
 With --at it writes the definitions that were in force at a time, as the service has recorded them: each an SLO with its indicators inline, by the
 slices that they were measured in, and what OpenSLO has no field for in annotations. An objective that OpenSLO cannot say (slices or alerts of
-less than a minute, no alerts at all) is left out, with a warning that says why; --strict refuses it, and writes nothing.`,
+less than a minute) is left out, with a warning that says why; --strict refuses it, and writes nothing.`,
 		Example: "  kubevalue slo openslo export > all.yaml\n  kubevalue slo openslo export --at 2026-10-01",
 	}
 	path := configFlag(cmd)

@@ -105,11 +105,10 @@ func TestDefinitionsInForceAreExported(t *testing.T) {
 
 // What OpenSLO cannot say is left out and named, and does not keep the others back.
 func TestAnExportSaysWhatItLeavesOut(t *testing.T) {
-	seconds, silent, coarse := hourly("seconds", "shop"), hourly("silent", "shop"), hourly("coarse", "shop")
-	seconds.Grid, seconds.Definition.Alerts = slo.EpochGrid(10*time.Second), nil
-	silent.Definition.Alerts = []slo.AlertWindow{}
-	coarse.Definition.Alerts = nil
-	s, _ := answerSet(t, coarse, seconds, silent)
+	seconds, abrupt, coarse := hourly("seconds", "shop"), hourly("abrupt", "shop"), hourly("coarse", "shop")
+	seconds.Grid = slo.EpochGrid(10 * time.Second)
+	abrupt.Definition.Alerts = []slo.AlertWindow{{Severity: "page", Long: 90 * time.Second, Short: 90 * time.Second, Factor: 2}}
+	s, _ := answerSet(t, abrupt, coarse, seconds)
 	if _, err := s.recordDefinitions(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -126,10 +125,10 @@ func TestAnExportSaysWhatItLeavesOut(t *testing.T) {
 		} else if strict {
 			said.WriteString(err.Error())
 		}
-		if written := strings.Contains(out.String(), "name: coarse"); written == strict || strings.Contains(out.String(), "name: s") {
+		if written := strings.Contains(out.String(), "name: coarse"); written == strict || strings.Contains(out.String(), "name: seconds") || strings.Contains(out.String(), "name: abrupt") {
 			t.Errorf("strict %t writes:\n%s", strict, out.String())
 		}
-		for _, want := range []string{"objective seconds cannot be written as OpenSLO: slice of 10s", "objective silent cannot be written as OpenSLO: no alerts at all"} {
+		for _, want := range []string{"objective seconds cannot be written as OpenSLO: slice of 10s", "objective abrupt cannot be written as OpenSLO: long window of 1m30s"} {
 			if !strings.Contains(said.String(), want) {
 				t.Errorf("strict %t does not say %q:\n%s", strict, want, said.String())
 			}
@@ -149,7 +148,7 @@ func exportedObjectives(t *testing.T) []configuredObjective {
 	calendar.Definition.Missing, calendar.Definition.Alerts = slo.MissingBad, []slo.AlertWindow{{Severity: "page", Long: time.Hour, Short: 5 * time.Minute, Factor: 5, For: time.Minute}}
 	calendar.Of = map[string]indicator{"calendar": {Name: "cal", Revision: "7", Group: "eu"}}
 	composite := hourly("composite", "shop")
-	composite.Definition.Method, composite.Definition.TimeSliceTarget, composite.Definition.Alerts = "", 0, nil
+	composite.Definition.Method, composite.Definition.TimeSliceTarget, composite.Definition.Alerts = "", 0, []slo.AlertWindow{}
 	composite.Definition.Composite = &slo.Composite{Kind: slo.AnyDown, Of: []slo.Child{{Name: "a", Weight: 2, TimeSliceTarget: 0.9}, {Name: "b", Weight: 1, TimeSliceTarget: 1}}}
 	composite.Of = map[string]indicator{"a": {Name: "a", Revision: "1"}, "b": {Name: "b", Revision: "2", Group: "eu"}}
 	grouped := hourly("grouped", "shop")

@@ -47,7 +47,7 @@ func appendObjects[Spec any](all []any, objects []Object[Spec]) []any {
 
 // FromObjective describes an objective of the engine as OpenSLO: an SLO with its indicators inline, by name (the
 // objective's own name, or its composite children's), and an inline alert policy per explicit alert. sliceWindow is the
-// length of the indicator's slices. It refuses what OpenSLO cannot say: slices or alerts of seconds, and no alerts at all.
+// length of the indicator's slices. It refuses what OpenSLO cannot say: windows, slices or alerts of seconds.
 func FromObjective(o slo.Objective, service string, sliceWindow time.Duration, indicators map[string]SLISpec) (Object[SLOSpec], error) {
 	out := Object[SLOSpec]{
 		APIVersion: APIVersion, Kind: KindSLO, Metadata: Metadata{Name: o.Name, Annotations: exportAnnotations(o)},
@@ -60,7 +60,8 @@ func FromObjective(o slo.Objective, service string, sliceWindow time.Duration, i
 	slice, errSlice := exportDuration("slice", sliceWindow)
 	faults := []error{err, errSlice}
 	if o.Alerts != nil && len(o.Alerts) == 0 {
-		faults = append(faults, errors.New("no alerts at all: an SLO without policies has the usual ones"))
+		quiet := exportQuiet(o.Name)
+		out.Spec.AlertPolicies = append(out.Spec.AlertPolicies, Ref[PolicySpec]{Inline: &quiet})
 	}
 	out.Spec.TimeWindow = []TimeWindow{window}
 
@@ -141,6 +142,18 @@ func exportAlert(a slo.AlertWindow, name string) (Object[PolicySpec], error) {
 		AlertWhenBreaching: true, AlertWhenResolved: true, Conditions: []Ref[ConditionSpec]{{Inline: &condition}},
 		Notifications: []Ref[NotificationSpec]{{Name: a.Severity}},
 	}}, errors.Join(err, errAfter)
+}
+
+// exportQuiet is a policy of an objective without alerts, which tells only that nobody measures: without any policy it would have the usual
+// alerts.
+func exportQuiet(name string) Object[PolicySpec] {
+	condition := Object[ConditionSpec]{Kind: KindCondition, Metadata: Metadata{Name: name + "-quiet"}, Spec: ConditionSpec{
+		Severity: "ticket", Condition: Condition{Kind: "burnrate", Op: "gt", Threshold: new(1.0), LookbackWindow: "1h", AlertAfter: "0m"},
+	}}
+	target := Object[NotificationSpec]{Kind: KindNotification, Metadata: Metadata{Name: "ticket"}, Spec: NotificationSpec{Target: "ticket"}}
+	return Object[PolicySpec]{Kind: KindPolicy, Metadata: Metadata{Name: name + "-quiet"}, Spec: PolicySpec{
+		AlertWhenNoData: new(true), Conditions: []Ref[ConditionSpec]{{Inline: &condition}}, Notifications: []Ref[NotificationSpec]{{Inline: &target}},
+	}}
 }
 
 func exportWindow(w slo.Window) (TimeWindow, error) {

@@ -152,22 +152,35 @@ func TestObjectivesSurviveOpenSLO(t *testing.T) {
 		if rapid.Bool().Draw(t, "calendar") {
 			zone, _ := slo.LoadZone("Europe/Berlin")
 			o.Window = slo.CalendarWindow(rapid.SampledFrom([]slo.Unit{slo.Day, slo.Week, slo.Month, slo.Quarter, slo.Year}).Draw(t, "unit"), zone)
+			if rapid.Bool().Draw(t, "anchored") {
+				o.Window.Count = rapid.IntRange(1, 3).Draw(t, "count")
+				o.Window.Anchor = time.Date(2024, 1, rapid.IntRange(1, 60).Draw(t, "day"), 0, 0, rapid.IntRange(0, 86399).Draw(t, "second"), 0, time.UTC)
+			}
 		}
 		indicators := map[string]SLISpec{"o": probeSLI("p")}
 		if rapid.Bool().Draw(t, "composite") {
 			o.Composite = &slo.Composite{Kind: rapid.SampledFrom([]slo.CompositeKind{slo.Weighted, slo.AnyDown}).Draw(t, "kind"),
 				Of: []slo.Child{{Name: "a", Weight: 2, TimeSliceTarget: 1}, {Name: "b", Weight: 0.5, TimeSliceTarget: 1}}}
+			if o.Composite.Kind == slo.AnyDown {
+				o.Composite.Of[1].TimeSliceTarget = rapid.SampledFrom([]float64{1, 0.95}).Draw(t, "child's target")
+			}
 			indicators = map[string]SLISpec{"a": probeSLI("p"), "b": probeSLI("q")}
 		} else {
 			o.Method = rapid.SampledFrom([]slo.BudgetingMethod{slo.Occurrences, slo.Timeslices, slo.RatioTimeslices}).Draw(t, "method")
 			o.TimeSliceTarget = 1
+			if o.Method == slo.Timeslices {
+				o.TimeSliceTarget = rapid.SampledFrom([]float64{1, 0.95}).Draw(t, "slice target")
+			}
 			o.MinEvents = rapid.SampledFrom([]float64{0, 10}).Draw(t, "events")
 			if o.Method != slo.Occurrences {
 				o.Missing = rapid.SampledFrom([]slo.MissingPolicy{"", slo.MissingBad}).Draw(t, "missing")
 			}
 		}
 		if rapid.Bool().Draw(t, "alerts") {
-			o.Alerts = []slo.AlertWindow{{Severity: "page", Long: time.Hour, Short: 5 * time.Minute, Factor: 1.1, For: 2 * time.Minute, KeepFiringFor: 90 * time.Second}}
+			o.Alerts = []slo.AlertWindow{
+				{Severity: "page", Long: time.Hour, Short: 5 * time.Minute, Factor: 1.1, For: 2 * time.Minute, KeepFiringFor: 90 * time.Second},
+				{Severity: "ticket", Long: time.Hour, Short: time.Hour, Factor: 1},
+			}[:rapid.IntRange(0, 2).Draw(t, "pairs")]
 		}
 		exported, err := FromObjective(o, "svc", time.Minute, indicators)
 		if err != nil {
@@ -178,7 +191,7 @@ func TestObjectivesSurviveOpenSLO(t *testing.T) {
 			t.Fatal(err)
 		}
 		result, err := Import([]Source{{Name: "x", Text: out.Bytes()}}, false)
-		if err != nil || len(result.Objectives) != 1 {
+		if err != nil || len(result.Objectives) != 1 || !result.Objectives[0].AlertNoData {
 			t.Fatalf("%v\n%s", err, out.String())
 		}
 		got := result.Objectives[0].Definition
@@ -188,7 +201,7 @@ func TestObjectivesSurviveOpenSLO(t *testing.T) {
 			t.Fatalf("period %s became %s\n%s", a, b, out.String())
 		}
 		got.Window, o.Window = slo.Window{}, slo.Window{}
-		if diff := cmp.Diff(o, got, cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(o, got); diff != "" {
 			t.Fatalf("(-before +after):\n%s\n%s", diff, out.String())
 		}
 	})
