@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,10 +43,19 @@ func TestE2EARealPrometheusWritesToUs(t *testing.T) {
 		return p
 	}
 	service := serve()
+	target, begin := countingTarget(t)
 	prometheus := startPrometheus(t, fmt.Sprintf(`global: {scrape_interval: 1s}
 scrape_configs: [{job_name: api, static_configs: [{targets: ['%s']}]}]
 remote_write: [{url: '%s/api/v1/write', authorization: {credentials: '%s'}, queue_config: {batch_send_deadline: 1s}}]
-`, strings.TrimPrefix(countingTarget(t), "http://"), address, token), "")
+`, strings.TrimPrefix(target, "http://"), address, token), "")
+	eventually(t, "samples come", time.Minute, func() error { // a Prometheus does not send what it read before it was ready to
+		body, err := getBody(t.Context(), http.DefaultClient, address+"/metrics")
+		if err == nil && !counted.Match(body) {
+			err = fmt.Errorf("the service's page lacks %s", counted)
+		}
+		return err
+	})
+	begin()
 	began := time.Now().Truncate(time.Minute)
 	time.Sleep(time.Until(began.Add(time.Minute + 25*time.Second))) // in the middle of a minute whose samples come
 	service.stop(t, syscall.SIGKILL)
@@ -78,17 +88,23 @@ remote_write: [{url: '%s/api/v1/write', authorization: {credentials: '%s'}, queu
 	t.Logf("slices: %s", strings.Join(got, "; "))
 }
 
+var counted = regexp.MustCompile(`kubevalue_remotewrite_samples_total\{result="counted"\} [1-9]`)
+
 // writtenObjective is requestObjective by the samples that come by remote write.
 var writtenObjective = strings.NewReplacer("metricSourceRef: main", "type: remotewrite",
 	"sum(requests_total)", "requests_total", "'sum(requests_total{code=~\"5..\"})'", "'requests_total{code=~\"5..\"}'").Replace(strings.SplitN(requestObjective, "---", 2)[1])
 
-// countingTarget is a page with 9 good requests more each time it is read, and from the sixth time on with an error more. After 20
-// readings it begins anew.
-func countingTarget(t *testing.T) string {
+// countingTarget is a page with 9 good requests more each time it is read since it was told to begin, and from the sixth time on with
+// an error more. After 20 readings it begins anew.
+func countingTarget(t *testing.T) (address string, begin func()) {
 	t.Helper()
+	var begun atomic.Bool
 	var readings atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		n := readings.Add(1)
+		n := int64(1)
+		if begun.Load() {
+			n += readings.Add(1)
+		}
 		if n > 20 {
 			n -= 20
 		}
@@ -98,7 +114,7 @@ func countingTarget(t *testing.T) string {
 		}
 	}))
 	t.Cleanup(server.Close)
-	return server.URL
+	return server.URL, func() { begun.Store(true) }
 }
 
 // storedIncrease asks a Prometheus for the samples that it has stored, and adds up the increases of the minutes: a series counts from

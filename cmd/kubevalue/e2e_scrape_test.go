@@ -116,15 +116,15 @@ func startScraping(t *testing.T) *scraping {
 	writeFile(t, filepath.Join(dir, "slo.yaml"), controlPlaneObjectives+
 		scrapedObjective("policies", `apiserver_request_total{job="apiserver",resource="networkpolicies",verb="POST"`)+
 		scrapedObjective("talks", `talks_total{job="pods",cluster="e2e",namespace="default",pod="talker"`))
-	access := fmt.Sprintf("interval: 2s, access: {token_file: %q, ca_file: %q}", filepath.Join(dir, "token"), s.cluster.CAFile)
+	access := fmt.Sprintf("interval: 5s, access: {token_file: %q, ca_file: %q}", filepath.Join(dir, "token"), s.cluster.CAFile)
 	s.began = time.Now().Add(-time.Minute)
 	s.booted = boot(t, fmt.Sprintf(`clusters: [{name: e2e, region: here, kubeconfig: %q}]
 scrapes:
   - {job: apiserver, targets: [%q], %s}
   - {job: scheduler, targets: [%q], %s}
   - {job: controller-manager, targets: [%q], %s}
-  - {job: etcd, targets: [%q], interval: 2s}
-  - {job: pods, interval: 2s, kubernetes: {clusters: [e2e], namespaces: [default]}}
+  - {job: etcd, targets: [%q], interval: 5s}
+  - {job: pods, interval: 4s, kubernetes: {clusters: [e2e], namespaces: [default]}}
 objectives: {openslo: [%q]}
 `, s.cluster.Admin.Kubeconfig, s.page("apiserver"), access, s.page("scheduler"), access, s.page("controller-manager"), access, s.page("etcd"), filepath.Join(dir, "slo.yaml")))
 	var read []string
@@ -185,7 +185,7 @@ func (s *scraping) talk(t *testing.T) {
 		pod.Spec.HostNetwork = true
 		must(t, "create the pod "+name, second(s.admin.CoreV1().Pods("default").Create(t.Context(), pod, metav1.CreateOptions{})))
 	}
-	eventually(t, "the pod's page is read twice", time.Minute, func() error {
+	eventually(t, "the pod's page is read twice", 2*time.Minute, func() error {
 		if n := s.talker.reads.Load(); n < 2 {
 			return fmt.Errorf("it was read %d times", n)
 		}
@@ -200,11 +200,11 @@ func (s *scraping) fallSilent(t *testing.T) {
 	t.Helper()
 	must(t, "delete the talker", s.admin.CoreV1().Pods("default").Delete(t.Context(), "talker", metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}))
 	last, since := s.talker.reads.Load(), time.Now()
-	eventually(t, "nobody reads the page for five seconds", 30*time.Second, func() error {
+	eventually(t, "nobody reads the page for ten seconds", 45*time.Second, func() error {
 		if n := s.talker.reads.Load(); n != last {
 			last, since = n, time.Now()
 		}
-		if time.Since(since) < 5*time.Second {
+		if time.Since(since) < 10*time.Second {
 			return fmt.Errorf("it was read %d times, last %s ago", last, time.Since(since))
 		}
 		return nil
