@@ -78,8 +78,8 @@ func (m *BodyMemory) give(n int64) {
 }
 
 // ReadBody reads and decompresses the body of a request within the limits. The caller calls release once it is done with
-// the body, which is not reused afterwards: strings may point into it. On an error there is nothing to release; the errors
-// are ErrBodyTooLarge, ErrBodyEncoding, ErrBodyCorrupt, ErrBodySlow and ErrBusy.
+// the body, which is not reused afterwards, since strings may point into it, unless it is given to ReuseBody. On an error there is
+// nothing to release; the errors are ErrBodyTooLarge, ErrBodyEncoding, ErrBodyCorrupt, ErrBodySlow and ErrBusy.
 func ReadBody(w http.ResponseWriter, r *http.Request, limits BodyLimits, memory *BodyMemory) (body []byte, release func(), err error) {
 	if r.ContentLength > limits.Wire {
 		return nil, nil, fmt.Errorf("%w: %d bytes, at most %d", ErrBodyTooLarge, r.ContentLength, limits.Wire)
@@ -119,6 +119,43 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limits BodyLimits, memory 
 // and what lies there must be readable, and no other body.
 const BodySpare = 16
 
+// largestReused bounds, in bytes, the memory of a body that is kept for the next one.
+const largestReused = 1 << 20
+
+// bodyStep is what the sizes of bodies in memory are multiples of, so that those of one sender fit into each other's.
+const bodyStep = 16 << 10
+
+// spareBodies holds the memory of bodies that are done with.
+var spareBodies sync.Pool
+
+// ReuseBody gives the memory of a body that was read to a later one. Nothing may point into it any more.
+func ReuseBody(body []byte) {
+	if cap(body) > largestReused {
+		return
+	}
+	spareBodies.Put(&body)
+}
+
+// roomFor makes an empty buffer for at least room bytes and BodySpare more, in the memory of an earlier body when that fits. grow
+// reserves what it takes; false: there is no memory left.
+func roomFor(room int64, grow func(to int64) bool) ([]byte, bool) {
+	const roomy = 4 // times what is needed is not too much
+	room += -room & (bodyStep - 1)
+	if spare, ok := spareBodies.Get().(*[]byte); ok {
+		has := int64(cap(*spare)) - BodySpare
+		if room <= has && has <= roomy*room && grow(has) {
+			return (*spare)[:0], true
+		}
+		if has > room {
+			spareBodies.Put(spare)
+		}
+	}
+	if !grow(room) {
+		return nil, false
+	}
+	return make([]byte, 0, room+BodySpare), true
+}
+
 // readAll reads up to limit bytes; sized is the announced length, 0 or less when it is not known. grow reserves memory.
 func readAll(r io.Reader, sized, limit int64, grow func(to int64) bool) ([]byte, error) {
 	const first = 16 << 10
@@ -126,10 +163,10 @@ func readAll(r io.Reader, sized, limit int64, grow func(to int64) bool) ([]byte,
 	if sized > 0 && sized <= limit {
 		room = sized + 1 // one more, so that the end is seen without growing
 	}
-	if !grow(room) {
+	buf, ok := roomFor(room, grow)
+	if !ok {
 		return nil, ErrBusy
 	}
-	buf := make([]byte, 0, room+BodySpare)
 	for {
 		n, err := r.Read(buf[len(buf) : cap(buf)-BodySpare])
 		buf = buf[:len(buf)+n]
@@ -137,6 +174,7 @@ func readAll(r io.Reader, sized, limit int64, grow func(to int64) bool) ([]byte,
 			return nil, ErrBodyTooLarge
 		}
 		if errors.Is(err, io.EOF) {
+			clear(buf[len(buf) : len(buf)+BodySpare]) // an earlier body may have been there
 			return buf, nil
 		}
 		if err != nil {
@@ -146,11 +184,12 @@ func readAll(r io.Reader, sized, limit int64, grow func(to int64) bool) ([]byte,
 			continue
 		}
 		room = min(2*int64(len(buf)), limit+1)
-		if !grow(room) {
+		larger, ok := roomFor(room, grow)
+		if !ok {
 			return nil, ErrBusy
 		}
-		larger := make([]byte, len(buf), room+BodySpare)
-		copy(larger, buf)
+		larger = append(larger, buf...)
+		ReuseBody(buf)
 		buf = larger
 	}
 }

@@ -214,3 +214,31 @@ func TestABodyHasZerosBehindIt(t *testing.T) {
 		}
 	}
 }
+
+// TestBodiesReuseMemory reads bodies in turn into each other's memory.
+func TestBodiesReuseMemory(t *testing.T) {
+	memory := NewBodyMemory(2 << 20)
+	for i := range 200 {
+		size := 20_000 + i*7919%100_000
+		content := bytes.Repeat([]byte{byte('a' + i%26)}, size)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(content))
+		if i%3 == 0 {
+			r.ContentLength = -1
+		}
+		body, release, err := ReadBody(httptest.NewRecorder(), r, smallLimits, memory)
+		if err != nil || !bytes.Equal(body, content) {
+			t.Fatalf("body %d of %d bytes: got %d, error %v", i, size, len(body), err)
+		}
+		if !bytes.Equal(body[size:size+BodySpare], make([]byte, BodySpare)) {
+			t.Fatalf("body %d of %d bytes: %q lies behind it", i, size, body[size:size+BodySpare])
+		}
+		if held := memory.Held(); held < int64(cap(body)-BodySpare) {
+			t.Fatalf("body %d: %d bytes are held for %d in memory", i, held, cap(body))
+		}
+		ReuseBody(body)
+		release()
+	}
+	if held := memory.Held(); held != 0 {
+		t.Errorf("%d bytes are held after all", held)
+	}
+}

@@ -49,7 +49,8 @@ var (
 
 // Sink takes batches. When Append returns nil, all of the batch is on disk and will be in the warehouse once; after any
 // error none of it is. The errors are ErrFull, *BatchError for records that can never be stored, and the context's own.
-// The batch still belongs to the caller, who must not change it before Append returns, and may use its lists for other records then.
+// The batch still belongs to the caller, who must not change it before Append returns, and may then use its lists for other records and
+// the memory of its texts for others: a sink keeps copies.
 type Sink interface {
 	Append(ctx context.Context, b schema.Batch) error
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"unsafe"
 
@@ -51,7 +52,14 @@ const (
 type encoder struct {
 	body, packed []byte
 	keys         []string
+	// lists are the attributes of the batch in their spooled form, listed where those of a map lie there: decoders make one map of equal
+	// attributes.
+	lists  []byte
+	listed map[unsafe.Pointer]span
 }
+
+// span is a part of a buffer.
+type span struct{ from, to int }
 
 // encode returns the batch in its spooled form, valid until the next call. keep says which attributes stay.
 func (c *encoder) encode(b *schema.Batch, keep map[string]bool) ([]byte, error) {
@@ -87,9 +95,10 @@ func appendLater(c *encoder, b *schema.Batch) error {
 	return appendJSON(c, kindConsumption, b.Consumption)
 }
 
-func (c *encoder) text(s string) {
-	c.body = binary.AppendUvarint(c.body, uint64(len(s)))
-	c.body = append(c.body, s...)
+func (c *encoder) text(s string) { c.body = appendText(c.body, s) }
+
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
 func (c *encoder) number(f float64) {
@@ -108,14 +117,9 @@ func (c *encoder) events(list []schema.Event, keep map[string]bool) {
 				mask |= 1 << bit
 			}
 		}
-		kept := 0
-		for k := range e.Attributes {
-			if keep[k] {
-				kept++
-			}
-		}
+		attributes := c.attributes(e.Attributes, keep)
 		mask |= when(!slices.Equal(e.Groups, last.Groups), bitGroups) | when(e.DurationMS != nil, bitDuration) | when(e.Value != nil, bitValue) |
-			when(kept > 0, bitAttributes) | when(!e.Received.Equal(last.Received), bitReceived)
+			when(len(attributes) > 0, bitAttributes) | when(!e.Received.Equal(last.Received), bitReceived)
 		c.body = binary.AppendUvarint(c.body, mask)
 		for bit := range is {
 			if mask&(1<<bit) != 0 {
@@ -123,9 +127,11 @@ func (c *encoder) events(list []schema.Event, keep map[string]bool) {
 			}
 		}
 		c.body = binary.AppendVarint(c.body, e.Time.UnixMilli()-last.Time.UnixMilli())
-		c.rest(e, last, mask, keep, kept)
+		c.rest(e, last, mask, attributes)
 		last = e
 	}
+	c.lists = c.lists[:0]
+	clear(c.listed)
 }
 
 func when(set bool, bit int) uint64 {
@@ -136,7 +142,7 @@ func when(set bool, bit int) uint64 {
 }
 
 // rest appends what of an event is neither text nor its time.
-func (c *encoder) rest(e, last *schema.Event, mask uint64, keep map[string]bool, kept int) {
+func (c *encoder) rest(e, last *schema.Event, mask uint64, attributes []byte) {
 	if mask&(1<<bitGroups) != 0 {
 		c.body = binary.AppendUvarint(c.body, uint64(len(e.Groups)))
 		for _, g := range e.Groups {
@@ -149,29 +155,47 @@ func (c *encoder) rest(e, last *schema.Event, mask uint64, keep map[string]bool,
 	if e.Value != nil {
 		c.number(*e.Value)
 	}
-	if kept > 0 {
-		c.body = binary.AppendUvarint(c.body, uint64(kept))
-		c.attributes(e.Attributes, keep)
-	}
+	c.body = append(c.body, attributes...)
 	if mask&(1<<bitReceived) != 0 {
 		c.body = binary.AppendVarint(c.body, e.Received.UnixMilli()-last.Received.UnixMilli())
 	}
 }
 
-// attributes appends the ones that stay, in the order of their keys, so that equal ones look the same.
-func (c *encoder) attributes(all map[string]string, keep map[string]bool) {
+// attributes gives the ones that stay in their spooled form, in the order of their keys, so that equal ones look the same; empty: none
+// stays. It is valid until the next call.
+func (c *encoder) attributes(all map[string]string, keep map[string]bool) []byte {
+	if len(all) == 0 {
+		return nil
+	}
+	at := reflect.ValueOf(all).UnsafePointer()
+	if known, ok := c.listed[at]; ok {
+		return c.lists[known.from:known.to]
+	}
 	c.keys = c.keys[:0]
 	for k := range all {
 		if keep[k] {
 			c.keys = append(c.keys, k)
 		}
 	}
+	from := len(c.lists)
+	if len(c.keys) > 0 {
+		c.lists = binary.AppendUvarint(c.lists, uint64(len(c.keys)))
+	}
 	slices.Sort(c.keys)
 	for _, k := range c.keys {
-		c.text(k)
-		c.text(all[k])
+		c.lists = appendText(appendText(c.lists, k), all[k])
 	}
 	clear(c.keys)
+	list := c.lists[from:]
+	if len(c.listed) < attributesKept {
+		if c.listed == nil {
+			c.listed = map[unsafe.Pointer]span{}
+		}
+		c.listed[at] = span{from, len(c.lists)}
+	} else {
+		c.lists = c.lists[:from]
+	}
+	return list
 }
 
 func (c *encoder) slices(list []schema.Slice) {
@@ -213,8 +237,7 @@ func (c *encoder) aliases(list []schema.Alias) {
 	}
 }
 
-// incidents are few and grow fields: they go as JSON.
-// appendJSON writes records of which there are few.
+// appendJSON writes records of which there are few, and which grow fields.
 func appendJSON[T any](c *encoder, kind string, list []T) error {
 	c.body = binary.AppendUvarint(c.body, uint64(len(list)))
 	for i := range list {

@@ -40,6 +40,9 @@ func anyBatch(t *rapid.T) schema.Batch {
 		for _, field := range texts(&e) {
 			*field = anyText(t, "text")
 		}
+		if n := len(b.Events); n > 0 && rapid.Bool().Draw(t, "same attributes") {
+			e.Attributes = b.Events[n-1].Attributes // the very same map
+		}
 		b.Events = append(b.Events, e)
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "slices") {
@@ -238,5 +241,42 @@ func BenchmarkCompression(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*1000), "ns/event")
 			b.ReportMetric(float64(len(packed))/float64(sent), "size/payload")
 		})
+	}
+}
+
+// TestSharedAttributesAreEncodedOnce has more maps than the encoder keeps in mind, and each of them twice.
+func TestSharedAttributesAreEncodedOnce(t *testing.T) {
+	const maps = 2*attributesKept + 1
+	keep := map[string]bool{"k": true}
+	var b schema.Batch
+	for i := range 2 * maps {
+		e := schema.Event{Name: "n", Source: "s", Time: minTime, Received: minTime, Attributes: map[string]string{"k": fmt.Sprint(i), "dropped": "x"}}
+		switch {
+		case i >= maps:
+			e.Attributes = b.Events[i-maps].Attributes
+		case i%7 == 0:
+			e.Attributes = map[string]string{"dropped": "x"}
+		}
+		b.Events = append(b.Events, e)
+	}
+	var c encoder
+	for range 2 { // the second time in used room
+		payload, err := c.encode(&b, keep)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := decode(payload, nil)
+		if err != nil || len(got.Events) != len(b.Events) {
+			t.Fatalf("%d events, error %v", len(got.Events), err)
+		}
+		for i := range got.Events {
+			want := map[string]string{"k": fmt.Sprint(i % maps)}
+			if i%maps%7 == 0 {
+				want = nil
+			}
+			if diff := cmp.Diff(want, got.Events[i].Attributes); diff != "" {
+				t.Fatalf("event %d:\n%s", i, diff)
+			}
+		}
 	}
 }

@@ -31,8 +31,9 @@ type load struct {
 	records, bytes int
 }
 
-func newLoad() *load {
-	l := new(load)
+// newLoad makes a load for runs of rows rows.
+func newLoad(rows int) *load {
+	l := &load{run: run{usual: rows / 4, most: rows}}
 	l.run.reset()
 	return l
 }
@@ -56,6 +57,8 @@ type collector struct {
 	events []schema.Event
 	// full takes the loads that are to be delivered, empty gives them back.
 	full, empty chan *load
+	// spare is the load that is not being filled, when it is not on its way either.
+	spare *load
 	// at is where the next load begins: where the last one ended, since it will be the cursor then.
 	at spool.Position
 }
@@ -76,16 +79,29 @@ func (c *collector) run(ctx context.Context) error {
 		}
 	}
 	for {
-		select {
-		case l := <-c.empty:
-			l.manifest.First = c.at
-			c.reader.Seek(c.at)
-			if err := c.fill(ctx, l); err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := c.await(ctx); err != nil {
+			return err
 		}
+		l := c.spare
+		c.spare = nil
+		l.manifest.First = c.at
+		c.reader.Seek(c.at)
+		if err := c.fill(ctx, l); err != nil {
+			return err
+		}
+	}
+}
+
+// await waits until there is a spare load.
+func (c *collector) await(ctx context.Context) error {
+	if c.spare != nil {
+		return nil
+	}
+	select {
+	case c.spare = <-c.empty:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -117,6 +133,13 @@ func (c *collector) fill(ctx context.Context, l *load) error {
 		switch {
 		case errors.Is(err, errRunFull):
 			return c.hand(ctx, l, at)
+		case errors.Is(err, errRoomTaken):
+			if err := c.await(ctx); err != nil {
+				return err
+			}
+			l.run.borrow(&c.spare.run)
+			c.reader.Seek(at)
+			continue
 		case err == nil:
 			if l.manifest.Batch == uuid.Nil {
 				l.manifest.Batch = id
@@ -192,6 +215,10 @@ func (c *collector) idle(l *load) <-chan time.Time {
 // errRunFull means that the next record belongs to the next run.
 var errRunFull = errors.New("the run is full")
 
+// errRoomTaken means that the next record needs the room that the run on its way has: large runs cost the warehouse less, and two of
+// them at a time would be most of the service's memory.
+var errRoomTaken = errors.New("the run waits for room")
+
 // next takes one record, or one damaged stretch, into the load; errRunFull means that it is left to the next one. What lies behind the end
 // of a sealed run is never taken: under its token it would vanish.
 func (c *collector) next(l *load) (uuid.UUID, error) {
@@ -215,6 +242,9 @@ func (c *collector) next(l *load) (uuid.UUID, error) {
 	}
 	if err == nil && !l.sealed && l.records > 0 && (l.staged()+n > c.p.cfg.MaxRows || l.bytes+size > runBytes) {
 		return uuid.Nil, errRunFull
+	}
+	if err == nil && !l.sealed && c.spare == nil && len(l.run.rows)+n > l.run.usual {
+		return uuid.Nil, errRoomTaken
 	}
 	var b schema.Batch
 	if err == nil {

@@ -32,7 +32,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	c := &collector{p: p, reader: p.spool.NewReader(p.spool.Cursor()), full: make(chan *load), empty: make(chan *load, 2)}
 	for range cap(c.empty) {
-		c.empty <- newLoad()
+		c.empty <- newLoad(p.cfg.MaxRows)
 	}
 	var failed error
 	done := make(chan struct{})

@@ -134,6 +134,7 @@ func (c *client) InsertNewEvents(ctx context.Context, token string, rows []schem
 
 func (c *client) SeenEventIDs(ctx context.Context, ids []uuid.UUID, since time.Time) (map[uuid.UUID]struct{}, error) {
 	seen := map[uuid.UUID]struct{}{}
+	ids = slices.Clone(ids) // as they are sent: the answer may come when the pipeline has other uses for its own
 	err := c.call(ctx, "SeenEventIDs", func() error {
 		for _, id := range ids {
 			if at, ok := c.m.ids[id]; ok && !at.Before(since) {
@@ -146,7 +147,7 @@ func (c *client) SeenEventIDs(ctx context.Context, ids []uuid.UUID, since time.T
 }
 
 func (c *client) InsertEventIDs(ctx context.Context, token string, ids []uuid.UUID, received []time.Time) error {
-	ids, received = slices.Clone(ids), slices.Clone(received)
+	ids, received = slices.Clone(ids), slices.Clone(received) // as in SeenEventIDs
 	return c.call(ctx, "InsertEventIDs", func() error {
 		if c.fresh(token) {
 			for i, id := range ids {

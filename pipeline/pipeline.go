@@ -23,7 +23,7 @@ import (
 const (
 	DefaultLateness = 30 * 24 * time.Hour
 	DefaultMaxAge   = 5 * 24 * time.Hour
-	DefaultMaxRows  = 20_000
+	DefaultMaxRows  = 40_000
 	DefaultInterval = time.Second
 	DefaultTimeout  = 30 * time.Second
 )

@@ -383,3 +383,53 @@ kubevalue_pipeline_spool_batches 0
 		t.Errorf("%d series, %v", n, err)
 	}
 }
+
+// TestRunsGrowWhileTheWarehouseIsBusy has the first insert wait until all is in the spool: what follows then goes in runs as large as
+// they may be, in the order of receipt.
+func TestRunsGrowWhileTheWarehouseIsBusy(t *testing.T) {
+	const most, batch, batches = 200, 30, 40
+	first, proceed := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	var runs []int
+	m := newMemory()
+	c := &client{m: m, before: func(ctx context.Context, op string) error {
+		if op != "InsertEvents" {
+			return nil
+		}
+		once.Do(func() { close(first) })
+		select {
+		case <-proceed:
+		case <-ctx.Done():
+		}
+		return nil
+	}, after: func(_ context.Context, op string) error {
+		if op == "InsertEvents" {
+			runs = append(runs, len(m.events))
+		}
+		return nil
+	}}
+	cfg := config(t, c, t.TempDir())
+	cfg.MaxRows, cfg.Interval = most, time.Millisecond
+	p, _ := start(t, cfg)
+	all := events(batch * batches)
+	appendTo(t, p, all[:batch]...)
+	<-first
+	for i := 1; i < batches; i++ {
+		appendTo(t, p, all[i*batch:(i+1)*batch]...)
+	}
+	close(proceed)
+	flush(t, p)
+	if len(m.events) != len(all) {
+		t.Fatalf("%d events are stored, want %d", len(m.events), len(all))
+	}
+	for i, e := range m.events {
+		if want := schema.EventID(all[i].Source, all[i].ID); e.ID != want || e.Object != all[i].Object {
+			t.Fatalf("row %d is %s of %q, want %s of %q", i, e.ID, e.Object, want, all[i].Object)
+		}
+	}
+	for i := 1; i < len(runs)-1; i++ {
+		if size := runs[i] - runs[i-1]; size != most/batch*batch {
+			t.Errorf("run %d has %d events, want %d: %v", i, size, most/batch*batch, runs)
+		}
+	}
+}

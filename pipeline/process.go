@@ -59,11 +59,15 @@ type ProcessorConfig struct {
 }
 
 // Processor is the inner part of the drainer: it takes batches as they were received, and leaves each event in the tables
-// once. What it keeps between two batches only spares it questions, so that a batch can be repeated after a crash at any moment.
+// once. What it keeps between two batches only spares it questions, so that a batch can be repeated after a crash at any moment. It does
+// one batch at a time.
 type Processor struct {
 	cfg  ProcessorConfig
 	keep map[string]bool
 	seen seen
+	// ids and at are room for use again.
+	ids []uuid.UUID
+	at  []time.Time
 }
 
 // NewProcessor makes a Processor.
@@ -202,9 +206,10 @@ func (in *inserter) forget(ctx context.Context) error {
 	if r.asked == 0 {
 		r.arrange()
 	}
-	ids, since := make([]uuid.UUID, len(r.rows)), r.rows[0].Received
+	ids, since := slices.Grow(in.p.ids[:0], len(r.rows)), r.rows[0].Received
+	in.p.ids = ids
 	for i := range r.rows {
-		ids[i] = r.rows[i].ID
+		ids = append(ids, r.rows[i].ID)
 		if r.rows[i].Received.Before(since) {
 			since = r.rows[i].Received
 		}
@@ -231,30 +236,39 @@ func (in *inserter) forget(ctx context.Context) error {
 // ids notes the stored events as seen, in blocks of one day of receipt.
 func (in *inserter) ids(ctx context.Context) error {
 	r := in.run
-	days := map[string]int{}
-	var tokens []string
-	var ids [][]uuid.UUID
-	var at [][]time.Time
+	var days []idsOfDay
 	for i := range r.rows {
 		if in.refused[r.rows[i].ID] {
 			continue
 		}
-		day := r.rows[i].Received.Format(time.DateOnly)
-		k, known := days[day]
-		if !known {
-			k = len(tokens)
-			days[day] = k
-			tokens = append(tokens, in.token+"/ids/"+day)
-			ids, at = append(ids, make([]uuid.UUID, 0, len(r.rows)-i)), append(at, make([]time.Time, 0, len(r.rows)-i))
+		day := r.rows[i].Received.Unix() / secondsOfDay
+		k := slices.IndexFunc(days, func(d idsOfDay) bool { return d.day == day })
+		if k < 0 {
+			k = len(days)
+			days = append(days, idsOfDay{day: day})
+			if k == 0 { // nearly all are of one day
+				days[k].ids, days[k].at = slices.Grow(in.p.ids[:0], len(r.rows)), slices.Grow(in.p.at[:0], len(r.rows))
+				in.p.ids, in.p.at = days[k].ids, days[k].at
+			}
 		}
-		ids[k], at[k] = append(ids[k], r.rows[i].ID), append(at[k], r.rows[i].Received)
+		days[k].ids, days[k].at = append(days[k].ids, r.rows[i].ID), append(days[k].at, r.rows[i].Received)
 	}
-	for k := range tokens {
-		if err := in.p.cfg.Store.InsertEventIDs(ctx, tokens[k], ids[k], at[k]); err != nil {
+	for _, d := range days {
+		token := in.token + "/ids/" + time.Unix(d.day*secondsOfDay, 0).UTC().Format(time.DateOnly)
+		if err := in.p.cfg.Store.InsertEventIDs(ctx, token, d.ids, d.at); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+const secondsOfDay = 24 * 60 * 60
+
+// idsOfDay are ids that were received on one day, counted from 1970.
+type idsOfDay struct {
+	day int64
+	ids []uuid.UUID
+	at  []time.Time
 }
 
 func (in *inserter) slices(ctx context.Context) error {

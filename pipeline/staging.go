@@ -14,6 +14,9 @@ import (
 
 // run is what is inserted together: the rows of some batches, ready but for what the warehouse knows.
 type run struct {
+	// usual is for how many rows there is room while another run is on its way, most for how many there is room that is kept.
+	usual, most int
+
 	rows []schema.StoredEvent
 	side []side
 	// byID finds the row of an id.
@@ -61,6 +64,36 @@ type judged struct {
 	groups   []string
 }
 
+// firstRoom is for how many rows a run has room at first.
+const firstRoom = 64
+
+// grow makes room for another row: little at first, since most services are quiet, and never more than is wanted in the end.
+func (r *run) grow() {
+	room := 2 * cap(r.rows)
+	switch {
+	case cap(r.rows) < r.usual:
+		room = min(max(2*room, firstRoom), r.usual) // in few steps, since each leaves its room behind
+	case cap(r.rows) < r.most:
+		room = r.most
+	}
+	room = max(room, firstRoom)
+	r.rows = append(make([]schema.StoredEvent, 0, room), r.rows...)
+	r.side = append(make([]side, 0, room), r.side...)
+}
+
+// borrow moves the rows into the room of a run that is empty, if that is the larger one, and leaves it the smaller one.
+func (r *run) borrow(from *run) {
+	if cap(from.rows) <= cap(r.rows) {
+		return
+	}
+	rows, sides := from.rows[:len(r.rows)], from.side[:len(r.side)]
+	copy(rows, r.rows)
+	copy(sides, r.side)
+	clear(r.rows)
+	from.rows, from.side = r.rows[:0], r.side[:0]
+	r.rows, r.side = rows, sides
+}
+
 // staged says which batch is being staged: its number in the run, its id, of which the ids of events without one are made, and
 // when it was taken.
 type staged struct {
@@ -71,7 +104,7 @@ type staged struct {
 
 func (r *run) reset() {
 	*r = run{
-		rows: r.rows[:0], side: r.side[:0], names: r.names[:0], kinds: r.kinds[:0], byID: r.byID, nameAt: r.nameAt,
+		usual: r.usual, most: r.most, rows: r.rows[:0], side: r.side[:0], names: r.names[:0], kinds: r.kinds[:0], byID: r.byID, nameAt: r.nameAt,
 		slices: r.slices[:0], aliases: r.aliases[:0], incidents: r.incidents[:0], changes: r.changes[:0], feedback: r.feedback[:0], consumption: r.consumption[:0],
 	}
 	if r.byID == nil {
@@ -81,8 +114,11 @@ func (r *run) reset() {
 	clear(r.nameAt)
 }
 
-// release forgets the texts of the rows, which are large.
+// release forgets the texts of the rows, which are large, and a room that was an exception.
 func (r *run) release() {
+	if cap(r.rows) > r.most {
+		r.rows, r.side = nil, nil
+	}
 	clear(r.rows[:cap(r.rows)])
 	clear(r.names[:cap(r.names)])
 	clear(r.kinds[:cap(r.kinds)])
@@ -138,6 +174,9 @@ func (p *Processor) addEvent(r *run, id uuid.UUID, at side, e *schema.Event) {
 	} else {
 		i = int32(len(r.rows))
 		r.byID[id] = i
+		if len(r.rows) == cap(r.rows) {
+			r.grow()
+		}
 		r.rows = append(r.rows, schema.StoredEvent{})
 		r.side = append(r.side, side{})
 	}

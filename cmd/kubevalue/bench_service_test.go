@@ -25,16 +25,6 @@ import (
 	"github.com/kubevalue/kubevalue/schema/warehouse/warehousetest"
 )
 
-// benchServiceEnv makes a process of this test binary `kubevalue serve` with the configuration that it names.
-const benchServiceEnv = "KUBEVALUE_BENCH_SERVICE"
-
-func init() {
-	if path := os.Getenv(benchServiceEnv); path != "" {
-		os.Args = []string{"kubevalue", "serve", "--config", path}
-		main()
-	}
-}
-
 // spawned is a service in a process of its own, on the test binary's engine, so that its memory and time are its own.
 type spawned struct {
 	url    string
@@ -67,8 +57,7 @@ func spawnOn(t *testing.T, dsn, settings string) *spawned {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), benchServiceEnv+"="+path)
+	cmd := exec.Command(kubevalueBinary(t), "serve", "--config", path)
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {

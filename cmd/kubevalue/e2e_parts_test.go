@@ -239,33 +239,6 @@ func (cp *controlPlane) tell(t *testing.T, order string) planeAnswer {
 	return a
 }
 
-var buildOnce struct {
-	sync.Once
-	path string
-	err  error
-}
-
-// kubevalueBinary builds the program under test, once.
-func kubevalueBinary(t *testing.T) string {
-	t.Helper()
-	buildOnce.Do(func() {
-		dir, err := os.MkdirTemp("", "kubevalue-e2e-")
-		if err != nil {
-			buildOnce.err = err
-			return
-		}
-		buildOnce.path = filepath.Join(dir, "kubevalue")
-		out, err := exec.Command("go", "build", "-o", buildOnce.path, ".").CombinedOutput()
-		if err != nil {
-			buildOnce.err = fmt.Errorf("%w\n%s", err, out)
-		}
-	})
-	if buildOnce.err != nil {
-		t.Fatalf("build kubevalue: %v", buildOnce.err)
-	}
-	return buildOnce.path
-}
-
 // kubevalue runs a command of the program and returns its standard output; it must succeed.
 func kubevalue(t *testing.T, args ...string) string {
 	t.Helper()

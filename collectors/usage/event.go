@@ -7,6 +7,9 @@ import (
 	"reflect"
 	"strings"
 	"time"
+	"unsafe"
+
+	"github.com/bytedance/sonic"
 
 	"github.com/kubevalue/kubevalue/collectors"
 	"github.com/kubevalue/kubevalue/schema"
@@ -43,6 +46,12 @@ type nativeEvent struct {
 	Attributes map[string]string `json:"attributes,omitempty" jsonschema_description:"Further facts. Only the attributes that the service's configuration lists are kept."`
 }
 
+// wireEvent is nativeEvent as it is decoded: its attributes are read apart, since most events share theirs with others.
+type wireEvent struct {
+	nativeEvent
+	Attributes sonic.NoCopyRawMessage `json:"attributes"`
+}
+
 // event fills an event, and checks what the form itself demands; all else is the pipeline's to judge.
 func (n *nativeEvent) event(e *schema.Event, source string, received time.Time) error {
 	*e = schema.Event{
@@ -76,11 +85,11 @@ func (n *nativeEvent) event(e *schema.Event, source string, received time.Time) 
 type nativeReader struct {
 	r       *Receiver
 	q       *request
-	events  []schema.Event
+	room    *nativeRoom
 	faults  []eventFault
 	seen    int
 	tally   tally
-	scratch nativeEvent
+	scratch wireEvent
 }
 
 // eventFault is the refusal of one event, by its place among the request's events, from 0.
@@ -121,7 +130,7 @@ func (n *nativeReader) line(cursor *collectors.JSONCursor, line []byte) error {
 func (n *nativeReader) decode(cursor *collectors.JSONCursor, document []byte) error {
 	cursor.Peek()
 	began := cursor.Offset()
-	n.scratch = nativeEvent{}
+	n.scratch = wireEvent{}
 	// A large event is not decoded, which costs many times its size.
 	if len(document)-began > n.r.cfg.EventBytes {
 		raw, err := cursor.Raw()
@@ -134,6 +143,9 @@ func (n *nativeReader) decode(cursor *collectors.JSONCursor, document []byte) er
 		cursor.Seek(began)
 	}
 	err := cursor.Decode(&n.scratch)
+	if err == nil {
+		err = n.attributes()
+	}
 	raw := document[began:cursor.Offset()]
 	switch {
 	case errors.Is(err, collectors.ErrJSONType):
@@ -144,16 +156,37 @@ func (n *nativeReader) decode(cursor *collectors.JSONCursor, document []byte) er
 	return err
 }
 
+// attributes reads the attributes of the scratch event; equal ones are one map.
+func (n *nativeReader) attributes() error {
+	raw := n.scratch.Attributes
+	if len(raw) == 0 {
+		return nil
+	}
+	if known, ok := n.room.attributes[string(raw)]; ok {
+		n.scratch.nativeEvent.Attributes = known
+		return nil
+	}
+	var read map[string]string
+	if err := collectors.NewJSONCursor(raw).Decode(&read); err != nil {
+		return err
+	}
+	if len(n.room.attributes) < attributesKept {
+		n.room.attributes[unsafe.String(unsafe.SliceData(raw), len(raw))] = read // the body outlives the room's use
+	}
+	n.scratch.nativeEvent.Attributes = read
+	return nil
+}
+
 // take keeps the decoded event, or its fault, and goes on to the next index.
 func (n *nativeReader) take(err error) {
 	if err == nil {
-		n.events = append(n.events, schema.Event{})
-		e := &n.events[len(n.events)-1]
+		n.room.events = append(n.room.events, schema.Event{})
+		e := &n.room.events[len(n.room.events)-1]
 		if err = n.scratch.event(e, n.q.grant.Source, n.q.received); err == nil {
 			err = n.r.check(n.q.grant, e)
 		}
 		if err != nil {
-			n.events = n.events[:len(n.events)-1]
+			n.room.events = n.room.events[:len(n.room.events)-1]
 		}
 	}
 	n.tally.add(err)

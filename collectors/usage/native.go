@@ -71,25 +71,42 @@ func (r *Receiver) native(w http.ResponseWriter, hr *http.Request) (nativeResult
 		return nativeResult{}, err
 	}
 	defer q.release()
-	reader := &nativeReader{r: r, q: &q, tally: tally{}, events: r.room.Get().([]schema.Event)[:0]}
-	defer reader.leave()
+	reader := &nativeReader{r: r, q: &q, tally: tally{}, room: r.room.Get().(*nativeRoom)}
 	if err := reader.read(hr.Header.Get("Content-Type")); err != nil {
 		return nativeResult{}, err
 	}
-	if err := r.store(hr.Context(), q.grant, schema.Batch{Events: reader.events}); err != nil {
+	if err := r.store(hr.Context(), q.grant, schema.Batch{Events: reader.room.events}); err != nil {
 		return nativeResult{}, err
 	}
 	r.count(protocolNative, reader.tally)
-	return nativeResult{Accepted: len(reader.events), Rejected: len(reader.faults), Errors: reader.faults}, nil
+	result := nativeResult{Accepted: len(reader.room.events), Rejected: len(reader.faults), Errors: reader.faults}
+	reader.leave()
+	return result, nil
 }
 
-// leave gives the room of the events back: they belong to nobody once they are stored.
+// nativeRoom is what the events of a body are read into, for use again.
+type nativeRoom struct {
+	events []schema.Event
+	// attributes are those that were read, by their JSON: few events have others than those before them.
+	attributes map[string]map[string]string
+}
+
+// largestRoom bounds the events whose room is kept, attributesKept the different attributes that are known at a time.
+const (
+	largestRoom    = 2 * linesAhead
+	attributesKept = 256
+)
+
+// leave gives the memory of the events and of the body that their texts lie in back: they belong to nobody once they are stored.
 func (n *nativeReader) leave() {
-	if cap(n.events) <= linesAhead {
-		clear(n.events)
-		n.r.room.Put(n.events) //nolint:staticcheck // a slice's head is little beside its room
+	if cap(n.room.events) <= largestRoom {
+		clear(n.room.events)
+		clear(n.room.attributes)
+		n.room.events = n.room.events[:0]
+		n.r.room.Put(n.room)
 	}
-	n.events = nil
+	collectors.ReuseBody(n.q.body)
+	n.room, n.q.body, n.scratch = nil, nil, wireEvent{}
 }
 
 // read reads the events of a body, whichever of the forms it has.
@@ -158,7 +175,7 @@ const linesAhead = 1000
 
 // lines reads one event a line; a line that is no JSON is that line's fault alone.
 func (n *nativeReader) lines(cursor *collectors.JSONCursor) error {
-	n.events = slices.Grow(n.events, min(bytes.Count(n.q.body, []byte{'\n'})+1, n.r.cfg.MaxEvents, linesAhead))
+	n.room.events = slices.Grow(n.room.events, min(bytes.Count(n.q.body, []byte{'\n'})+1, n.r.cfg.MaxEvents, linesAhead))
 	for line := range bytes.Lines(n.q.body) {
 		line = bytes.TrimSpace(line)
 		if len(line) == 0 {

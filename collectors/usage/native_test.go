@@ -7,11 +7,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -407,5 +410,42 @@ func TestTheRateOfATokenHolds(t *testing.T) {
 	w := send(h, "/v1/events", token, []byte(`{"name":"a"}`))
 	if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" || len(sink.events()) != 1010 {
 		t.Errorf("after the burst: status %d, Retry-After %q, %d events", w.Code, w.Header().Get("Retry-After"), len(sink.events()))
+	}
+}
+
+// TestEventsOfOneBodyDoNotReachAnother sends bodies of many senders at once, whose memory is used in turn.
+func TestEventsOfOneBodyDoNotReachAnother(t *testing.T) {
+	const senders, bodies, events = 4, 20, 30
+	sink := &memorySink{}
+	h := newReceiver(t, sink, nil).Native()
+	var wg sync.WaitGroup
+	for sender := range senders {
+		wg.Go(func() {
+			for body := range bodies {
+				var lines bytes.Buffer
+				for i := range events {
+					fmt.Fprintf(&lines, `{"id":"%d-%d-%d","name":"n","object":"%d","attributes":{"sender":"%d","i":"%d"}}`+"\n", sender, body, i, sender, sender, i%3)
+				}
+				if w := send(h, "/v1/events", "good", lines.Bytes(), "Content-Type", "application/x-ndjson"); w.Code != http.StatusAccepted {
+					t.Errorf("%d %s", w.Code, w.Body)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	seen := map[string]bool{}
+	for _, e := range sink.events() {
+		var sender, body, i int
+		if _, err := fmt.Sscanf(e.ID, "%d-%d-%d", &sender, &body, &i); err != nil || seen[e.ID] {
+			t.Fatalf("id %q, error %v", e.ID, err)
+		}
+		seen[e.ID] = true
+		want := map[string]string{"sender": strconv.Itoa(sender), "i": strconv.Itoa(i % 3)}
+		if e.Object != strconv.Itoa(sender) || !maps.Equal(e.Attributes, want) {
+			t.Errorf("event %s has object %q and attributes %v", e.ID, e.Object, e.Attributes)
+		}
+	}
+	if len(seen) != senders*bodies*events {
+		t.Errorf("%d events, want %d", len(seen), senders*bodies*events)
 	}
 }

@@ -62,7 +62,7 @@ type Receiver struct {
 	bodies *prometheus.CounterVec
 	// quarantined counts what foreign clients sent and can never be stored.
 	quarantined *prometheus.CounterVec
-	// room is for events, for use again.
+	// room holds *nativeRoom.
 	room sync.Pool
 }
 
@@ -74,7 +74,7 @@ func New(cfg Config) (*Receiver, error) {
 	cfg = cfg.withDefaults()
 	r := &Receiver{
 		cfg:  cfg,
-		room: sync.Pool{New: func() any { return []schema.Event(nil) }},
+		room: sync.Pool{New: func() any { return &nativeRoom{attributes: map[string]map[string]string{}} }},
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "kubevalue_usage_events_total",
 			Help: "Usage events received, by protocol and result: accepted, or why not.",

@@ -3,10 +3,10 @@ package usage
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -30,7 +30,15 @@ func (s *memorySink) Append(_ context.Context, b schema.Batch) error {
 	if s.err != nil {
 		return s.err
 	}
-	b.Events = slices.Clone(b.Events) // they are the caller's again
+	// They are the caller's again, texts included.
+	text, err := json.Marshal(b.Events)
+	if err != nil {
+		return err
+	}
+	b.Events = nil
+	if err := json.Unmarshal(text, &b.Events); err != nil {
+		return err
+	}
 	s.batches = append(s.batches, b)
 	return nil
 }

@@ -37,7 +37,7 @@ type column struct {
 // filler makes the values of a column when their turn comes, in the room of spare ones of the same kind that are done with.
 type filler func(spare any) (values any)
 
-// maxRoom bounds the memory that is kept for the next block, in bytes: more than a column of 20,000 usual rows takes.
+// maxRoom bounds the memory that is kept for the next block, in bytes: more than a column of 40,000 usual rows takes.
 const maxRoom = 4 << 20
 
 // insert sends a block.

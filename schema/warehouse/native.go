@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/google/uuid"
 )
@@ -107,27 +109,44 @@ func nullables[R any](rows []R, field func(*R) *float64) func(b []byte) []byte {
 	}
 }
 
-// textMaps writes where each map ends, then all keys, then all values.
+// textMaps writes where each map ends, then all keys, then all values. Many rows have the very same map, which is read once.
 func textMaps[R any](rows []R, field func(*R) map[string]string) func(b []byte) []byte {
+	const known = 256 // maps at a time
 	return func(b []byte) []byte {
 		end := 0
 		for i := range rows {
 			end += len(field(&rows[i]))
 			b = binary.LittleEndian.AppendUint64(b, uint64(end))
 		}
-		values := make([]string, 0, end) // a map goes in another order each time
+		const usual = 16                     // bytes of a value
+		values := make([]byte, 0, end*usual) // beside the keys, since a map goes in another order each time
+		var none listedMap
+		listed := map[unsafe.Pointer]listedMap{}
 		for i := range rows {
-			for k, v := range field(&rows[i]) {
-				b = appendText(b, k)
-				values = append(values, v)
+			m := field(&rows[i])
+			if len(m) == 0 {
+				continue
+			}
+			at := reflect.ValueOf(m).UnsafePointer()
+			if l := listed[at]; l != none {
+				b, values = append(b, b[l.keys:l.keysEnd]...), append(values, values[l.values:l.valuesEnd]...)
+				continue
+			}
+			l := listedMap{keys: len(b), values: len(values)}
+			for k, v := range m {
+				b, values = appendText(b, k), appendText(values, v)
+			}
+			l.keysEnd, l.valuesEnd = len(b), len(values)
+			if len(listed) < known {
+				listed[at] = l
 			}
 		}
-		for _, v := range values {
-			b = appendText(b, v)
-		}
-		return b
+		return append(b, values...)
 	}
 }
+
+// listedMap says where the keys and the values of a map were written.
+type listedMap struct{ keys, keysEnd, values, valuesEnd int }
 
 // enum8 reads the names of an Enum8 and their numbers; false: the kind is another one.
 func enum8(kind string) (map[string]byte, bool) {

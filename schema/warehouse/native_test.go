@@ -26,6 +26,10 @@ func TestBlocksAreWrittenAsTheDriverWritesThem(t *testing.T) {
 		if r.Value = nil; i%3 == 0 {
 			r.Value = &numbers[random.IntN(len(numbers))]
 		}
+		if i%5 == 4 {
+			r.Attributes = rows[i-random.IntN(4)-1].Attributes // the very same map
+			continue
+		}
 		for range random.IntN(4) {
 			if r.Attributes == nil {
 				r.Attributes = map[string]string{}
