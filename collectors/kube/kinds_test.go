@@ -252,3 +252,29 @@ func TestAKindThatComesLaterIsWatchedThen(t *testing.T) {
 		}
 	})
 }
+
+func TestWorkloadsSayWhetherTheirImagesArePinned(t *testing.T) {
+	const digest = "shop@sha256:1111111111111111111111111111111111111111111111111111111111111111"
+	for name, test := range map[string]struct {
+		first, main []string
+		want        string
+	}{
+		"by digest":             {nil, []string{digest, digest}, "pinned"},
+		"one by tag":            {nil, []string{digest, "shop:1"}, ""},
+		"one by tag runs first": {[]string{"setup:1"}, []string{digest}, ""},
+	} {
+		d := web(noon, 1)
+		d.Spec.Template.Spec.InitContainers, d.Spec.Template.Spec.Containers = nil, nil
+		for _, image := range test.first {
+			d.Spec.Template.Spec.InitContainers = append(d.Spec.Template.Spec.InitContainers, corev1.Container{Image: image})
+		}
+		for _, image := range test.main {
+			d.Spec.Template.Spec.Containers = append(d.Spec.Template.Spec.Containers, corev1.Container{Image: image})
+		}
+		o := &object{}
+		fromDeployment(o, d)
+		if o.attributes["images"] != test.want {
+			t.Errorf("%s: images are %q, want %q", name, o.attributes["images"], test.want)
+		}
+	}
+}

@@ -347,6 +347,21 @@ func (o *object) finishWorkload(w *workload, template *corev1.PodTemplateSpec) {
 	w.template, w.restart = hashTemplate(template)
 	o.workload = w
 	o.ready = w.desired > 0 && w.available >= w.enough
+	if pinned(&template.Spec) {
+		o.attribute("images", "pinned")
+	}
+}
+
+// pinned tells whether a pod runs only images that are named by their digest: always the same ones.
+func pinned(s *corev1.PodSpec) bool {
+	for _, list := range [][]corev1.Container{s.InitContainers, s.Containers} {
+		for i := range list {
+			if !strings.Contains(list[i].Image, "@sha256:") {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func replicas(n *int32) int64 {
