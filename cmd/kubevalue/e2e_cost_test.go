@@ -1,0 +1,158 @@
+//go:build e2e
+
+package main
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	kubeschema "k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/kubevalue/kubevalue/journey"
+)
+
+// The prices of the test, in EUR an hour.
+const (
+	nodePrice     = 6.0
+	balancerPrice = 1.5
+)
+
+// TestE2ECost follows money from pods, nodes and prices to the figures. The control plane is real; kwok plays the nodes, and nothing in it
+// measures pods, so that the metrics API is stood in for by a custom resource of the same group, path and form, with figures of the test.
+func TestE2ECost(t *testing.T) {
+	t.Parallel()
+	cluster := startControlPlane(t, t.TempDir())
+	admin := cluster.as(t, cluster.Admin.Token)
+	ownedNamespace(t, admin, "shop", map[string]string{"team": "red"})
+	web := newDeployment("web", 2)
+	web.Spec.Template.Spec.Containers[0].Resources.Requests = corev1.ResourceList{"cpu": resource.MustParse("2"), "memory": resource.MustParse("8Gi")}
+	must(t, "deploy web", second(admin.AppsV1().Deployments("shop").Create(t.Context(), web, metav1.CreateOptions{})))
+	waitReady(t, admin, "shop", "web")
+	pods, err := admin.CoreV1().Pods("shop").List(t.Context(), metav1.ListOptions{})
+	must(t, "list the pods", err)
+	// One pod uses more cores than it requests, the other one less, and both less memory.
+	cluster.measurePods(t, map[string]string{pods.Items[0].Name: "5", pods.Items[1].Name: "500m"})
+	const cores, gib = 5 + 2, 2 * 8.0
+	must(t, "create a load balancer", second(admin.CoreV1().Services("shop").Create(t.Context(), &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: "front"}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, Ports: []corev1.ServicePort{{Port: 80}}},
+	}, metav1.CreateOptions{})))
+	claim := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "old"}, Spec: corev1.PersistentVolumeSpec{
+		StorageClassName: "unpriced", Capacity: corev1.ResourceList{"storage": resource.MustParse("1Gi")}, AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+		PersistentVolumeSource: corev1.PersistentVolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/none"}},
+	}}
+	must(t, "create a volume without a price", second(admin.CoreV1().PersistentVolumes().Create(t.Context(), claim, metav1.CreateOptions{})))
+	nodes, allCores, allGiB := allocatable(t, admin)
+
+	var by atomic.Int64
+	b := bootAt(t, func() time.Time { return time.Now().Add(time.Duration(by.Load())) }, fmt.Sprintf(`
+clusters: [{name: e2e, region: here, kubeconfig: %q}]
+costs: {currency: EUR, nodes: [{class: fake-32x128, per_hour: %g}], balancers: [{per_hour: %g}]}
+`, cluster.Admin.Kubeconfig, nodePrice, balancerPrice))
+	awaitWatched(t, http.DefaultClient, b.url())
+	time.Sleep(6 * time.Second) // the first look, from which on time counts
+	by.Add(int64(90 * time.Second))
+	time.Sleep(6 * time.Second)
+	by.Add(int64(time.Hour)) // a new hour: the sums of the one before are handed over
+
+	share := (cores/allCores + gib/allGiB) / 2
+	idle := nodePrice * nodes * (1 - share)
+	team := nodePrice*nodes*share + balancerPrice
+	eventually(t, "the figures about costs", 2*time.Minute, func() error {
+		red, all := b.weeks(t, "O23", map[string]string{"team": "red"}), b.weeks(t, "O23", nil)
+		rest := b.weeks(t, "O24", nil)
+		hours := rest.sum / idle // for how long the cluster was looked at, which only the service knows exactly
+		switch {
+		case hours < 90.0/3600 || hours > 0.5:
+			return fmt.Errorf("idle cost is %v %s, that of %v hours", rest.sum, rest.unit, hours)
+		case math.Abs(red.sum-team*hours) > 0.01*team*hours || all.sum != red.sum || red.unit != "EUR":
+			return fmt.Errorf("the team costs %v %s of %v, want %v", red.sum, red.unit, all.sum, team*hours)
+		case all.coverage <= 0 || all.coverage >= 1:
+			return fmt.Errorf("the coverage is %v, although a volume has no price", all.coverage)
+		}
+		t.Logf("%v nodes for %.0f s: the team costs %.4f %s, idle are %.4f", nodes, hours*3600, red.sum, red.unit, rest.sum)
+		return nil
+	})
+	// Together the pods use more than the 4 cores that they request: nothing is wasted, and that was measured.
+	if waste := b.weeks(t, "O25", nil); waste.sum != 0 || waste.unit != "ratio" {
+		t.Errorf("the waste is %v %s", waste.sum, waste.unit)
+	}
+	classes, err := unpriced(t.Context(), b.db, time.Now().Add(time.Duration(by.Load())))
+	if err != nil || len(classes) != 1 || classes[unpricedClass{"storage", "unpriced"}] != 1 {
+		t.Errorf("without a price are %v, %v", classes, err)
+	}
+}
+
+// measurePods makes the metrics API, in which pods of the namespace shop use so many cores, and 1 GiB each.
+func (cp *controlPlane) measurePods(t *testing.T, cores map[string]string) {
+	t.Helper()
+	api, err := dynamic.NewForConfig(&rest.Config{Host: cp.Server, BearerToken: cp.Admin.Token, TLSClientConfig: rest.TLSClientConfig{CAFile: cp.CAFile}})
+	must(t, "make a client", err)
+	crds := api.Resource(kubeschema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
+	must(t, "define PodMetrics", second(crds.Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+		"metadata": map[string]any{"name": "pods.metrics.k8s.io", "annotations": map[string]any{"api-approved.kubernetes.io": "unapproved, for a test"}},
+		"spec": map[string]any{
+			"group": "metrics.k8s.io", "scope": "Namespaced", "names": map[string]any{"kind": "PodMetrics", "plural": "pods", "singular": "podmetrics"},
+			"versions": []any{map[string]any{
+				"name": "v1beta1", "served": true, "storage": true,
+				"schema": map[string]any{"openAPIV3Schema": map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+			}},
+		},
+	}}, metav1.CreateOptions{})))
+	measured := api.Resource(kubeschema.GroupVersionResource{Group: "metrics.k8s.io", Version: "v1beta1", Resource: "pods"}).Namespace("shop")
+	for name, n := range cores {
+		eventually(t, "the use of "+name+" is told", time.Minute, func() error {
+			_, err := measured.Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
+				"apiVersion": "metrics.k8s.io/v1beta1", "kind": "PodMetrics", "metadata": map[string]any{"name": name}, "timestamp": time.Now().UTC().Format(time.RFC3339), "window": "30s",
+				"containers": []any{map[string]any{"name": "main", "usage": map[string]any{"cpu": n, "memory": "1Gi"}}},
+			}}, metav1.CreateOptions{})
+			return err
+		})
+	}
+}
+
+// allocatable is how many nodes there are, with the cores and GiB of all of them.
+func allocatable(t *testing.T, admin *kubernetes.Clientset) (nodes, cores, gib float64) {
+	t.Helper()
+	list, err := admin.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+	must(t, "list the nodes", err)
+	for i := range list.Items {
+		have := list.Items[i].Status.Allocatable
+		nodes, cores, gib = nodes+1, cores+have.Cpu().AsApproximateFloat64(), gib+have.Memory().AsApproximateFloat64()/(1<<30)
+	}
+	return nodes, cores, gib
+}
+
+// inWeeks is a figure of this week and the one before, in which the test may have begun.
+type inWeeks struct {
+	sum, coverage float64
+	unit          string
+}
+
+func (b *booted) weeks(t *testing.T, id string, filter map[string]string) (all inWeeks) {
+	t.Helper()
+	week, err := b.figures.period("current")
+	must(t, "the current week", err)
+	values, err := b.figures.evaluator.Evaluate(t.Context(), journey.Request{Metric: id, Filter: filter, Periods: []journey.Period{b.figures.calendar.Previous(week), week}})
+	must(t, "evaluate "+id, err)
+	for _, v := range values {
+		if v.Value != nil {
+			all.sum, all.unit = all.sum+*v.Value, v.Unit
+		}
+		if v.Coverage != nil {
+			all.coverage = max(all.coverage, *v.Coverage)
+		}
+	}
+	return all
+}
