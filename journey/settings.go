@@ -3,7 +3,8 @@ package journey
 // Settings are what the reporting organisation decides once for all figures.
 type Settings struct {
 	Calendar Calendar
-	// SmallGroup is the least number of people behind a figure about people; smaller groups are withheld. 0: off.
+	// SmallGroup is the least number of people behind a figure about people; smaller groups are withheld, and with them as many others that
+	// the difference to the whole does not tell of them. 0: off.
 	SmallGroup int
 	// MinSample switches the metrics' minimum samples on.
 	MinSample bool

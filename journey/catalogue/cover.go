@@ -188,6 +188,9 @@ func (e Evaluator) withhold(ctx context.Context, m journey.Metric, r journey.Req
 	if e.Settings.SmallGroup <= 1 || m.SmallGroup != journey.SmallGroupWithhold || m.Objective != nil {
 		return nil
 	}
+	if groups := groupsOf(r); groups != "" {
+		return e.withholdGroups(ctx, r, groups, periods, cells)
+	}
 	q, err := e.question(ctx, r, periods, e.Now())
 	if err != nil {
 		return err
@@ -199,19 +202,16 @@ func (e Evaluator) withhold(ctx context.Context, m journey.Metric, r journey.Req
 		}
 	}
 	for _, c := range small {
-		c.withheld = "small group"
+		c.withheld = smallGroup
 	}
 	return nil
 }
 
+const smallGroup = "small group"
+
 // smallGroups are the cells whose people, as the statement counts them, are too few.
 func (e Evaluator) smallGroups(ctx context.Context, sql string, q question, cells map[place]*cell) (map[place]*cell, error) {
-	people := map[place]float64{}
-	err := e.rows(ctx, sql, q, func(p place, l line) error {
-		v, err := l.number("value")
-		people[p] = orZero(v)
-		return err
-	})
+	people, err := e.people(ctx, sql, q)
 	small := map[place]*cell{}
 	for p, c := range cells {
 		if people[p] < float64(e.Settings.SmallGroup) {
@@ -219,4 +219,15 @@ func (e Evaluator) smallGroups(ctx context.Context, sql string, q question, cell
 		}
 	}
 	return small, err
+}
+
+// people counts those of each period and group.
+func (e Evaluator) people(ctx context.Context, sql string, q question) (map[place]float64, error) {
+	people := map[place]float64{}
+	err := e.rows(ctx, sql, q, func(p place, l line) error {
+		v, err := l.number("value")
+		people[p] = orZero(v)
+		return err
+	})
+	return people, err
 }
