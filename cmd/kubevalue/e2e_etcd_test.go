@@ -25,16 +25,15 @@ func etcdCertificate(t *testing.T, file string, authority tls.Certificate) tls.C
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, "make a key", err)
-	parent, signer := &x509.Certificate{}, any(key)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: filepath.Base(file)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
-	if authority.Leaf == nil {
-		template.IsCA, template.KeyUsage, parent = true, x509.KeyUsageCertSign, template
-	} else {
-		parent, signer = authority.Leaf, authority.PrivateKey
+	parent, signer := authority.Leaf, authority.PrivateKey
+	if parent == nil {
+		template.IsCA, template.KeyUsage = true, x509.KeyUsageCertSign
+		parent, signer = template, key
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
 	must(t, "sign a certificate", err)

@@ -112,7 +112,7 @@ func (s *Sums) due(now time.Time) []schema.Slice {
 		length := s.counters.indicators[k.indicator].Slice
 		told := e.Measured || s.done != nil
 		switch {
-		case now.Sub(start) > Correctable+time.Hour && !(e.Dirty && told):
+		case now.Sub(start) > Correctable+time.Hour && (!e.Dirty || !told):
 			delete(s.open, k)
 		case e.Dirty && told:
 			if now.Before(start.Add(length+settle)) || now.Sub(e.Changed) < settle && !e.Changed.After(now) {
