@@ -342,7 +342,8 @@ func (e *e2e) checkObjective(t *testing.T, began time.Time, away time.Duration) 
 		t.Fatalf("the objective has no figures: %+v", s)
 	}
 	bad := *s.Total - *s.Good
-	if math.Abs(bad-away.Seconds()) > 3 {
+	// On a busy machine some attempts run out of time before the server is killed, or after it is back.
+	if bad < away.Seconds()-3 || bad > away.Seconds()+8 {
 		t.Errorf("%v attempts failed, the API server was away for %s", bad, away)
 	}
 	if longest := time.Since(began).Seconds() + 10; *s.Total > longest || *s.Total < longest/2 {
