@@ -57,7 +57,7 @@ On loopback the pages and the API are open; anywhere else reading needs a token 
 }
 
 // garbagePercent is how much garbage may lie beside what is in use before it is collected. At full rate an event leaves so little that
-// collecting it five times as often as usual costs nothing that can be measured, and saves a third of the memory.
+// collecting it five times as often as usual costs little, and saves more memory than anything else would.
 const garbagePercent = 20
 
 // boundGarbage sets garbagePercent unless the environment has its own.
