@@ -27,9 +27,10 @@ POST /v1/github. Requests for figures are noted here, until a visit of what answ
 
 // putFeedback stores records.
 func putFeedback(cmd *cobra.Command, cfg *Config, db *warehouse.DB, rows []schema.Feedback) error {
-	return importing(cmd, cfg, db, func(pipe *pipeline.Pipeline) error {
+	_, err := storing(cmd, cfg, db, func(pipe *pipeline.Pipeline) error {
 		return pipe.Append(cmd.Context(), schema.Batch{Feedback: rows})
 	})
+	return err
 }
 
 // withFeedback runs a command on tables that are up to date.

@@ -74,16 +74,22 @@ and why. An import that was stopped goes on where it was; events may be as old a
 	return cmd
 }
 
-// importing runs a pipeline of its own beside the service's, with a spool of its own, until all that was handed to it is in the tables.
-func importing(cmd *cobra.Command, cfg *Config, db *warehouse.DB, hand func(*pipeline.Pipeline) error) error {
+// storing runs a pipeline of its own beside the service's, with a spool of its own, until all that was handed to it is in the tables.
+func storing(cmd *cobra.Command, cfg *Config, db *warehouse.DB, hand func(*pipeline.Pipeline) error) (pipeline.Stats, error) {
 	pipe, err := openPipeline(cmd.Context(), cfg, db, pipelineParts{dir: cfg.path(cfg.Spool.Dir) + "-import", log: quiet(cmd.ErrOrStderr()), now: time.Now})
+	if err != nil {
+		return pipeline.Stats{}, err
+	}
+	err = runPipeline(cmd.Context(), pipe, func() error { return hand(pipe) })
+	return pipe.Stats(), err
+}
+
+// importing stores events, and says how many.
+func importing(cmd *cobra.Command, cfg *Config, db *warehouse.DB, hand func(*pipeline.Pipeline) error) error {
+	s, err := storing(cmd, cfg, db, hand)
 	if err != nil {
 		return err
 	}
-	if err := runPipeline(cmd.Context(), pipe, func() error { return hand(pipe) }); err != nil {
-		return err
-	}
-	s := pipe.Stats()
 	fmt.Fprintf(cmd.OutOrStdout(), "%d events stored, %d were there already\n", s.Inserted, s.Duplicates)
 	if s.Quarantined > 0 {
 		fmt.Fprintf(cmd.OutOrStdout(), "%d records went to the quarantine: see `kubevalue quarantine list`\n", s.Quarantined)

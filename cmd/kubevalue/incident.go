@@ -228,7 +228,7 @@ func amendIncident(cmd *cobra.Command, path, id string, change func(*Config, sch
 			return fmt.Errorf("incident %s: %w", id, err)
 		}
 		in.Version = max(in.Version+1, uint64(time.Now().UnixMilli()))
-		err = importing(cmd, cfg, db, func(pipe *pipeline.Pipeline) error {
+		_, err = storing(cmd, cfg, db, func(pipe *pipeline.Pipeline) error {
 			return pipe.Append(cmd.Context(), schema.Batch{Incidents: []schema.Incident{in}})
 		})
 		if err == nil {

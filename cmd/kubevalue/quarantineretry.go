@@ -31,7 +31,7 @@ A retry is your decision: it is not bound by what the sender's token may do.`,
 	return s.deciding(cmd, func(cfg *Config, db *warehouse.DB, ids []string) error {
 		r := retry{db: db, out: cmd.OutOrStdout()}
 		var stored []schema.Quarantined
-		err := importing(cmd, cfg, db, func(sink *pipeline.Pipeline) error {
+		_, err := storing(cmd, cfg, db, func(sink *pipeline.Pipeline) error {
 			return s.each(cmd.Context(), db, ids, func(rows []schema.Quarantined) error {
 				taken, err := r.hand(cmd.Context(), sink, rows)
 				stored = append(stored, taken...)

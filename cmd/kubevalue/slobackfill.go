@@ -114,7 +114,7 @@ func backfillAll(cmd *cobra.Command, cfg *Config, db *warehouse.DB, indicators [
 		return err
 	}
 	known := func(ctx context.Context, q schema.SliceQuery) ([]schema.Slice, error) { return db.Slices(ctx, q) }
-	return importing(cmd, cfg, db, func(pipe *pipeline.Pipeline) error {
+	_, err = storing(cmd, cfg, db, func(pipe *pipeline.Pipeline) error {
 		for _, i := range indicators {
 			bar := newBar(cmd.ErrOrStderr(), "backfill "+i.Name, int64(period.To.Sub(period.From)/i.Slice))
 			sum, err := promquery.Backfill(cmd.Context(), promquery.BackfillConfig{
@@ -129,4 +129,5 @@ func backfillAll(cmd *cobra.Command, cfg *Config, db *warehouse.DB, indicators [
 		}
 		return nil
 	})
+	return err
 }
