@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	authv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -66,6 +68,16 @@ func grant(t *testing.T, admin *kubernetes.Clientset) {
 		},
 	}
 	must(t, "bind the role", second(admin.RbacV1().ClusterRoleBindings().Create(ctx, binding, metav1.CreateOptions{})))
+	eventually(t, "the API server knows the binding", 30*time.Second, func() error {
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User: "somebody", Groups: []string{"team-payments"}, ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "create", Resource: "namespaces"},
+		}}
+		review, err := admin.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+		if err == nil && !review.Status.Allowed {
+			err = errors.New("the team may not create namespaces yet")
+		}
+		return err
+	})
 }
 
 func second[T any](_ T, err error) error { return err }
