@@ -1,6 +1,7 @@
 package collectors
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,4 +39,16 @@ func Register(with prometheus.Registerer, collector string, metrics ...prometheu
 		return fmt.Errorf("%s: register metrics: %w", collector, err)
 	}
 	return nil
+}
+
+// Sleep waits for a time, or until the context ends; false: it has ended.
+func Sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(max(d, 0))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
 }

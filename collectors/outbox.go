@@ -49,9 +49,7 @@ type Outbox struct {
 
 // NewOutbox makes an empty one. Nothing is handed over until Run or Drain.
 func NewOutbox(cfg OutboxConfig) *Outbox {
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
+	cfg.Logger = Logger(cfg.Logger)
 	if cfg.Dropped == nil {
 		cfg.Dropped = func(string, int) {}
 	}
@@ -114,7 +112,7 @@ func (o *Outbox) Run(ctx context.Context) {
 			return
 		case <-o.wake:
 		}
-		sleep(ctx, outboxGather)
+		Sleep(ctx, outboxGather)
 		for more := true; more && ctx.Err() == nil; {
 			var err error
 			if more, err = o.send(ctx); err == nil {
@@ -125,18 +123,9 @@ func (o *Outbox) Run(ctx context.Context) {
 				return
 			}
 			o.cfg.Logger.Warn("records wait for the sink", "retry_in", pause, "error", err)
-			sleep(ctx, pause)
+			Sleep(ctx, pause)
 			more, pause = true, min(2*pause, outboxLongestPause)
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
 	}
 }
 

@@ -91,9 +91,7 @@ func newImporter(cfg ImportConfig) (*importer, error) {
 	if !slices.Contains(Formats(), cfg.Format) {
 		return nil, fmt.Errorf("import audit events: format %q: want one of %v", cfg.Format, Formats())
 	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
+	cfg.Now = collectors.Clock(cfg.Now)
 	if cfg.Cluster != "" {
 		if err := checkCluster(cfg.Cluster); err != nil {
 			return nil, fmt.Errorf("import audit events: %w", err)
@@ -324,12 +322,8 @@ func (i *importer) append(ctx context.Context) error {
 		if !errors.Is(err, collectors.ErrFull) && !errors.Is(err, collectors.ErrRateLimited) {
 			return fmt.Errorf("hand over %d events: %w", len(i.pending), err)
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !collectors.Sleep(ctx, pause) {
 			return fmt.Errorf("hand over %d events: %w", len(i.pending), errors.Join(ctx.Err(), err))
-		case <-timer.C:
 		}
 	}
 	return nil

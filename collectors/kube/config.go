@@ -109,12 +109,7 @@ func (c Config) withDefaults() Config {
 	if c.Owner == nil {
 		c.Owner = func(schema.OwnerQuestion) (string, schema.OwnerSource) { return "", schema.OwnerUnknown }
 	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Now, c.Logger = collectors.Clock(c.Now), collectors.Logger(c.Logger)
 	if c.Connect == nil {
 		c.Connect = Connect
 	}

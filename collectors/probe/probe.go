@@ -61,12 +61,7 @@ func New(cfg Config) (*Collector, error) {
 	if cfg.Sink == nil {
 		return nil, errors.New("probe: a sink is required")
 	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
+	cfg.Now, cfg.Logger = collectors.Clock(cfg.Now), collectors.Logger(cfg.Logger)
 	if cfg.Try == nil {
 		cfg.Try = Try
 	}
@@ -214,12 +209,8 @@ func (c *Collector) sleepUntil(ctx context.Context, instant time.Time) bool {
 		if left <= 0 {
 			return ctx.Err() == nil
 		}
-		timer := time.NewTimer(min(left, longest))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !collectors.Sleep(ctx, min(left, longest)) {
 			return false
-		case <-timer.C:
 		}
 	}
 }

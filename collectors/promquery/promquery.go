@@ -149,7 +149,7 @@ func (c *Collector) follow(ctx context.Context, p *plan) {
 			c.cfg.Logger.Info("a Prometheus server answers again for an indicator", "indicator", p.Name, "server", p.Server)
 		}
 		failing, at.lost = err != nil, at.lost && err != nil
-		sleep(ctx, wake.Sub(c.cfg.Now()))
+		collectors.Sleep(ctx, wake.Sub(c.cfg.Now()))
 	}
 }
 
@@ -234,13 +234,4 @@ func earlier(a, b time.Time) time.Time {
 		return a
 	}
 	return b
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(max(d, 0))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }

@@ -160,7 +160,7 @@ func (c *Collector) Run(ctx context.Context) error {
 // handOver hands slices over until the context ends. What is handed over was saved before: after a kill it is handed over again, with the same
 // events, rather than counted into other slices.
 func (c *Collector) handOver(ctx context.Context) {
-	for sleep(ctx, HandOverEvery) {
+	for collectors.Sleep(ctx, HandOverEvery) {
 		c.save()
 		c.sums.HandOver(ctx, c.cfg.Sink, c.cfg.Now(), c.cfg.Logger)
 	}
@@ -204,7 +204,7 @@ func (c *Collector) discover(ctx context.Context, j *job) {
 				delete(running, key)
 			}
 		}
-		if !sleep(ctx, rediscover) {
+		if !collectors.Sleep(ctx, rediscover) {
 			for _, stop := range running {
 				stop()
 			}
@@ -225,7 +225,7 @@ func (c *Collector) watch(ctx context.Context, j *job, t target, p *pages) {
 		if !next.After(now) {
 			next = next.Add(j.Interval)
 		}
-		if !sleep(ctx, next.Sub(now)) {
+		if !collectors.Sleep(ctx, next.Sub(now)) {
 			return
 		}
 		err := c.read(ctx, j, t, p)
@@ -331,15 +331,4 @@ func (c *Collector) fetch(ctx context.Context, j *job, url string) (fetched, err
 	}
 	page.body = text.joined()
 	return page, nil
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(max(d, 0))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

@@ -152,9 +152,7 @@ func newFileImport(cfg FileConfig) (*fileImport, error) {
 	if cfg.Reader == nil || cfg.Sink == nil || cfg.Validate == nil || cfg.Source == "" {
 		return nil, errors.New("import events: a reader, a source, a sink and a validator are required")
 	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
+	cfg.Now = collectors.Clock(cfg.Now)
 	if cfg.Location == nil {
 		cfg.Location = time.UTC
 	}
@@ -349,12 +347,8 @@ func (i *fileImport) flush(ctx context.Context) error {
 		if !errors.Is(err, collectors.ErrFull) {
 			return fmt.Errorf("hand over %d events: %w", len(i.pending), err)
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !collectors.Sleep(ctx, pause) {
 			return errors.Join(ctx.Err(), err)
-		case <-timer.C:
 		}
 	}
 	return nil
