@@ -104,11 +104,12 @@ func (s *seen) read(ctx context.Context, from time.Time) error {
 	if err != nil {
 		return err
 	}
-	ctx, s.stop = context.WithCancel(ctx)
+	reading, stop := context.WithCancel(ctx)
+	s.stop = stop
 	next := newBloom(n)
 	s.next = next
 	s.reading.Go(func() {
-		err := s.store.EventIDs(ctx, from, func(halves []uint64) {
+		err := s.store.EventIDs(reading, from, func(halves []uint64) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			for _, half := range halves {
@@ -131,8 +132,11 @@ func (s *seen) read(ctx context.Context, from time.Time) error {
 	return nil
 }
 
-// later puts off a filter that could not be made. The caller holds mu.
+// later puts off a filter that could not be made. The caller holds mu. At the end of the pipeline, which breaks a reading off, nothing is said.
 func (s *seen) later(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
 	s.wait = s.now().Add(seenPause)
 	s.log.WarnContext(ctx, "the ids of stored events could not be read: until then each run asks for all of its own", "error", err)
 }

@@ -1,8 +1,12 @@
 package pipeline_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -80,6 +84,35 @@ func TestOnlyDoubtfulIDsAreLookedUp(t *testing.T) {
 			if got := len(m.stored()); got != step.stored {
 				t.Errorf("%s: %d events are stored, want %d", step.name, got, step.stored)
 			}
+		}
+	})
+}
+
+// TestAStopBreaksTheReadingOfIDsOffInSilence: a command that stores something and ends warns nobody of what it no longer needs.
+func TestAStopBreaksTheReadingOfIDsOffInSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		reading := false
+		cfg := config(t, &client{m: newMemory(), before: func(ctx context.Context, op string) error {
+			if op != "EventIDs" {
+				return nil
+			}
+			reading = true
+			<-ctx.Done()
+			return errors.New("cancelled")
+		}}, t.TempDir())
+		cfg.Lease, cfg.Exclusive, cfg.Logger = filepath.Join(t.TempDir(), "lease"), true, slog.New(slog.NewTextHandler(&said, nil))
+		p, stop := start(t, cfg)
+		appendTo(t, p, event("1"))
+		flush(t, p)
+		synctest.Wait()
+		if !reading {
+			t.Fatal("no ids are being read")
+		}
+		stop()
+		synctest.Wait()
+		if strings.Contains(said.String(), "ids of stored events") {
+			t.Error(said.String())
 		}
 	})
 }
