@@ -11,6 +11,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
 
+	"github.com/kubevalue/kubevalue/collectors"
 	"github.com/kubevalue/kubevalue/pipeline/spool"
 	"github.com/kubevalue/kubevalue/schema"
 )
@@ -76,9 +77,7 @@ func (p *Pipeline) retry(ctx context.Context, what string, f func() error) error
 		p.checkAge()
 		wait := b.NextBackOff()
 		p.log.WarnContext(ctx, "a step of the pipeline failed and is tried again", "step", what, "wait", wait.String(), "error", err)
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
+		if !collectors.Sleep(ctx, wait) {
 			return ctx.Err()
 		}
 	}

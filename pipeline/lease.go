@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/kubevalue/kubevalue/collectors"
 )
 
 // lease lets one replica at a time look ids up and insert. What a replica is about to insert is noted beside the lock: should it
@@ -140,18 +142,6 @@ func (l *lease) put(ctx context.Context) error {
 	return nil
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // repair adds the ids that other replicas have left out, and forgets their notes. It waits with the lease in hand, so that a
 // replica that fails again and again cannot hold up the others for ever.
 func (l *lease) repair(ctx context.Context) error {
@@ -164,7 +154,10 @@ func (l *lease) repair(ctx context.Context) error {
 			if left <= 0 {
 				break
 			}
-			if err := errors.Join(sleep(ctx, min(left, turnSlack)), l.hold(ctx)); err != nil {
+			if !collectors.Sleep(ctx, min(left, turnSlack)) {
+				return ctx.Err()
+			}
+			if err := l.hold(ctx); err != nil {
 				return err
 			}
 		}

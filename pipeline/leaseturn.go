@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/kubevalue/kubevalue/collectors"
 )
 
 // Turn is a lease in the warehouse, for replicas on any hosts; it ends by its time when its holder dies. It is not used concurrently.
@@ -59,16 +61,16 @@ func (t *turnHolder) enter(ctx context.Context) error {
 		t.row = 0
 	case t.row >= turnRow:
 		t.row = 0
-		if err := sleep(ctx, rested); err != nil {
-			return err
+		if !collectors.Sleep(ctx, rested) {
+			return ctx.Err()
 		}
 	}
 	for {
 		if mine, err := t.ask(ctx); mine || err != nil {
 			return err
 		}
-		if err := sleep(ctx, turnPoll+rand.N(turnPoll)); err != nil {
-			return err
+		if !collectors.Sleep(ctx, turnPoll+rand.N(turnPoll)) {
+			return ctx.Err()
 		}
 	}
 }
