@@ -72,6 +72,9 @@ func (c Composite) check() error {
 // Slices computes the composite's slices from those of its children, by name; what is in no child is in no slice. A
 // slice has Total 1 and Good 0..1, or is 0 of 0 when every child is.
 func (c Composite) Slices(grid Grid, children map[string][]Slice) ([]Slice, error) {
+	if err := grid.check(); err != nil {
+		return nil, err
+	}
 	var faults []error
 	byStart := map[int64][]Slice{}
 	for i, child := range c.Of {

@@ -13,6 +13,9 @@ const (
 	week = 7 * day
 )
 
+// MaxLength is the longest that a duration or a window can be, 200 years: beyond, sums of times could overflow.
+const MaxLength = 200 * 366 * day
+
 // ParseDuration reads a duration such as 5m, 1h30m, 28d or 2w: numbers with the units ns, us, ms, s, m, h, d (24
 // hours) and w (7 days), a bare 0, and an optional sign. Months and years have no fixed length and are refused.
 func ParseDuration(text string) (time.Duration, error) {
@@ -50,7 +53,7 @@ func ParseDuration(text string) (time.Duration, error) {
 		rest = rest[letters:]
 		sum += n * float64(unit)
 	}
-	if sum > float64(200*366*day) {
+	if sum > float64(MaxLength) {
 		return 0, fmt.Errorf("duration %s is longer than 200 years", text)
 	}
 	d := time.Duration(math.Round(sum))

@@ -72,7 +72,7 @@ func TimeToExhaustion(remaining, burn float64, period time.Duration) (time.Durat
 	if burn <= 0 {
 		return 0, false
 	}
-	return time.Duration(min(max(0, remaining)*float64(period)/burn, float64(200*366*day))), true
+	return time.Duration(min(max(0, remaining)*float64(period)/burn, float64(MaxLength))), true
 }
 
 // TimeToDetect is how long a constant error ratio has to last until a pair notices it: (1 - target) / e x factor x
@@ -90,7 +90,7 @@ func Evaluate(req Request, in []Slice) (Status, error) {
 	p, err := NewPlan(req)
 	series, wrong := NewSeries(req.Grid, in)
 	switch {
-	case err != nil && wrong != nil:
+	case err != nil && wrong != nil && req.Grid.check() == nil: // else it is the same
 		return Status{}, Faults{err, wrong}
 	case err != nil:
 		return Status{}, err

@@ -32,7 +32,7 @@ func (u Unit) longest() time.Duration {
 type Window struct {
 	// Rolling is the length of a rolling window.
 	Rolling time.Duration
-	// Unit and Count (1 or more) are the length of a calendar period, in local time of Zone.
+	// Unit and Count (1 or more, at most [MaxLength] in all) are the length of a calendar period, in local time of Zone.
 	Unit  Unit
 	Count int
 	Zone  *time.Location
@@ -88,6 +88,8 @@ func (w Window) check() error {
 		return fmt.Errorf("window %s is negative: must be above 0", FormatDuration(w.Rolling))
 	case w.Rolling > 0 && w.IsCalendar():
 		return errors.New("window is both rolling and calendar: choose one")
+	case w.Rolling > MaxLength:
+		return fmt.Errorf("window %s is longer than 200 years", FormatDuration(w.Rolling))
 	case w.Rolling > 0:
 		return nil
 	case !w.IsCalendar():
@@ -96,8 +98,8 @@ func (w Window) check() error {
 	if w.Unit.longest() == 0 {
 		return fmt.Errorf("unknown calendar window %q: must be day, week, month, quarter or year", w.Unit)
 	}
-	if w.Count < 1 || w.Count > 1000 {
-		return fmt.Errorf("calendar window of %d %ss: the count must be from 1 to 1000", w.Count, w.Unit)
+	if w.Count < 1 || time.Duration(w.Count) > MaxLength/w.Unit.longest() {
+		return fmt.Errorf("calendar window of %d %ss: it must have one or more, and not be longer than 200 years", w.Count, w.Unit)
 	}
 	if w.Zone == nil {
 		return errors.New("calendar window without a time zone: name one of the IANA database, such as Europe/Berlin or UTC")

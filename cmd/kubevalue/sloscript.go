@@ -37,7 +37,7 @@ unless --pure is given, through tables and SQL of an embedded engine of its own;
         - {at: 1h, sli: 0.990909, coverage: 0.916667, budget_consumed: 0.909091, budget_remaining: 0.090909}
 
 Exit code 0 when all passed, 1 when a test failed (it prints what it wanted, what it got and the slices around), 2 when a file is
-malformed (with line and column; the tests of the other files run). The files in slo/testdata show every key.
+malformed (with line and column) or cannot be read; the tests of the other files run. The files in slo/testdata show every key.
 
 A test
   objective    {name, target, window, method, time_slice_target: 1, missing: gap, min_coverage: 0.9, min_events: 0, alerts}, with the
@@ -47,7 +47,7 @@ A test
   openslo      in place of it: a text block with documents that define one SLO. The startTime of its calendar anchors the periods.
   composite    in place of it: {name, target, window, kind: weighted, of: [{name, weight: 1, time_slice_target: 1}], missing,
                min_coverage, alerts}, kind weighted or any_down, with series: {name: "..."} in place of slices.
-  start        the time of the first slice listed, and slice: the length of one. All slices lie on this raster.
+  start        the time of the first slice listed, and slice: the length of one, both in whole seconds. All slices lie on this raster.
   slices       good/total per slice, *N for N copies in all, _ for a slice without data, with blanks or line breaks between.
   exclusions   [{from, to, reason, author}], or weekly: {day: sunday, from: "02:00", to: "04:00", timezone} in place of from and to.
   incidents    [{id, from, to, class, cause: own|upstream, title}]; without to it lasts.
@@ -92,11 +92,13 @@ Rules
 		Args: atLeastOne("the FILEs to run"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var files []slotest.Source
+			unread := false
 			for _, name := range args {
 				text, err := os.ReadFile(name)
 				if err != nil {
-					fmt.Fprintf(cmd.ErrOrStderr(), "kubevalue: %v\n", err)
-					return exitError{2}
+					fmt.Fprintf(cmd.ErrOrStderr(), "kubevalue: %v: name files with tests\n", err)
+					unread = true
+					continue
 				}
 				files = append(files, slotest.Source{Name: name, Text: text})
 			}
@@ -109,7 +111,11 @@ Rules
 				defer closeTables()
 				others = append(others, slotest.Evaluator{Name: "tables and SQL", Load: tables.load})
 			}
-			if code := slotest.Run(cmd.Context(), cmd.OutOrStdout(), files, others...).ExitCode(); code != 0 {
+			code := slotest.Run(cmd.Context(), cmd.OutOrStdout(), files, others...).ExitCode()
+			if unread {
+				code = 2
+			}
+			if code != 0 {
 				return exitError{code}
 			}
 			return nil

@@ -139,8 +139,8 @@ func parseShorthand(text string) (n int, unit string, err error) {
 	if m == nil {
 		return 0, "", fmt.Errorf("%q is not a duration: write a number and one of m, h, d, w, M, Q, Y, such as 28d or 1M", text)
 	}
-	if n, err = strconv.Atoi(m[1]); err != nil || n > 1_000_000 {
-		return 0, "", fmt.Errorf("duration %q is too long", text)
+	if n, err = strconv.Atoi(m[1]); err != nil || time.Duration(n) > slo.MaxLength/fixed[m[2]] {
+		return 0, "", fmt.Errorf("%q is longer than 200 years", text)
 	}
 	return n, m[2], nil
 }

@@ -23,6 +23,12 @@ const (
 	annotationKeep      = annotationPrefix + "keep-firing-for"
 )
 
+// annotations are those that are known, by the kind of object that may have them.
+var annotations = map[Kind][]string{
+	KindSLO:       {annotationMissing, annotationCoverage, annotationEvents, annotationComposite, annotationTarget},
+	KindCondition: {annotationShort, annotationKeep},
+}
+
 var methods = map[string]slo.BudgetingMethod{
 	"Occurrences": slo.Occurrences, "Timeslices": slo.Timeslices, "RatioTimeslices": slo.RatioTimeslices,
 }
@@ -195,6 +201,9 @@ func (r *resolver) threshold(n *yamlfile.Node, spec ObjectiveSpec, i *Indicator)
 		r.refuse(n, "threshold-value", "a thresholdMetric needs the objective's value to compare with")
 		return
 	}
+	if math.IsNaN(*spec.Value) || math.IsInf(*spec.Value, 0) {
+		r.refuse(at(n, "value"), "threshold-value", "value %v must be a finite number: nothing compares with it", *spec.Value)
+	}
 	i.Op, i.Value = spec.Op, *spec.Value
 }
 
@@ -279,12 +288,6 @@ func (r *resolver) annotations(s *Object[SLOSpec], o *slo.Objective) {
 			o.MinCoverage = r.annotatedNumber(s, f.Key, text)
 		case annotationEvents:
 			o.MinEvents = r.annotatedNumber(s, f.Key, text)
-		case annotationComposite, annotationTarget:
-		default:
-			if strings.HasPrefix(f.Key, annotationPrefix) {
-				r.warn(f.Value, "annotation", "unknown annotation %s: known are %s", f.Key,
-					strings.Join([]string{annotationMissing, annotationCoverage, annotationEvents, annotationComposite, annotationTarget}, ", "))
-			}
 		}
 	}
 }

@@ -48,7 +48,7 @@ func (d *Document) add(r *recorder, n *yamlfile.Node) {
 }
 
 func object[Spec any](r *recorder, n *yamlfile.Node, kind Kind, read func(*yamlfile.Node) Spec) Object[Spec] {
-	o := Object[Spec]{APIVersion: APIVersion, Kind: kind, Metadata: r.metadata(n), node: n}
+	o := Object[Spec]{APIVersion: APIVersion, Kind: kind, Metadata: r.metadata(n, kind), node: n}
 	o.Spec = specOf(r, n, kind, read)
 	return o
 }
@@ -200,7 +200,7 @@ func ref[Spec any](r *recorder, n *yamlfile.Node, kind Kind, key string, read fu
 	default:
 		r.refuse(n.Get("kind"), "kind", "kind %q must be %s here", given, kind)
 	}
-	inline := Object[Spec]{Kind: kind, Metadata: r.metadata(n), node: n}
+	inline := Object[Spec]{Kind: kind, Metadata: r.metadata(n, kind), node: n}
 	inline.Spec = specOf(r, n, kind, read)
 	out.Inline = &inline
 	return out

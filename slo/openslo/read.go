@@ -1,6 +1,7 @@
 package openslo
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strconv"
@@ -143,7 +144,7 @@ func (r *recorder) free(n *yamlfile.Node, key string) map[string]any {
 
 var dnsLabel = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 
-func (r *recorder) metadata(n *yamlfile.Node) Metadata {
+func (r *recorder) metadata(n *yamlfile.Node, kind Kind) Metadata {
 	m := n.Get("metadata")
 	if m.IsNull() {
 		r.refuse(n, "metadata-name", "metadata.name is required")
@@ -165,10 +166,13 @@ func (r *recorder) metadata(n *yamlfile.Node) Metadata {
 			out.Labels[f.Key] = r.label(f)
 		}
 	}
-	if annotations := m.Get("annotations"); !annotations.IsNull() && r.fieldsOf(annotations, "annotations") {
+	if given := m.Get("annotations"); !given.IsNull() && r.fieldsOf(given, "annotations") {
 		out.Annotations = map[string]string{}
-		for _, f := range annotations.Fields {
+		for _, f := range given.Fields {
 			out.Annotations[f.Key] = r.plain(f.Value, "annotation-value", f.Key)
+			if strings.HasPrefix(f.Key, annotationPrefix) && !slices.Contains(annotations[kind], f.Key) {
+				r.warn(f.Value, "annotation", "%s has no annotation %s: known are %s", kind, f.Key, cmp.Or(strings.Join(annotations[kind], ", "), "none"))
+			}
 		}
 	}
 	return out

@@ -46,7 +46,7 @@ func (r *recorder) inlineSLI(n *yamlfile.Node) *Object[SLISpec] {
 	if v.IsNull() || !r.fields(v, "indicator", "apiVersion", "kind", "metadata", "spec") {
 		return nil
 	}
-	o := Object[SLISpec]{Metadata: r.metadata(v), node: v}
+	o := Object[SLISpec]{Metadata: r.metadata(v, KindSLI), node: v}
 	o.Spec = specOf(r, v, KindSLI, r.sliSpec)
 	return &o
 }

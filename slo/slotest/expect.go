@@ -161,11 +161,11 @@ func (e *expectation) burnRates(r *reader, n *yamlfile.Node) {
 }
 
 func (e *expectation) alerts(r *reader, n *yamlfile.Node) {
-	for _, a := range r.list(n) {
+	for _, a := range r.list(n, "alerts") {
 		r.keys(a, "severity", "state")
 		severity, state := r.text(a, "severity", true), r.text(a, "state", true)
 		switch slo.AlertState(state) {
-		case slo.Inactive, slo.Frozen, slo.Firing:
+		case "", slo.Inactive, slo.Frozen, slo.Firing: // a missing one has been said
 		default:
 			r.add(a.Fault("alert state %q must be firing, frozen or inactive", state))
 		}

@@ -45,7 +45,7 @@ func parseFile(src Source) (tests []test, faults []error) {
 	r := &reader{}
 	for _, doc := range docs {
 		r.keys(doc, "tests")
-		for _, n := range r.list(doc.Get("tests")) {
+		for _, n := range r.list(doc.Get("tests"), "tests") {
 			t := parseTest(r, n)
 			t.kase.ID = fmt.Sprintf("%s#%d", src.Name, len(tests)+1)
 			tests = append(tests, t)
@@ -72,25 +72,45 @@ func parseTest(file *reader, n *yamlfile.Node) test {
 		r.add(n.Get("tolerance").Fault("tolerance must be a finite number, 0 or more"))
 	}
 	start := r.time(n, "start")
-	step := r.duration(n, "slice")
+	step := r.step(n, start)
 	t.kase.Request = slo.Request{Grid: slo.Grid{Origin: start, Step: step}, Since: start}
 	t.end = start
 	t.kase.Request.Objective = r.definition(n, t.name)
 	t.kase.Series, t.end = r.series(n, t.kase.Request)
+	if !t.end.Before(afterTables) {
+		r.refuse(n.Fault("the slices end at %s: tables hold them until 2099", t.end.Format(time.RFC3339)))
+	}
 	t.kase.Request.Exclusions = r.exclusions(n, start)
 	t.kase.Request.Incidents = r.incidents(n, start)
 	t.faults, t.refusals, t.warnings = r.faults, r.refusals, r.warnings
 
-	list := file.list(n.Get("expect"))
-	if len(list) == 0 && n.Get("expect") != nil {
-		file.add(n.Get("expect").Fault("expect is empty: the test expects nothing"))
-	} else if n.Get("expect") == nil {
+	expect := n.Get("expect")
+	list := file.list(expect, "expect")
+	switch {
+	case expect == nil:
 		file.add(n.Fault("test %q has no expect", t.name))
+	case len(list) == 0 && (expect.IsNull() || expect.Kind == yamlfile.List):
+		file.add(expect.Fault("expect is empty: the test expects nothing"))
 	}
 	for _, e := range list {
 		t.expect = append(t.expect, parseExpectation(file, e, start, t.end))
 	}
 	return t
+}
+
+// afterTables is the first moment that tables of slices do not hold.
+var afterTables = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// step reads the length of a slice. Tables hold whole seconds.
+func (r *reader) step(n *yamlfile.Node, start time.Time) time.Duration {
+	step := r.duration(n, "slice")
+	switch {
+	case step%time.Second != 0:
+		r.refuse(n.Get("slice").Fault("slice length %s must be whole seconds", slo.FormatDuration(step)))
+	case start.Nanosecond() != 0:
+		r.refuse(n.Get("start").Fault("start %s must be a whole second", start.Format(time.RFC3339Nano)))
+	}
+	return step
 }
 
 // definition reads the objective from whichever of its three forms is there.
@@ -196,7 +216,7 @@ func (r *reader) alerts(d *yamlfile.Node) []slo.AlertWindow {
 		return nil
 	}
 	out := []slo.AlertWindow{}
-	for _, n := range r.list(list) {
+	for _, n := range r.list(list, "alerts") {
 		r.keys(n, "severity", "long", "short", "factor")
 		a := slo.AlertWindow{Severity: r.text(n, "severity", true), Long: r.duration(n, "long"), Short: r.duration(n, "short")}
 		if factor := r.number(n, "factor"); factor != nil {
@@ -216,7 +236,7 @@ func (r *reader) composite(d *yamlfile.Node) slo.Objective {
 	if kind := r.text(d, "kind", false); kind != "" {
 		c.Kind = slo.CompositeKind(kind)
 	}
-	for _, n := range r.list(d.Get("of")) {
+	for _, n := range r.list(d.Get("of"), "of") {
 		r.keys(n, "name", "weight", "time_slice_target")
 		c.Of = append(c.Of, slo.Child{
 			Name: r.text(n, "name", true), Weight: r.numberOr(n, "weight", 1),
@@ -276,7 +296,7 @@ func (r *reader) series(n *yamlfile.Node, req slo.Request) (map[string][]slo.Sli
 
 func (r *reader) exclusions(n *yamlfile.Node, start time.Time) []slo.Exclusion {
 	var out []slo.Exclusion
-	for _, e := range r.list(n.Get("exclusions")) {
+	for _, e := range r.list(n.Get("exclusions"), "exclusions") {
 		r.keys(e, "from", "to", "reason", "author", "weekly")
 		x := slo.Exclusion{Reason: r.text(e, "reason", false), Author: r.text(e, "author", false)}
 		weekly := e.Get("weekly")
@@ -308,7 +328,7 @@ func (r *reader) weekly(n *yamlfile.Node) *slo.Weekly {
 
 func (r *reader) incidents(n *yamlfile.Node, start time.Time) []slo.Incident {
 	var out []slo.Incident
-	for _, i := range r.list(n.Get("incidents")) {
+	for _, i := range r.list(n.Get("incidents"), "incidents") {
 		r.keys(i, "id", "from", "to", "class", "cause", "title")
 		out = append(out, slo.Incident{
 			ID: r.text(i, "id", true), From: r.moment(i, "from", start, true), To: r.moment(i, "to", start, false),

@@ -2,6 +2,7 @@ package slotest
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,13 +33,13 @@ func (r *reader) keys(n *yamlfile.Node, known ...string) {
 	}
 }
 
-// list is the items of a list; none when it is absent or null.
-func (r *reader) list(n *yamlfile.Node) []*yamlfile.Node {
+// list is the items of the list under key; none when it is absent or null.
+func (r *reader) list(n *yamlfile.Node, key string) []*yamlfile.Node {
 	if n.IsNull() {
 		return nil
 	}
 	if n.Kind != yamlfile.List {
-		r.add(n.Fault("must be a list, this is a %s", n.Kind))
+		r.add(n.Fault("%s must be a list, this is a %s", key, n.Kind))
 		return nil
 	}
 	return n.Items
@@ -73,7 +74,11 @@ func (r *reader) number(n *yamlfile.Node, key string) *float64 {
 		return nil
 	}
 	if v.Kind != yamlfile.Number {
-		r.add(v.Fault("%s %q is not a number", key, v.Text))
+		why := ""
+		if _, err := strconv.ParseFloat(v.Text, 64); err == nil {
+			why = " but a text: write it without quotes"
+		}
+		r.add(v.Fault("%s %q is not a number%s", key, v.Text, why))
 		return nil
 	}
 	return &v.Number

@@ -93,7 +93,7 @@ func ParseWithin(file string, data []byte, before int) (docs []*Node, err error)
 			docs, err = nil, &Fault{file, 1 + before, 1, fmt.Sprintf("cannot be parsed as YAML: %v", r)}
 		}
 	}()
-	text := strings.TrimPrefix(string(data), "\ufeff")
+	text := strings.ReplaceAll(strings.TrimPrefix(string(data), "\ufeff"), "\r\n", "\n")
 	if t := strings.TrimLeft(text, " \t\r\n"); strings.HasPrefix(t, "{") || strings.HasPrefix(t, "[") {
 		text = strings.ReplaceAll(text, "\t", " ") // JSON may be indented by tabs, YAML may not
 	}
@@ -129,12 +129,11 @@ func split(text string) []chunk {
 		current, from = nil, next
 	}
 	for i, line := range strings.Split(text, "\n") {
-		marker := strings.TrimRight(line, "\r")
 		switch {
-		case marker == "---" || strings.HasPrefix(marker, "--- ") || strings.HasPrefix(marker, "---\t"):
+		case line == "---" || strings.HasPrefix(line, "--- ") || strings.HasPrefix(line, "---\t"):
 			flush(i)
-			current = append(current, "   "+marker[3:])
-		case marker == "...":
+			current = append(current, "   "+line[3:])
+		case line == "...":
 			flush(i + 1)
 		default:
 			current = append(current, line)

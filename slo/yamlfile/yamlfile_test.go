@@ -35,6 +35,7 @@ func TestParseKnowsKindsAndPlaces(t *testing.T) {
 		"nested":      {"tests:\n  - name: a b\n    slices: \"1/2*3 _\"\n", `{tests@1:1=[{name@2:5=s("a b")@2:11 slices@3:5=s("1/2*3 _")@3:13}]}`},
 		"merge":       {"base: &b {x: 1, y: 2}\nz:\n  <<: *b\n  y: 3\nw: *b\n", `{base@1:1={x@1:11=1@1:14 y@1:17=2@1:20} z@2:1={y@4:3=3@4:6 x@1:11=1@1:14} w@5:1={x@1:11=1@1:14 y@1:17=2@1:20}}`},
 		"JSON":        {"{\n\t\"a\": [1, null],\n\t\"b\": {\"c\": \"d\"}\n}", `{a@2:2=[1@2:8 null@2:11] b@3:2={c@3:8=s("d")@3:13}}`},
+		"CRLF":        {"a: 'one\r\n  two\r\n\r\n  three'\r\nb: |\r\n  x\r\n  y\r\n---\r\n...\r\n", `{a@1:1=s("one two\nthree")@1:4 b@5:1=s("x\ny\n")@5:4}`},
 		"number keys": {"1: a\n2.5: b\n", `{1@1:1=s("a")@1:4 2.5@2:1=s("b")@2:6}`},
 	} {
 		t.Run(name, func(t *testing.T) {
