@@ -157,6 +157,7 @@ func (p *Pipeline) deliver(ctx context.Context, l *load) error {
 // attempt tries once, alone among the replicas.
 func (p *Pipeline) attempt(ctx context.Context, token string, l *load) (out Outcome, err error) {
 	var since meanwhile
+	in := &inserter{token: token, run: &l.run, again: func(at side) (*schema.Event, error) { return p.again(l, at) }}
 	end := time.Now().Add(p.cfg.Timeout)
 	if p.lease != nil {
 		done, others, refused := p.lease.take(ctx, l.run.received(), p.cfg.Timeout)
@@ -164,7 +165,7 @@ func (p *Pipeline) attempt(ctx context.Context, token string, l *load) (out Outc
 			return out, refused
 		}
 		defer func() { err = errors.Join(err, done(err == nil)) }()
-		since, end = others, p.lease.end
+		since, end, in.until = others, p.lease.end, p.lease.until
 	}
 	if p.cfg.Exclusive {
 		p.proc.seen.begin(ctx, !since.stored)
@@ -174,7 +175,7 @@ func (p *Pipeline) attempt(ctx context.Context, token string, l *load) (out Outc
 	defer cancel()
 	started := time.Now()
 	defer func() { p.metrics.attempts.Observe(time.Since(started).Seconds()) }()
-	return p.proc.insert(ctx, token, &l.run, func(at side) (*schema.Event, error) { return p.again(l, at) })
+	return p.proc.insert(ctx, in)
 }
 
 // again reads the event of a row of the load from the spool.

@@ -173,7 +173,7 @@ func TestAReplicaAddsTheIDsThatADeadOneLeftOut(t *testing.T) {
 			Outcome: schema.OutcomeSuccess, ActorKind: schema.ActorUnknown,
 		})
 	}
-	if err := db.InsertEvents(t.Context(), "dead", left); err != nil {
+	if err := db.InsertEvents(t.Context(), schema.EventBlock{Token: "dead", Rows: left}); err != nil {
 		t.Fatal(err)
 	}
 	type note struct{ From, To, Until time.Time }
@@ -268,12 +268,12 @@ func TestWhatTheWarehouseItselfRefuses(t *testing.T) {
 // spoiling is a warehouse whose rows of object 7 have a time that no column holds.
 type spoiling struct{ *warehouse.DB }
 
-func (s spoiling) InsertNewEvents(ctx context.Context, token string, rows []schema.StoredEvent) error {
-	rows = slices.Clone(rows)
-	for i := range rows {
-		if rows[i].Object == "7" {
-			rows[i].Received = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+func (s spoiling) InsertEvents(ctx context.Context, b schema.EventBlock) error {
+	b.Rows = slices.Clone(b.Rows)
+	for i := range b.Rows {
+		if b.Rows[i].Object == "7" {
+			b.Rows[i].Received = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 		}
 	}
-	return s.DB.InsertNewEvents(ctx, token, rows)
+	return s.DB.InsertEvents(ctx, b)
 }

@@ -60,8 +60,12 @@ func (refused) Permanent() bool { return true }
 
 var errFault = errors.New("the warehouse is away")
 
-// errLater makes a call fail at once and land half a second later, as a statement does whose client went away.
-var errLater = errors.New("timed out")
+var (
+	// errLater makes a call fail at once and land half a second later, as a statement does whose client went away.
+	errLater = errors.New("timed out")
+	// errThawed makes a call land although the caller's time is over, as one does that a frozen process sends when it goes on.
+	errThawed = errors.New("thawed")
+)
 
 func (c *client) call(ctx context.Context, op string, f func() error) error {
 	if c.before != nil {
@@ -73,6 +77,9 @@ func (c *client) call(ctx context.Context, op string, f func() error) error {
 				defer c.m.mu.Unlock()
 				_ = f()
 			})
+		}
+		if errors.Is(err, errThawed) {
+			ctx, err = context.WithoutCancel(ctx), nil
 		}
 		if err != nil {
 			return err
@@ -96,12 +103,23 @@ func (c *client) fresh(token string) bool {
 	return !known
 }
 
-func (c *client) InsertEvents(ctx context.Context, token string, rows []schema.StoredEvent) error {
+// errLate refuses what arrives when its time is over.
+var errLate = errors.New("the turn to store of who sent these rows is over")
+
+// InsertEvents panics when a new token was used before.
+func (c *client) InsertEvents(ctx context.Context, b schema.EventBlock) error {
 	c.m.mu.Lock()
-	c.m.tried[token] = true
+	tried := c.m.tried[b.Token]
+	c.m.tried[b.Token] = true
 	c.m.mu.Unlock()
-	rows = slices.Clone(rows) // it may land when the caller's are others
+	if tried && b.New {
+		panic("the token " + b.Token + " was tried before")
+	}
+	rows := slices.Clone(b.Rows) // it may land when the caller's are others
 	return c.call(ctx, "InsertEvents", func() error {
+		if !b.Until.IsZero() && !time.Now().Before(b.Until) {
+			return errLate
+		}
 		for _, r := range rows {
 			if r.Time.Format("200601") != rows[0].Time.Format("200601") {
 				return errors.New("a block of two partitions")
@@ -113,23 +131,12 @@ func (c *client) InsertEvents(ctx context.Context, token string, rows []schema.S
 		if len(rows) == 0 {
 			return errors.New("an empty block")
 		}
-		if c.fresh(token) {
+		if c.fresh(b.Token) {
 			c.m.inserts++
 			c.m.events = append(c.m.events, rows...)
 		}
 		return nil
 	})
-}
-
-// InsertNewEvents panics when the token was used before.
-func (c *client) InsertNewEvents(ctx context.Context, token string, rows []schema.StoredEvent) error {
-	c.m.mu.Lock()
-	tried := c.m.tried[token]
-	c.m.mu.Unlock()
-	if tried {
-		panic("the token " + token + " was tried before")
-	}
-	return c.InsertEvents(ctx, token, rows)
 }
 
 func (c *client) SeenEventIDs(ctx context.Context, ids []uuid.UUID, since time.Time) (map[uuid.UUID]struct{}, error) {

@@ -24,6 +24,8 @@ type lease struct {
 	taken bool
 	// end is when the attempt has to be over that the lease was taken for.
 	end time.Time
+	// until is the same by the warehouse's clock, where a lease ends although its holder knows nothing of it; else zero.
+	until time.Time
 }
 
 // holder is where a lease is: a lock, and the notes beside it that its holder reads and writes.
@@ -35,8 +37,10 @@ type holder interface {
 	hold(ctx context.Context) error
 	read(ctx context.Context) (noted, error)
 	write(ctx context.Context, n noted) error
-	// clock is the same for all who share the lease, but for leaseMargin.
+	// clock is the same for all who share the lease, or behind.
 	clock() time.Time
+	// ends says that the lease ends by that clock, even if its holder is frozen.
+	ends() bool
 	String() string
 }
 
@@ -65,7 +69,7 @@ type meanwhile struct {
 
 const (
 	leasePoll = 5 * time.Millisecond
-	// leaseMargin is how long a statement may outlive its time limit.
+	// leaseMargin is how long a statement may outlive its time limit, or go on after the warehouse has let its rows in.
 	leaseMargin = 5 * time.Second
 	// repairPage is how many ids are compared at once.
 	repairPage = 20_000
@@ -92,9 +96,13 @@ func (l *lease) take(ctx context.Context, events note, timeout time.Duration) (d
 		return nil, since, fmt.Errorf("pipeline: wait for %s, which another replica holds: %w", l, err)
 	}
 	since, err = l.catchUp(ctx)
-	l.end = time.Now().Add(timeout)
+	end := l.clock().Add(timeout)
+	l.end, l.until = time.Now().Add(timeout), time.Time{}
+	if l.ends() {
+		l.until = end
+	}
 	if err == nil && !events.From.IsZero() {
-		events.Until = l.clock().Add(timeout + leaseMargin)
+		events.Until = end.Add(leaseMargin)
 		l.last.Notes[l.me] = events
 		err = l.put(ctx)
 	}

@@ -105,3 +105,45 @@ func TestWhatIsDoneExclusivelyEndsWithItsTurn(t *testing.T) {
 		}
 	})
 }
+
+// TestAFrozenReplicaStoresNothingWhenItGoesOn freezes one between its look at the ids and its insert, until another one has taken it for dead
+// and has stored the same events.
+func TestAFrozenReplicaStoresNothingWhenItGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		frozen, froze := make(chan struct{}), false
+		freezing := func(_ context.Context, op string) error {
+			if op != "InsertEvents" || froze {
+				return nil
+			}
+			froze = true
+			close(frozen)
+			time.Sleep(2 * pipeline.TurnLength(pipeline.DefaultTimeout))
+			return errThawed
+		}
+		open := func(before func(context.Context, string) error) *pipeline.Pipeline {
+			c := &client{m: m, before: before}
+			cfg := config(t, c, t.TempDir())
+			cfg.Turn = m.turn(c, pipeline.DefaultTimeout)
+			p, _ := start(t, cfg)
+			return p
+		}
+		stalls, other := open(freezing), open(nil)
+		appendTo(t, stalls, event("both"), event("its own"))
+		<-frozen
+		appendTo(t, other, event("both"), event("the other's"))
+		flush(t, other)
+		flush(t, stalls)
+		for id, n := range m.stored() {
+			if n != 1 {
+				t.Errorf("event %s is stored %d times", id, n)
+			}
+		}
+		if n := len(m.stored()); n != 3 || len(m.ids) != 3 {
+			t.Errorf("%d events and %d ids, want 3", n, len(m.ids))
+		}
+		if s := stalls.Stats(); s.Retried != 1 {
+			t.Errorf("the one that froze: %+v, want one more try", s)
+		}
+	})
+}

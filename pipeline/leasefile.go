@@ -34,6 +34,9 @@ func (f *fileHolder) String() string { return "the lease " + f.lock.Path() }
 
 func (f *fileHolder) clock() time.Time { return f.now() }
 
+// ends is false: a frozen process holds its locks.
+func (*fileHolder) ends() bool { return false }
+
 // hold has nothing to do: the lock is held until it is given back.
 func (*fileHolder) hold(context.Context) error { return nil }
 

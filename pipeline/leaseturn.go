@@ -17,9 +17,10 @@ type Turn interface {
 	Mine(ctx context.Context) (bool, error)
 	// GiveBack ends it.
 	GiveBack(ctx context.Context)
-	// Clock is the warehouse's, as Mine has seen it last; it may be wrong by a second.
+	// Clock is the warehouse's, as Mine has seen it last, or behind; it never goes ahead of it.
 	Clock() time.Time
-	// State is what PutState has stored last, empty at first; both are for the holder of the turn.
+	// State is what PutState has stored last, empty at first; both are for the holder of the turn. The warehouse refuses what arrives when
+	// the turn is over.
 	State(ctx context.Context) (string, error)
 	PutState(ctx context.Context, state string) error
 }
@@ -52,6 +53,8 @@ type turnHolder struct {
 func (*turnHolder) String() string { return "the turn to store into the warehouse" }
 
 func (t *turnHolder) clock() time.Time { return t.turn.Clock() }
+
+func (*turnHolder) ends() bool { return true }
 
 // enter waits until the turn is free. Who had it many times in a row gives others the time to find it free.
 func (t *turnHolder) enter(ctx context.Context) error {

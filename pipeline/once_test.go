@@ -54,8 +54,12 @@ const (
 	diesBefore
 	diesAfter
 	landsLater // the caller gives up, the warehouse does not
+	freezes    // for longer than any turn lasts, and goes on
 	fateCount
 )
+
+// freeze is longer than a turn lasts with a timeout of a second.
+const freeze = 40 * time.Second
 
 var errDead = errors.New("this process is no more")
 
@@ -75,6 +79,8 @@ func (r *replica) meet(op string, after bool) error {
 		return errFault
 	case landsLater:
 		return errLater
+	case freezes:
+		return errThawed
 	}
 	r.dead = true
 	return errDead
@@ -86,7 +92,11 @@ func (r *replica) start() {
 		m: r.w.m,
 		before: func(_ context.Context, op string) error {
 			time.Sleep(10 * time.Millisecond) // what another replica does meanwhile is what this is about
-			return r.meet(op, false)
+			err := r.meet(op, false)
+			if errors.Is(err, errThawed) {
+				time.Sleep(freeze)
+			}
+			return err
 		},
 		after: func(_ context.Context, op string) error { return r.meet(op, true) },
 	}
@@ -160,8 +170,11 @@ func (w *world) upset(t *rapid.T) {
 	}
 	op := rapid.SampledFrom(ops).Draw(t, "op")
 	f := fate(rapid.IntRange(0, int(fateCount)-1).Draw(t, "fate"))
-	if f == landsLater && !slices.Contains(landing, op) {
+	switch {
+	case f == landsLater && !slices.Contains(landing, op):
 		f = failsAfter
+	case f == freezes && (op != "InsertEvents" || !w.turns):
+		f = failsBefore
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -22,9 +22,8 @@ import (
 // any other is worth another try.
 type Store interface {
 	identity.Store
-	InsertEvents(ctx context.Context, token string, rows []schema.StoredEvent) error
-	// InsertNewEvents is InsertEvents for a token that nobody has ever tried.
-	InsertNewEvents(ctx context.Context, token string, rows []schema.StoredEvent) error
+	// InsertEvents fails when the block arrives at Until or later, however it got late; it is then worth another try under the same token.
+	InsertEvents(ctx context.Context, b schema.EventBlock) error
 	SeenEventIDs(ctx context.Context, ids []uuid.UUID, since time.Time) (map[uuid.UUID]struct{}, error)
 	InsertEventIDs(ctx context.Context, token string, ids []uuid.UUID, received []time.Time) error
 	// CountEventIDs and EventIDs tell of all ids that were received at since or later, and maybe of older ones; EventIDs gives the first
@@ -104,12 +103,13 @@ func (p *Processor) Process(ctx context.Context, token string, b schema.Batch) (
 	r.reset()
 	r.repeated = true // maybe
 	p.add(&r, staged{batch: uuid.NewSHA1(uuid.NameSpaceOID, []byte(token)), at: now}, &b)
-	return p.insert(ctx, token, &r, func(side) (*schema.Event, error) { return nil, errors.New("the batch is gone") })
+	return p.insert(ctx, &inserter{token: token, run: &r, again: func(side) (*schema.Event, error) { return nil, errors.New("the batch is gone") }})
 }
 
 // insert makes one attempt to store a run; repeated with the same token and the same run, it goes on where it failed.
-// again finds the event of a row, for the quarantine.
-func (p *Processor) insert(ctx context.Context, token string, r *run, again func(side) (*schema.Event, error)) (Outcome, error) {
+func (p *Processor) insert(ctx context.Context, in *inserter) (Outcome, error) {
+	r, token := in.run, in.token
+	in.p, in.bad = p, slices.Clone(r.bad)
 	out := Outcome{Duplicates: r.copies, Slices: len(r.slices), Aliases: len(r.aliases), Incidents: len(r.incidents), Changes: len(r.changes), Feedback: len(r.feedback), Consumption: len(r.consumption)}
 	// Aliases come first, so that nobody sees their events apart.
 	if len(r.aliases) > 0 {
@@ -117,7 +117,6 @@ func (p *Processor) insert(ctx context.Context, token string, r *run, again func
 			return out, err
 		}
 	}
-	in := &inserter{p: p, run: r, token: token, again: again, bad: slices.Clone(r.bad)}
 	if err := in.events(ctx); err != nil {
 		return out, err
 	}
@@ -147,9 +146,12 @@ func (p *Processor) insert(ctx context.Context, token string, r *run, again func
 
 // inserter is one attempt.
 type inserter struct {
-	p         *Processor
-	run       *run
-	token     string
+	p     *Processor
+	run   *run
+	token string
+	// until is when the warehouse is to take no more events of this attempt; zero: it may always.
+	until time.Time
+	// again finds the event of a row, for the quarantine.
 	again     func(side) (*schema.Event, error)
 	bad       []schema.Quarantined
 	badEvents int
@@ -179,9 +181,8 @@ func (in *inserter) events(ctx context.Context) error {
 			anonymise(&r.rows[i])
 		}
 	}
-	insert := in.p.cfg.Store.InsertEvents
-	if r.asked == 1 && !r.repeated {
-		insert = in.p.cfg.Store.InsertNewEvents
+	insert := func(ctx context.Context, token string, rows []schema.StoredEvent) error {
+		return in.p.cfg.Store.InsertEvents(ctx, schema.EventBlock{Token: token, New: r.asked == 1 && !r.repeated, Until: in.until, Rows: rows})
 	}
 	for _, s := range stretches(len(r.rows), func(i int) int { return month(r.rows[i].Time) }) {
 		b := block[schema.StoredEvent]{

@@ -18,6 +18,7 @@ type turnMemory struct {
 type memoryTurn struct {
 	c      *client
 	length time.Duration
+	end    time.Time // as this client knows it
 }
 
 func (m *memory) turn(c *client, timeout time.Duration) pipeline.Turn {
@@ -25,7 +26,7 @@ func (m *memory) turn(c *client, timeout time.Duration) pipeline.Turn {
 }
 
 func (t *memoryTurn) Mine(ctx context.Context) (bool, error) {
-	mine := false
+	mine, asked := false, time.Now()
 	err := t.c.call(ctx, "Mine", func() error {
 		m := t.c.m
 		if mine = m.turns.holder == t || !time.Now().Before(m.turns.until); mine {
@@ -35,6 +36,9 @@ func (t *memoryTurn) Mine(ctx context.Context) (bool, error) {
 	})
 	if err != nil { // it may be done later
 		return false, err
+	}
+	if mine {
+		t.end = asked.Add(t.length)
 	}
 	return mine, nil
 }
@@ -60,5 +64,11 @@ func (t *memoryTurn) State(ctx context.Context) (string, error) {
 }
 
 func (t *memoryTurn) PutState(ctx context.Context, state string) error {
-	return t.c.call(ctx, "PutState", func() error { t.c.m.turns.state = state; return nil })
+	return t.c.call(ctx, "PutState", func() error {
+		if !time.Now().Before(t.end) {
+			return errLate
+		}
+		t.c.m.turns.state = state
+		return nil
+	})
 }

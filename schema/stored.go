@@ -7,6 +7,19 @@ import (
 	"github.com/google/uuid"
 )
 
+// EventBlock is what one insert into the table events sends.
+type EventBlock struct {
+	// Token makes the block land once, however often it is inserted with these very rows: other rows under it would be dropped as a
+	// repetition. It must not be empty.
+	Token string
+	// New says that nobody has ever tried the token, not even with an insert that failed or in a process that died.
+	New bool
+	// Until is when the warehouse begins to refuse the block, by its own clock and in whole seconds, whenever it was sent; zero: never.
+	Until time.Time
+	// Rows are of one month (of Time, in UTC), at most 100,000 or so.
+	Rows []StoredEvent
+}
+
 // StoredEvent is a row of the table events: deduplicated and identified.
 type StoredEvent struct {
 	// ID is EventID(Source, sender's id).

@@ -90,7 +90,7 @@ func TestTheFleetIsWhatItsResourcesAndEventsSay(t *testing.T) {
 	if err := db.InsertResourceChanges(t.Context(), "r", watchedFleet(now)); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.InsertEvents(t.Context(), "e", auditedFleet(now)); err != nil {
+	if err := db.InsertEvents(t.Context(), schema.EventBlock{Token: "e", Rows: auditedFleet(now)}); err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()

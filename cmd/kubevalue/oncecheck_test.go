@@ -17,7 +17,7 @@ func TestTheNightlyCheckFindsWhatIsStoredTwice(t *testing.T) {
 	now := time.Now().UTC()
 	row := schema.StoredEvent{ID: schema.EventID("s", "1"), Time: now.Add(-25 * 24 * time.Hour), Received: now.Add(-time.Hour), Source: "s", Name: "n"}
 	for i, token := range []string{"by one replica", "by another one", "by a third one"} {
-		if err := b.db.InsertEvents(t.Context(), token, []schema.StoredEvent{row}); err != nil {
+		if err := b.db.InsertEvents(t.Context(), schema.EventBlock{Token: token, Rows: []schema.StoredEvent{row}}); err != nil {
 			t.Fatal(err)
 		}
 		b.checkOnce(t.Context(), gauge)

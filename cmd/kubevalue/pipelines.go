@@ -52,7 +52,7 @@ func newPipeline(cfg *Config, db *warehouse.DB, resolver *identity.Resolver, par
 }
 
 // leased is how those who store into a warehouse take turns: on an embedded engine by a file beside it, on a server by a turn there, which
-// does not fence one that stalls for very long: so all ids are asked for.
+// ends for one that stalls: what that one has not sent by then is refused. All ids are asked for, whoever else stores there.
 func leased(db *warehouse.DB) pipeline.Config {
 	if file := db.LocalLease(); file != "" {
 		return pipeline.Config{Lease: file, Exclusive: true}

@@ -48,7 +48,7 @@ func crowded(t *testing.T) (*warehouse.DB, catalogue.Evaluator) {
 			rows = append(rows, e)
 		}
 		for range 1 + block%2 {
-			if err := db.InsertEvents(t.Context(), fmt.Sprint("block", block), rows); err != nil {
+			if err := db.InsertEvents(t.Context(), schema.EventBlock{Token: fmt.Sprint("block", block), Rows: rows}); err != nil {
 				t.Fatal(err)
 			}
 		}

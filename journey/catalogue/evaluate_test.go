@@ -34,7 +34,7 @@ func story(t *testing.T) (*warehouse.DB, catalogue.Evaluator) {
 		rows = append(rows, schema.StoredEvent{ID: schema.EventID("test", string(rune('a'+i))), Time: at(e.day, 10), Received: at(e.day, 10), Source: "test",
 			Name: "deploy", Actor: e.actor, ActorKind: schema.ActorHuman, ActorTeam: e.team, Outcome: schema.OutcomeSuccess})
 	}
-	if err := db.InsertEvents(t.Context(), "story", rows); err != nil {
+	if err := db.InsertEvents(t.Context(), schema.EventBlock{Token: "story", Rows: rows}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := db.PutRoster(t.Context(), "1", at(1, 0), []schema.RosterEntry{{Team: "a", Voluntary: true}, {Team: "b", Voluntary: true}, {Team: "c"}}); err != nil {

@@ -55,7 +55,7 @@ func seedPeople(t *testing.T, db *warehouse.DB) {
 				Actor: uint64(1 + i%3), ActorKind: schema.ActorHuman, Object: "secret", Value: &value, Attributes: map[string]string{"commit": "c"},
 			})
 		}
-		if err := db.InsertEvents(t.Context(), fmt.Sprint("block", month), rows); err != nil {
+		if err := db.InsertEvents(t.Context(), schema.EventBlock{Token: fmt.Sprint("block", month), Rows: rows}); err != nil {
 			t.Fatal(err)
 		}
 	}

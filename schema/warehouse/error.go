@@ -112,6 +112,7 @@ func cause(err error) string {
 	if x, ok := errors.AsType[*clickhouse.Exception](err); ok {
 		message, _, _ := strings.Cut(strings.TrimPrefix(x.Message, "DB::Exception: "), " (version ")
 		message, _, _ = strings.Cut(message, ". Expected one of: ") // a hundred words of grammar
+		message, _, _ = strings.Cut(message, ": while executing 'FUNCTION throwIf(")
 		return fmt.Sprintf("code %d: %s", x.Code, shorten(message))
 	}
 	if errors.Is(err, context.Canceled) {

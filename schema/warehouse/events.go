@@ -36,44 +36,44 @@ var onePartition = clickhouse.Settings{"max_partitions_per_insert_block": 1}
 // generations bounds how often a block is inserted under a token of its own.
 const generations = 4
 
-// InsertEvents stores a block of events, all of one month (of Time, in UTC), at most 100,000 or so. The same token with the
-// same rows lands once, in events as in what is derived from it. The token stands for these very rows: other rows under it
-// would be dropped as a repetition. Times are cut to milliseconds.
+// InsertEvents stores a block of events, once, in events as in what is derived from it. Times are cut to milliseconds.
 //
 // MergeTree notes a token just before the block is there. An engine that dies in between refuses the block ever after as a
-// repetition, so InsertEvents looks whether it is there, and inserts it under a further token when it is not.
-func (db *DB) InsertEvents(ctx context.Context, token string, rows []schema.StoredEvent) error {
-	if len(rows) == 0 {
-		return db.InsertNewEvents(ctx, token, rows)
+// repetition, so InsertEvents looks whether it is there, and inserts it under a further token when it is not. Under a new token it
+// believes the engine.
+func (db *DB) InsertEvents(ctx context.Context, b schema.EventBlock) error {
+	if b.New || len(b.Rows) == 0 {
+		return db.insertEvents(ctx, b.Token, b)
 	}
 	for generation := range generations {
-		under := token
+		under := b.Token
 		if generation > 0 {
-			under = fmt.Sprintf("%s#%d", token, generation+1)
+			under = fmt.Sprintf("%s#%d", b.Token, generation+1)
 		}
-		if err := db.InsertNewEvents(ctx, under, rows); err != nil {
+		if err := db.insertEvents(ctx, under, b); err != nil {
 			return err
 		}
-		if there, err := db.eventsAreThere(ctx, rows); there || err != nil {
+		if there, err := db.eventsAreThere(ctx, b.Rows); there || err != nil {
 			return err
 		}
-		db.logger.Warn("events are missing after their insert, the token may be a dead engine's", "token", under, "rows", len(rows))
+		db.logger.Warn("events are missing after their insert, the token may be a dead engine's", "token", under, "rows", len(b.Rows))
 	}
 	// An engine does not die at the same instant time after time: the table itself removes these rows, by its TTL.
 	return nil
 }
 
-// InsertNewEvents is InsertEvents under a token that was never used before, not even by an insert that failed or by a process that died:
-// it believes the engine.
-func (db *DB) InsertNewEvents(ctx context.Context, token string, rows []schema.StoredEvent) error {
-	op := fmt.Sprintf("insert %d rows", len(rows))
-	if token == "" {
+// insertEvents inserts a block once, under that token.
+func (db *DB) insertEvents(ctx context.Context, token string, b schema.EventBlock) error {
+	op := fmt.Sprintf("insert %d rows", len(b.Rows))
+	if b.Token == "" {
 		return refused(op, schema.TableEvents, errNoToken)
 	}
-	if err := checkEvents(rows); err != nil {
+	if err := checkEvents(b.Rows); err != nil {
 		return refused(op, schema.TableEvents, err)
 	}
-	return db.insert(ctx, block{table: schema.TableEvents, token: token, rows: len(rows), settings: onePartition, columns: eventColumns(rows)})
+	return db.insert(ctx, block{
+		table: schema.TableEvents, token: token, until: b.Until, rows: len(b.Rows), settings: onePartition, columns: eventColumns(b.Rows),
+	})
 }
 
 // eventsAreThere reports whether any of some rows of a block are stored: a block lands whole or not at all, but rows of it may

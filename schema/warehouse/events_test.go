@@ -37,7 +37,7 @@ func events(n int) []schema.StoredEvent {
 
 func insertEvents(t testing.TB, db *warehouse.DB, token string, rows []schema.StoredEvent) {
 	t.Helper()
-	if err := db.InsertEvents(t.Context(), token, rows); err != nil {
+	if err := db.InsertEvents(t.Context(), schema.EventBlock{Token: token, Rows: rows}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -148,7 +148,7 @@ func TestEventsThatCanNeverBeStored(t *testing.T) {
 	} {
 		bad := ok
 		test.change(&bad)
-		err := db.InsertEvents(t.Context(), test.token, []schema.StoredEvent{ok, bad})
+		err := db.InsertEvents(t.Context(), schema.EventBlock{Token: test.token, Rows: []schema.StoredEvent{ok, bad}})
 		if err == nil || err.Error() != test.want || !warehouse.Permanent(err) {
 			t.Errorf("%s: got %v (permanent %v), want %s", test.name, err, warehouse.Permanent(err), test.want)
 		}
@@ -156,7 +156,7 @@ func TestEventsThatCanNeverBeStored(t *testing.T) {
 	if n := number(t, db, "count() FROM events"); n != 0 {
 		t.Errorf("%d events of refused blocks are stored", n)
 	}
-	if err := db.InsertEvents(t.Context(), "t", nil); err != nil {
+	if err := db.InsertEvents(t.Context(), schema.EventBlock{Token: "t", Rows: nil}); err != nil {
 		t.Errorf("no rows at all: %v", err)
 	}
 	insertEvents(t, db, "t2", []schema.StoredEvent{ok}) // the connection of a refused block was given back
@@ -181,7 +181,7 @@ func TestErrorsThatTimeMayMend(t *testing.T) {
 	if err := db.Exec(t.Context(), "RENAME TABLE events TO elsewhere"); err != nil {
 		t.Fatal(err)
 	}
-	err := db.InsertEvents(t.Context(), "t", rows)
+	err := db.InsertEvents(t.Context(), schema.EventBlock{Token: "t", Rows: rows})
 	if err == nil || warehouse.Permanent(err) || !strings.HasPrefix(err.Error(), "insert 1 rows (table events): code 60: ") ||
 		!strings.HasSuffix(err.Error(), "; run `kubevalue migrate`") {
 		t.Errorf("a missing table: %v (permanent %v)", err, warehouse.Permanent(err))
@@ -200,7 +200,7 @@ func TestTheServerRefusesValues(t *testing.T) {
 	if err := db.Exec(t.Context(), "ALTER TABLE events ADD CONSTRAINT short CHECK length(name) < 10"); err != nil {
 		t.Fatal(err)
 	}
-	err := db.InsertEvents(t.Context(), "t", []schema.StoredEvent{{ID: uuid.New(), Time: noon, Received: noon, Name: "longer than that"}})
+	err := db.InsertEvents(t.Context(), schema.EventBlock{Token: "t", Rows: []schema.StoredEvent{{ID: uuid.New(), Time: noon, Received: noon, Name: "longer than that"}}})
 	if !warehouse.Permanent(err) {
 		t.Errorf("error %v is not permanent", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 )
@@ -14,7 +15,9 @@ import (
 type block struct {
 	table string
 	// token makes the block land once however often it is inserted; empty: the table needs none.
-	token    string
+	token string
+	// until is when the server begins to refuse the block, for tables that have the constraint in_time; zero: never.
+	until    time.Time
 	rows     int
 	columns  []column
 	settings clickhouse.Settings
@@ -52,6 +55,9 @@ func (db *DB) insert(ctx context.Context, b block) error {
 	}
 	if b.token != "" {
 		settings["insert_deduplication_token"] = b.token
+	}
+	if !b.until.IsZero() {
+		settings["log_comment"] = fmt.Sprint("until ", b.until.Unix())
 	}
 	names := make([]string, len(b.columns))
 	for i, c := range b.columns {

@@ -136,23 +136,23 @@ func (db *DB) leases(ctx context.Context, kind leaseKind) ([]lease, error) {
 }
 
 // takeLease creates the lease with a number. It then looks again and steps back if another one is valid: one who listed the
-// leases before that one was created, and was slow, could else believe that the lease is free. now is the server's time.
-func (db *DB) takeLease(ctx context.Context, kind leaseKind, number int64, owner string) (taken bool, now time.Time, err error) {
+// leases before that one was created, and was slow, could else believe that the lease is free. clock is the server's, before that.
+func (db *DB) takeLease(ctx context.Context, kind leaseKind, number int64, owner string) (taken bool, clock reading, err error) {
 	op := "take the lease of " + kind.of
-	comment, now, err := db.leaseComment(ctx, kind, owner)
+	comment, clock, err := db.leaseComment(ctx, kind, owner)
 	if err != nil {
-		return false, now, failed(op, "", err)
+		return false, clock, failed(op, "", err)
 	}
 	table := kind.table(number)
 	err = db.conn.Exec(with(ctx, nil), "CREATE TABLE "+table+" (x UInt8) ENGINE = Memory COMMENT "+comment)
 	if x, ok := errors.AsType[*clickhouse.Exception](err); ok && x.Code == codeTableExists {
-		return false, now, nil
+		return false, clock, nil
 	}
 	if err != nil {
-		return false, now, failed(op, table, err)
+		return false, clock, failed(op, table, err)
 	}
 	taken, err = db.confirmLease(ctx, kind, number, owner)
-	return taken, now, err
+	return taken, clock, err
 }
 
 // confirmLease says whether nobody else has a valid lease, and gives the own one back if somebody has.
@@ -173,11 +173,11 @@ func (db *DB) confirmLease(ctx context.Context, kind leaseKind, number int64, ow
 func (k leaseKind) table(number int64) string { return k.prefix + strconv.FormatInt(number, 10) }
 
 // leaseComment is the quoted comment of a lease that begins now, by the server's clock.
-func (db *DB) leaseComment(ctx context.Context, kind leaseKind, owner string) (comment string, now time.Time, err error) {
+func (db *DB) leaseComment(ctx context.Context, kind leaseKind, owner string) (comment string, clock reading, err error) {
 	var seconds uint32
 	err = db.conn.QueryRow(with(ctx, nil), "SELECT toUnixTimestamp(now())").Scan(&seconds)
-	now = time.Unix(int64(seconds), 0)
-	return fmt.Sprintf("'%s %d'", owner, now.Add(kind.length).Unix()), now, err
+	clock = reading{server: time.Unix(int64(seconds), 0), here: time.Now()}
+	return fmt.Sprintf("'%s %d'", owner, clock.server.Add(kind.length).Unix()), clock, err
 }
 
 // dropLease gives a lease back, also when ctx has ended. A lease that stays ends with its time.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/kubevalue/kubevalue/schema"
 	"github.com/kubevalue/kubevalue/schema/chdb"
 	"github.com/kubevalue/kubevalue/schema/chdb/chdbtest"
 	"github.com/kubevalue/kubevalue/schema/warehouse"
@@ -116,8 +117,8 @@ func TestEngineDiesAmidInserts(t *testing.T) {
 		} else {
 			close(dead)
 		}
-		for attempt := db.InsertNewEvents; ; attempt = db.InsertEvents {
-			err := attempt(ctx, fmt.Sprint("block ", i), rows)
+		for first := true; ; first = false {
+			err := db.InsertEvents(ctx, schema.EventBlock{Token: fmt.Sprint("block ", i), New: first, Rows: rows})
 			if err == nil {
 				break
 			}

@@ -38,7 +38,7 @@ func TestRetentionRemovesOldEventsAndNotWhatIsDerived(t *testing.T) {
 	now := time.Now().UTC().Truncate(time.Second)
 	for i, at := range []time.Time{now, now.AddDate(-1, 0, 0)} {
 		row := schema.StoredEvent{ID: uuid.New(), Time: at, Received: at, Source: "web", Name: "n", Actor: 1, ActorKind: schema.ActorHuman}
-		if err := db.InsertEvents(t.Context(), string(rune('a'+i)), []schema.StoredEvent{row}); err != nil {
+		if err := db.InsertEvents(t.Context(), schema.EventBlock{Token: string(rune('a' + i)), Rows: []schema.StoredEvent{row}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -75,7 +75,7 @@ func TestRetentionReachesTheCounts(t *testing.T) {
 		at := month.AddDate(0, 0, day)
 		rows = append(rows, schema.StoredEvent{ID: uuid.New(), Time: at, Received: at, Source: "web", Name: "n", Actor: 1, ActorKind: schema.ActorHuman})
 	}
-	if err := db.InsertEvents(t.Context(), "block", rows); err != nil {
+	if err := db.InsertEvents(t.Context(), schema.EventBlock{Token: "block", Rows: rows}); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.SetRetention(t.Context(), schema.TableEvents, now.Sub(month.AddDate(0, 0, 10))-time.Hour); err != nil {

@@ -18,6 +18,11 @@ func (db *DB) State(ctx context.Context, name string) (string, bool, error) {
 // PutState replaces what is stored under a name, for one writer at a time: see [DB.Turn]. Its versions count up, so that the last writer
 // wins whatever the clocks of writers say.
 func (db *DB) PutState(ctx context.Context, name, state string) error {
+	return db.putState(ctx, name, state, time.Time{})
+}
+
+// putState is PutState that the server refuses from until on, by its own clock; zero: never.
+func (db *DB) putState(ctx context.Context, name, state string, until time.Time) error {
 	version, _, err := askOne(ctx, db, question{
 		op: "read the version of the state", table: tableState, params: map[string]any{"name": name},
 		sql: "SELECT max(version) FROM service_state WHERE name = {name:String}",
@@ -25,7 +30,7 @@ func (db *DB) PutState(ctx context.Context, name, state string) error {
 	if err != nil {
 		return err
 	}
-	return db.insert(ctx, block{table: tableState, rows: 1, columns: []column{
+	return db.insert(ctx, block{table: tableState, until: until, rows: 1, columns: []column{
 		ready("name", "String", []string{name}),
 		ready("state", "String", []string{state}),
 		ready("stored", kindTime, []time.Time{db.now()}),

@@ -10,15 +10,18 @@ import (
 
 // Turn lets one of several services that share a warehouse do what only one may do at a time. It is a lease like that of migrators,
 // held on by asking again: it excludes services through the same server, or the same cluster where the database's engine is
-// Replicated, and it does not fence one that stalls for longer than its length. A Turn is not for concurrent use.
+// Replicated. One that stalls for longer than its length may act when another has it already; only what carries a time by Clock until when
+// the server takes it is fenced: PutState, and blocks of events with Until. A Turn is not for concurrent use.
 type Turn struct {
 	db     *DB
 	kind   leaseKind
 	owner  string
 	number int64 // of the lease held; 0: none
-	// ahead is by how much the server's clock is ahead of this one's.
-	ahead time.Duration
+	clock  reading
 }
+
+// reading is what the server's clock showed when ours showed here, or a little earlier; zero: it was not read.
+type reading struct{ server, here time.Time }
 
 // codeUnknownTable is ClickHouse's UNKNOWN_TABLE.
 const codeUnknownTable = 60
@@ -51,16 +54,21 @@ func (t *Turn) Mine(ctx context.Context) (bool, error) {
 	if holder != "" {
 		return false, nil
 	}
-	asked := time.Now()
-	taken, now, err := t.db.takeLease(ctx, t.kind, next, t.owner)
+	taken, clock, err := t.db.takeLease(ctx, t.kind, next, t.owner)
 	if taken {
-		t.number, t.ahead = next, now.Sub(asked)
+		t.number, t.clock = next, clock
 	}
 	return taken, err
 }
 
-// Clock is the server's clock, as it was seen when the turn was taken or renewed last; it may be wrong by a second.
-func (t *Turn) Clock() time.Time { return time.Now().Add(t.ahead) }
+// Clock is the server's clock, as it was seen when the turn was taken or renewed last, whatever became of this host's clock since. It is
+// never ahead of the server's: behind by a second, by how long the answer took to come, and by how long this host slept.
+func (t *Turn) Clock() time.Time {
+	if t.clock.server.IsZero() {
+		return time.Now()
+	}
+	return t.clock.server.Add(time.Since(t.clock.here))
+}
 
 // State returns what a holder of the turn has stored last, empty at first.
 func (t *Turn) State(ctx context.Context) (string, error) {
@@ -68,20 +76,22 @@ func (t *Turn) State(ctx context.Context) (string, error) {
 	return state, err
 }
 
-// PutState stores what the next holder of the turn is to know, in place of what was there.
+// PutState stores what the next holder of the turn is to know, in place of what was there. The server refuses it when the turn is over.
 func (t *Turn) PutState(ctx context.Context, state string) error {
-	return t.db.PutState(ctx, t.kind.prefix, state)
+	end := time.Time{}
+	if !t.clock.server.IsZero() {
+		end = t.clock.server.Add(t.kind.length)
+	}
+	return t.db.putState(ctx, t.kind.prefix, state, end)
 }
 
 // renew moves the end of the lease.
 func (t *Turn) renew(ctx context.Context) (bool, error) {
 	op, table := "renew the lease of "+t.kind.of, t.kind.table(t.number)
-	asked := time.Now()
-	comment, now, err := t.db.leaseComment(ctx, t.kind, t.owner)
+	comment, clock, err := t.db.leaseComment(ctx, t.kind, t.owner)
 	if err != nil {
 		return false, failed(op, "", err)
 	}
-	t.ahead = now.Sub(asked)
 	err = t.db.conn.Exec(with(ctx, nil), "ALTER TABLE "+table+" MODIFY COMMENT "+comment)
 	if x, ok := errors.AsType[*clickhouse.Exception](err); ok && x.Code == codeUnknownTable {
 		t.number = 0 // somebody took this service for dead
@@ -91,7 +101,9 @@ func (t *Turn) renew(ctx context.Context) (bool, error) {
 		return false, failed(op, table, err)
 	}
 	mine, err := t.db.confirmLease(ctx, t.kind, t.number, t.owner)
-	if !mine {
+	if mine {
+		t.clock = clock
+	} else {
 		t.number = 0
 	}
 	return mine, err

@@ -2,11 +2,16 @@ package warehouse_test
 
 import (
 	"fmt"
+	"io"
+	"net/http/httptest"
+	"net/http/httputil"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/kubevalue/kubevalue/schema"
 	"github.com/kubevalue/kubevalue/schema/warehouse"
 	"github.com/kubevalue/kubevalue/schema/warehouse/warehousetest"
 )
@@ -182,5 +187,94 @@ func TestStateOfTheLastWriter(t *testing.T) {
 		if state, found, err := db.State(t.Context(), "alerts"); state != fmt.Sprintf("{%d: 'é'}", i) || !found || err != nil {
 			t.Errorf("after %d: %q, %v", i, state, err)
 		}
+	}
+}
+
+// heldUp is the DSN of a fresh database on a server behind a network that holds the last part of each block of events up until some time, if
+// that is still to come: the server has seen the statement by then.
+func heldUp(t *testing.T) (dsn string, hold func(until time.Time)) {
+	t.Helper()
+	behind := server(t)
+	var until atomic.Int64
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(behind)
+		if strings.HasPrefix(r.In.URL.Query().Get("query"), "INSERT INTO events") {
+			r.Out.Body = &heldBody{ReadCloser: r.In.Body, until: time.Unix(until.Load(), 0)}
+		}
+	}}
+	s := httptest.NewServer(proxy)
+	t.Cleanup(s.Close)
+	_, database, _ := strings.Cut(warehousetest.DSN(t), "?database=")
+	return "http://u:p@/ss@" + strings.TrimPrefix(s.URL, "http://") + "/" + database, func(at time.Time) { until.Store(at.Unix()) }
+}
+
+// heldBody gives one byte, and the others not before some time.
+type heldBody struct {
+	io.ReadCloser
+	until time.Time
+	begun bool
+}
+
+func (b *heldBody) Read(p []byte) (int, error) {
+	if !b.begun {
+		b.begun = true
+		return b.ReadCloser.Read(p[:1])
+	}
+	time.Sleep(time.Until(b.until))
+	return b.ReadCloser.Read(p)
+}
+
+// TestWhatArrivesWhenTheTurnIsOver has blocks that were sent in time, or not, and came through in time, or not.
+func TestWhatArrivesWhenTheTurnIsOver(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		way  func(db *warehouse.DB)
+	}{
+		{"as a body", func(*warehouse.DB) {}},
+		{"by the driver", (*warehouse.DB).WriteByDriver},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			dsn, hold := heldUp(t)
+			db := warehousetest.OpenDSN(t, dsn)
+			if _, err := db.Migrate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			test.way(db)
+			turn := db.Turn("store", time.Minute)
+			if !mine(t, turn) {
+				t.Fatal("it was free")
+			}
+			rows := events(100)
+			send := func(token string, until time.Time) error {
+				return db.InsertEvents(t.Context(), schema.EventBlock{Token: token, New: true, Until: until, Rows: rows})
+			}
+			if err := send("in time", turn.Clock().Add(time.Minute)); err != nil {
+				t.Error(err)
+			}
+			if err := send("untimed", time.Time{}); err != nil {
+				t.Error(err)
+			}
+			late := []error{send("late", turn.Clock().Add(-time.Second))}
+			until := turn.Clock().Add(time.Second)
+			hold(until.Add(time.Second))
+			late = append(late, send("held", until))
+			for _, err := range late {
+				want := "insert 100 rows (table events): code 395: the turn to store of who sent these rows is over"
+				if err == nil || err.Error() != want || warehouse.Permanent(err) {
+					t.Errorf("%v (permanent %v), want %s", err, warehouse.Permanent(err), want)
+				}
+			}
+			if n := number(t, db, "count() FROM events"); n != 200 {
+				t.Errorf("%d rows are stored, want 200: those that came in time", n)
+			}
+			// What was refused is nothing that the table knows of.
+			if err := send("late", turn.Clock().Add(time.Minute)); err != nil {
+				t.Error(err)
+			}
+			if n := number(t, db, "count() FROM events"); n != 300 {
+				t.Errorf("%d rows are stored after another try, want 300", n)
+			}
+		})
 	}
 }
