@@ -26,6 +26,15 @@ func (s *server) api(g *gin.RouterGroup) {
 		o, err := s.objective(c, c.Param("name"))
 		s.answer(c, o, err)
 	})
+	if s.cfg.Sources.Fleet != nil {
+		g.GET("/clusters", func(c *gin.Context) {
+			all, err := s.cfg.Sources.Fleet(c.Request.Context())
+			if all == nil {
+				all = []Cluster{}
+			}
+			s.answer(c, all, err)
+		})
+	}
 	if s.cfg.Sources.Metrics != nil {
 		g.GET("/metrics", func(c *gin.Context) {
 			all, err := s.cfg.Sources.Metrics(c.Request.Context())

@@ -137,9 +137,31 @@ type Cluster struct {
 	Objectives []string `json:"objectives"`
 	// Fault says what is wrong with the connection; empty: nothing.
 	Fault string `json:"fault,omitempty"`
+	// Error is the reason for the fault as the cluster or the network gave it, for those who mend it.
+	Error string `json:"error,omitempty"`
 	// Note is what else to know of the connection, which works.
 	Note string `json:"note,omitempty"`
+	// Kinds is how the watch of each kind of objects stands; empty: the cluster is not watched by this service.
+	Kinds []WatchedKind `json:"kinds"`
 }
+
+// WatchedKind is how the watch of a kind of objects in a cluster stands.
+type WatchedKind struct {
+	Kind string `json:"kind"`
+	// State is watched, reading (not all of it has been seen, or not lately) or not_served.
+	State string `json:"state"`
+	// Objects is how many are followed.
+	Objects int `json:"objects"`
+	// Error is why it cannot be read or watched; empty: it can.
+	Error string `json:"error,omitempty"`
+}
+
+// The states of a WatchedKind.
+const (
+	KindIsWatched   = "watched"
+	KindIsRead      = "reading"
+	KindIsNotServed = "not_served"
+)
 
 // Visit is a page that a person looked at.
 type Visit struct {

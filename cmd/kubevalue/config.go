@@ -144,6 +144,8 @@ type ClusterConfig struct {
 	InCluster bool `yaml:"in_cluster"`
 	// AllowExec lists the commands of exec plugins that the kubeconfig may run; all others are refused.
 	AllowExec []string `yaml:"allow_exec"`
+	// Kinds are the kinds of objects to watch, e.g. Deployment, beside Namespace; empty: all that the cluster serves.
+	Kinds []string `yaml:"kinds"`
 }
 
 // ProbeConfig is one probed target.

@@ -165,14 +165,7 @@ func (c *Config) checkProbes(f *yamlFile) {
 			f.At(path, "%v", err)
 		}
 	}
-	for i, cl := range c.Clusters {
-		if cl.Name == "" {
-			f.At(indexed("clusters", i)+".name", "a cluster needs a name: its audit webhook is /audit/NAME")
-		}
-		if cl.Kubeconfig != "" && cl.InCluster {
-			f.At(indexed("clusters", i)+".in_cluster", "choose one: kubeconfig, or in_cluster")
-		}
-	}
+	c.checkClusters(f)
 }
 
 func (c *Config) checkObjectives(f *yamlFile) {

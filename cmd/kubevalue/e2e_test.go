@@ -363,7 +363,7 @@ func (e *e2e) checkObjective(t *testing.T, began time.Time, away time.Duration) 
 		t.Errorf("kubevalue cluster check said %q", text)
 	}
 	eventually(t, "the watched cluster is in the tables", time.Minute, func() error {
-		if text := kubevalue(t, "cluster", "list", "-c", e.config); !regexp.MustCompile(`e2e +here +yes +reporting +[1-9]`).MatchString(text) {
+		if text := kubevalue(t, "cluster", "list", "-c", e.config); !regexp.MustCompile(`e2e +here +yes +reporting +v1[.0-9]+ +[1-9]\d* +[1-9]\d* +[1-9]`).MatchString(text) {
 			return fmt.Errorf("kubevalue cluster list: %s", text)
 		}
 		return nil

@@ -46,7 +46,7 @@ func (f *figures) fleet(ctx context.Context) ([]dashboards.Cluster, error) {
 	}
 	var out []dashboards.Cluster
 	for _, c := range f.cfg.Clusters {
-		cluster := dashboards.Cluster{Name: c.Name, Region: c.Region, Objectives: f.objectives.about(c.Name)}
+		cluster := dashboards.Cluster{Name: c.Name, Region: c.Region, Objectives: f.objectives.about(c.Name), Kinds: []dashboards.WatchedKind{}}
 		audited, ok := events[c.Name]
 		if ok {
 			cluster.LastContact = instantOf(audited[1])
@@ -60,14 +60,35 @@ func (f *figures) fleet(ctx context.Context) ([]dashboards.Cluster, error) {
 			cluster.Fault = "neither an audit event nor a sign of its resources has arrived"
 		}
 		if status, ok := watches[c.Name]; ok {
-			cluster.Note = status.Off()
-			if fault := status.Fault(); fault != "" {
-				cluster.Fault = fault
-			}
+			watch(&cluster, status)
 		}
 		out = append(out, cluster)
 	}
 	return out, nil
+}
+
+// watch fills in how the watches of a cluster stand.
+func watch(c *dashboards.Cluster, status kube.Status) {
+	c.Note = status.Off()
+	if fault := status.Fault(); fault != "" {
+		c.Fault, c.Error = fault, status.Err.Error()
+	}
+	if status.LastContact.After(c.LastContact) {
+		c.LastContact = status.LastContact
+	}
+	for _, k := range status.Kinds {
+		kind := dashboards.WatchedKind{Kind: k.Kind, State: dashboards.KindIsRead, Objects: k.Objects}
+		switch {
+		case k.Absent:
+			kind.State = dashboards.KindIsNotServed
+		case k.Synced:
+			kind.State = dashboards.KindIsWatched
+		}
+		if k.Err != nil {
+			kind.Error = k.Err.Error()
+		}
+		c.Kinds = append(c.Kinds, kind)
+	}
 }
 
 // watchedCluster fills in what a row of fleetSQL says.

@@ -114,11 +114,11 @@ func TestTheFleetIsWhatItsResourcesAndEventsSay(t *testing.T) {
 	want := []dashboards.Cluster{
 		{
 			Name: "eu", Region: "here", Provider: "metal", Version: "v1.36.4", Created: now.Add(-5 * 24 * time.Hour), LastContact: now.Add(-10 * time.Minute),
-			Nodes: new(2), Namespaces: new(1), Workloads: new(3), Objectives: []string{"european-api"},
+			Nodes: new(2), Namespaces: new(1), Workloads: new(3), Objectives: []string{"european-api"}, Kinds: []dashboards.WatchedKind{},
 			Coverage: new(4.0 / (7*24 + 1)), // from the hour in which the week began to the one under way
 		},
-		{Name: "us", LastContact: now.Add(-time.Hour), Namespaces: new(2), Objectives: []string{}},
-		{Name: "asia", Region: "far", Objectives: []string{}, Fault: "neither an audit event nor a sign of its resources has arrived"},
+		{Name: "us", LastContact: now.Add(-time.Hour), Namespaces: new(2), Objectives: []string{}, Kinds: []dashboards.WatchedKind{}},
+		{Name: "asia", Region: "far", Objectives: []string{}, Kinds: []dashboards.WatchedKind{}, Fault: "neither an audit event nor a sign of its resources has arrived"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the fleet differs (-want +got):\n%s", diff)

@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/kubevalue/kubevalue/collectors/kube"
+	"github.com/kubevalue/kubevalue/dashboards"
 	"github.com/kubevalue/kubevalue/schema/warehouse/warehousetest"
 )
 
@@ -21,7 +22,9 @@ func TestTheFleetSaysWhatIsWrongWithAWatchedCluster(t *testing.T) {
 			{Name: "hangs", Err: context.DeadlineExceeded},
 			{Name: "refuses", Err: apierrors.NewUnauthorized("expired")},
 			{Name: "late", Synced: true, Skew: -time.Hour},
-			{Name: "odd", Err: errors.New("invalid character '<'")},
+			{Name: "odd", Err: errors.New("Pod: invalid character '<'"), Kinds: []kube.KindStatus{
+				{Kind: "Node", Synced: true, Objects: 3}, {Kind: "Pod", Err: errors.New("invalid character '<'")}, {Kind: "Application.argoproj.io", Absent: true}, {Kind: "Job"},
+			}},
 			{Name: "good", Synced: true},
 		}
 	}
@@ -35,10 +38,18 @@ func TestTheFleetSaysWhatIsWrongWithAWatchedCluster(t *testing.T) {
 	}
 	const unheard = "neither an audit event nor a sign of its resources has arrived; "
 	want := map[string]string{
-		"good": unheard, "hangs": "does not answer; ", "refuses": "refuses our credentials; ", "late": unheard + "its clock is 1h0m0s behind ours", "odd": "cannot be watched; ",
+		"good": unheard, "hangs": "does not answer; ", "refuses": "refuses our credentials; ", "late": unheard + "its clock is 1h0m0s behind ours", "odd": "cannot be watched (Pod); ",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	odd := fleet[len(fleet)-1]
+	kinds := []dashboards.WatchedKind{
+		{Kind: "Node", State: dashboards.KindIsWatched, Objects: 3}, {Kind: "Pod", State: dashboards.KindIsRead, Error: "invalid character '<'"},
+		{Kind: "Application.argoproj.io", State: dashboards.KindIsNotServed}, {Kind: "Job", State: dashboards.KindIsRead},
+	}
+	if diff := cmp.Diff(kinds, odd.Kinds); diff != "" || odd.Error != "Pod: invalid character '<'" {
+		t.Errorf("%q; its kinds (-want +got):\n%s", odd.Error, diff)
 	}
 }
 

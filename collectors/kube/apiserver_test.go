@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -41,7 +42,7 @@ type apiserver struct {
 	// down: nobody listens.
 	down bool
 	// largest is the number of objects in the largest list so far.
-	largest int
+	largest atomic.Int64
 }
 
 func newAPIServer() *apiserver {
@@ -134,6 +135,13 @@ func (a *apiserver) restart(change func()) {
 	change()
 }
 
+// be makes it odd from now on, nil: no longer.
+func (a *apiserver) be(odd func(w http.ResponseWriter, r *http.Request) bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.odd = odd
+}
+
 func (a *apiserver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	odd, ahead := a.odd, a.ahead
@@ -179,7 +187,7 @@ func (a *apiserver) list(w http.ResponseWriter, r *http.Request, resource string
 		}
 		items = append(items, a.objects[resource][name])
 	}
-	a.largest = max(a.largest, len(items))
+	a.largest.Store(max(a.largest.Load(), int64(len(items)))) // one at a time, by mu
 	list := listOf(resource, a.version, items)
 	list["metadata"].(map[string]any)["continue"] = next
 	say(w, list)

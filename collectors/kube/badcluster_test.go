@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,16 +50,16 @@ func TestAClusterThatAnswersGarbage(t *testing.T) {
 		deployments int
 	}{
 		"a login page": {odd: page, err: "invalid character '<'", fault: "cannot be watched"},
-		"other JSON":   {odd: lists("deployments", `{"hello": "world"}`), err: "Deployment: ", fault: "cannot be watched", otherKinds: true},
-		"half a list":  {odd: lists("deployments", `{"kind":"DeploymentList","apiVersion":"apps/v1","items":[{`), err: "unexpected", fault: "cannot be watched", otherKinds: true},
+		"other JSON":   {odd: lists("deployments", `{"hello": "world"}`), err: "Deployment: ", fault: "cannot be watched (Deployment)", otherKinds: true},
+		"half a list":  {odd: lists("deployments", `{"kind":"DeploymentList","apiVersion":"apps/v1","items":[{`), err: "unexpected", fault: "cannot be watched (Deployment)", otherKinds: true},
 		"a list of something else": {odd: lists("deployments", `{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}`),
-			err: "Deployment: ", fault: "cannot be watched", otherKinds: true},
+			err: "Deployment: ", fault: "cannot be watched (Deployment)", otherKinds: true},
 		"an object without a name": {
 			odd: lists("deployments", `{"kind":"DeploymentList","apiVersion":"apps/v1","metadata":{"resourceVersion":"1001"},"items":[{"metadata":{"uid":"x"}},{"metadata":{"uid":"y","name":"good"}}]}`),
-			err: `Deployment: 1 objects cannot be read, the newest one because the cluster sent a *v1.Deployment without UID or name ("x", "")`, fault: "cannot be watched", otherKinds: true, deployments: 1,
+			err: `Deployment: 1 objects cannot be read, the newest one because the cluster sent a *v1.Deployment without UID or name ("x", "")`, fault: "cannot be watched (Deployment)", otherKinds: true, deployments: 1,
 		},
 		"a list that never ends": {odd: lists("deployments", `{"kind":"DeploymentList","apiVersion":"apps/v1","metadata":{"resourceVersion":"1001","continue":"again"},"items":[]}`),
-			err: "Deployment: the cluster sent the same part of a list twice", fault: "cannot be watched", otherKinds: true},
+			err: "Deployment: the cluster sent the same part of a list twice", fault: "cannot be watched (Deployment)", otherKinds: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -93,13 +94,13 @@ func TestAnObjectThatCannotBeReadIsNotGone(t *testing.T) {
 			broken := available()
 			broken.UID = ""
 			a.restart(func() {
-				a.odd = func(w http.ResponseWriter, r *http.Request) bool { // the old version is gone, so that all is listed
+				a.be(func(w http.ResponseWriter, r *http.Request) bool { // the old version is gone, so that all is listed
 					if r.URL.Query().Get("watch") == "" || r.URL.Query().Get("resourceVersion") != "1002" {
 						return false
 					}
 					refuse(w, http.StatusGone, metav1.StatusReasonExpired, "too old resource version")
 					return true
-				}
+				})
 				a.put("deployments", broken)
 			})
 			time.Sleep(time.Minute)
@@ -107,13 +108,13 @@ func TestAnObjectThatCannotBeReadIsNotGone(t *testing.T) {
 				t.Errorf("the status is %v", err)
 			}
 			a.restart(func() {
-				a.odd = func(w http.ResponseWriter, r *http.Request) bool {
+				a.be(func(w http.ResponseWriter, r *http.Request) bool {
 					if r.URL.Query().Get("watch") == "" || r.URL.Query().Get("resourceVersion") != "1003" {
 						return false
 					}
 					refuse(w, http.StatusGone, metav1.StatusReasonExpired, "too old resource version")
 					return true
-				}
+				})
 				a.put("deployments", available())
 			})
 			time.Sleep(time.Minute)
@@ -133,25 +134,23 @@ func TestAWatchThatBringsGarbage(t *testing.T) {
 		a := shop()
 		s := watchingIt(t, a, func(c *Collector, _ *sink) {
 			time.Sleep(30 * time.Second)
-			broken := 0
+			var broken atomic.Int64
 			a.restart(func() {
-				a.odd = func(w http.ResponseWriter, r *http.Request) bool {
+				a.be(func(w http.ResponseWriter, r *http.Request) bool {
 					if r.URL.Query().Get("watch") == "" || !strings.HasSuffix(r.URL.Path, "/deployments") || r.URL.Query().Get("sendInitialEvents") != "" {
 						return false
 					}
-					broken++
+					broken.Add(1)
 					fmt.Fprint(w, "<html>")
 					return true
-				}
+				})
 			})
 			time.Sleep(30 * time.Second)
 			status := c.Status()[0]
-			if status.Synced || status.Err == nil || !strings.Contains(status.Err.Error(), "Deployment: watch: ") || broken < 3 || broken > 30 {
-				t.Errorf("after %d watches with garbage the status is %+v", broken, status)
+			if status.Synced || status.Err == nil || !strings.Contains(status.Err.Error(), "Deployment: watch: ") || broken.Load() < 3 || broken.Load() > 30 {
+				t.Errorf("after %d watches with garbage the status is %+v", broken.Load(), status)
 			}
-			a.mu.Lock()
-			a.odd = nil
-			a.mu.Unlock()
+			a.be(nil)
 			scaled := available()
 			scaled.Generation, scaled.Status.ObservedGeneration = 2, 2
 			three := int32(3)
@@ -177,34 +176,32 @@ func TestAClusterThatRefuses(t *testing.T) {
 		err, fault string
 	}{
 		"401":          {http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "", "ask for the version: the server has asked for the client to provide credentials", "refuses our credentials"},
-		"403 for one":  {http.StatusForbidden, metav1.StatusReasonForbidden, "pods", "Pod: no", "does not let us see everything"},
+		"403 for one":  {http.StatusForbidden, metav1.StatusReasonForbidden, "pods", "Pod: no", "does not let us see everything (Pod)"},
 		"403 for all":  {http.StatusForbidden, metav1.StatusReasonForbidden, "", "ask for the version: unknown", "does not let us see everything"},
-		"503 for some": {http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, "jobs", "Job: no", "cannot be watched"},
+		"503 for some": {http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, "jobs", "Job: no", "cannot be watched (Job)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := shop()
-				requests := 0
-				a.odd = func(w http.ResponseWriter, r *http.Request) bool {
+				var requests atomic.Int64
+				a.be(func(w http.ResponseWriter, r *http.Request) bool {
 					if test.resource != "" && !strings.HasSuffix(r.URL.Path, "/"+test.resource) {
 						return false
 					}
-					requests++
+					requests.Add(1)
 					refuse(w, test.code, test.reason, "no")
 					return true
-				}
+				})
 				s := watchingIt(t, a, func(c *Collector, _ *sink) {
 					time.Sleep(5 * time.Minute)
 					status := c.Status()[0]
 					if status.Synced || status.Err == nil || status.Err.Error() != test.err || status.Fault() != test.fault {
 						t.Errorf("synced %t, status %q, %v, want %q, %s", status.Synced, status.Fault(), status.Err, test.fault, test.err)
 					}
-					if most := 100 * (1 + len(kinds)); requests > most {
-						t.Errorf("%d requests in 5 minutes to a cluster that refuses, want at most %d", requests, most)
+					if n, most := requests.Load(), int64(100*(1+len(kinds))); n > most {
+						t.Errorf("%d requests in 5 minutes to a cluster that refuses, want at most %d", n, most)
 					}
-					a.mu.Lock()
-					a.odd = nil
-					a.mu.Unlock()
+					a.be(nil)
 					time.Sleep(time.Minute)
 					if status := c.Status()[0]; !status.Synced || status.Err != nil || status.Fault() != "" {
 						t.Errorf("after it lets us in the status is %+v", status)
@@ -216,6 +213,33 @@ func TestAClusterThatRefuses(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Whoever may list and not watch reads everything again and again, and is told why all the time, not just between two lists.
+func TestAClusterThatLetsNobodyWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := shop()
+		a.odd = func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.HasSuffix(r.URL.Path, "/pods") || r.URL.Query().Get("watch") == "" {
+				return false
+			}
+			select {
+			case <-r.Context().Done():
+			case <-time.After(time.Second):
+			}
+			refuse(w, http.StatusForbidden, metav1.StatusReasonForbidden, "no")
+			return true
+		}
+		watchingIt(t, a, func(c *Collector, _ *sink) {
+			time.Sleep(30 * time.Second)
+			for range 600 {
+				if status := c.Status()[0]; status.Synced || status.Fault() != "does not let us see everything (Pod)" {
+					t.Fatalf("synced %t, status %q, %v", status.Synced, status.Fault(), status.Err)
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+		})
+	})
 }
 
 // The cluster was set back to an older state, as from a backup: the old objects are there again, with older versions, and a watch at the
@@ -378,24 +402,24 @@ func TestAListComesInPages(t *testing.T) {
 			time.Sleep(30 * time.Second)
 			a.put("persistentvolumeclaims", &corev1.PersistentVolumeClaim{ObjectMeta: metaOf("one-more", time.Now())})
 			time.Sleep(30 * time.Second)
-			if status := c.Status()[0]; !status.Synced || status.Err != nil || a.largest != pageSize {
-				t.Errorf("the status is %+v; the largest list had %d objects", status, a.largest)
+			if status := c.Status()[0]; !status.Synced || status.Err != nil || a.largest.Load() != pageSize {
+				t.Errorf("the status is %+v; the largest list had %d objects", status, a.largest.Load())
 			}
-			refused := false
+			var refused atomic.Bool
 			a.restart(func() {
-				a.odd = func(w http.ResponseWriter, r *http.Request) bool {
-					if refused || r.URL.Query().Get("watch") == "" || !strings.HasSuffix(r.URL.Path, "/persistentvolumeclaims") {
+				a.be(func(w http.ResponseWriter, r *http.Request) bool {
+					if refused.Load() || r.URL.Query().Get("watch") == "" || !strings.HasSuffix(r.URL.Path, "/persistentvolumeclaims") {
 						return false
 					}
-					refused = true
+					refused.Store(true)
 					refuse(w, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, "starting")
 					return true
-				}
-				a.largest = 0
+				})
+				a.largest.Store(0)
 			})
 			time.Sleep(30 * time.Second)
-			if status := c.Status()[0]; !status.Synced || status.Err != nil || a.largest != pageSize {
-				t.Errorf("read again, the status is %+v; the largest list had %d objects", status, a.largest)
+			if status := c.Status()[0]; !status.Synced || status.Err != nil || a.largest.Load() != pageSize {
+				t.Errorf("read again, the status is %+v; the largest list had %d objects", status, a.largest.Load())
 			}
 		})
 		created := map[string]int{}
@@ -441,6 +465,20 @@ func TestACheckOfABadCluster(t *testing.T) {
 			return true
 		}, 0, "context deadline exceeded"},
 		"a wrong clock": {nil, time.Hour, "<nil> its clock is 1h0m0s ahead of ours"},
+		"one kind is a login page": {func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.HasSuffix(r.URL.Path, "/deployments") {
+				return false
+			}
+			fmt.Fprint(w, "<html>")
+			return true
+		}, 0, "<nil>  [Deployment: couldn't get version/kind; json parse error: invalid character '<'"},
+		"two kinds hang": {func(_ http.ResponseWriter, r *http.Request) bool {
+			if !strings.HasSuffix(r.URL.Path, "/pods") && !strings.HasSuffix(r.URL.Path, "/nodes") {
+				return false
+			}
+			<-r.Context().Done()
+			return true
+		}, 0, "<nil>  [Node: context deadline exceeded Pod: context deadline exceeded]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -448,7 +486,11 @@ func TestACheckOfABadCluster(t *testing.T) {
 				a.odd, a.ahead = test.odd, test.skew
 				config := configs("c1")[0]
 				report := check(t.Context(), config, a.clients(t), Report{Name: "c1"})
-				if got := fmt.Sprint(report.Err, " ", report.Off); !strings.Contains(got, test.want) || test.odd != nil && report.Err == nil {
+				got := fmt.Sprint(report.Err, " ", report.Off)
+				if len(report.Unreadable) > 0 {
+					got += fmt.Sprint(" ", report.Unreadable)
+				}
+				if !strings.Contains(got, test.want) || (report.Err == nil && len(report.Unreadable) == 0) != (test.odd == nil) {
 					t.Errorf("%s, want %s", got, test.want)
 				}
 				if report.Took > checkTimeout {

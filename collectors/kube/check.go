@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -28,6 +29,8 @@ type Report struct {
 	NotServed []string
 	// Missing are the permissions that the enabled kinds need and that are not there.
 	Missing []Permission
+	// Unreadable are kinds that may be read and that the cluster does not give, each with the reason.
+	Unreadable []error
 	// ClusterRole is the least role that the enabled kinds need, as YAML to apply.
 	ClusterRole string
 }
@@ -45,8 +48,10 @@ func (p Permission) String() string {
 	return p.Verb + " " + p.Resource + "." + p.Group
 }
 
+const verbList = "list"
+
 // verbs are what watching a kind needs.
-var verbs = []string{"list", "watch"}
+var verbs = []string{verbList, "watch"}
 
 // checkTimeout bounds each request of a check.
 const checkTimeout = 10 * time.Second
@@ -114,7 +119,48 @@ func check(ctx context.Context, c ClusterConfig, clients *Clients, report Report
 			report.Missing = append(report.Missing, p)
 		}
 	}
+	report.Unreadable = unreadable(ctx, c, clients, report)
 	return report
+}
+
+// unreadable asks for one object of each kind that may be listed, side by side: what a cluster lets us see, it may still not show.
+func unreadable(ctx context.Context, c ClusterConfig, clients *Clients, report Report) []error {
+	faults := make([]error, len(kinds))
+	var reads sync.WaitGroup
+	for i, k := range kinds {
+		forbidden := slices.ContainsFunc(report.Missing, func(p Permission) bool { return p.Kind == k.name && p.Verb == verbList })
+		if c.watches(k.name) && !slices.Contains(report.NotServed, k.name) && !forbidden {
+			reads.Go(func() { faults[i] = readOne(ctx, k, clients) })
+		}
+	}
+	reads.Wait()
+	return slices.DeleteFunc(faults, func(err error) bool { return err == nil })
+}
+
+// readOne lists one object of a kind.
+func readOne(ctx context.Context, k kind, clients *Clients) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	var from source
+	if k.custom {
+		of := kubeschema.GroupResource{Group: k.group, Resource: k.resource}
+		version, err := clients.Serves(ctx, of)
+		if err != nil {
+			return fmt.Errorf("%s: %w", k.name, plain(err))
+		}
+		from = custom(clients, of.WithVersion(version))
+	} else {
+		from = k.source(clients)
+	}
+	o := metav1.ListOptions{Limit: 1}
+	list, err := from.list(ctx, o)
+	if err == nil {
+		err = progress(o, list)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", k.name, plain(err))
+	}
+	return nil
 }
 
 func can(ctx context.Context, client kubernetes.Interface, p Permission) (bool, error) {
@@ -142,7 +188,7 @@ func permissions(c ClusterConfig, without []string) []Permission {
 		}
 	}
 	if c.watches(kindPod) && !slices.Contains(without, kindUse) {
-		all = append(all, Permission{Kind: kindUse, Group: useGroup, Resource: useResource, Verb: "list"})
+		all = append(all, Permission{Kind: kindUse, Group: useGroup, Resource: useResource, Verb: verbList})
 	}
 	return all
 }

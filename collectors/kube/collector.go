@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -107,19 +108,39 @@ type KindStatus struct {
 	Err     error
 }
 
-// Fault says in a few words what is wrong with the view of a cluster, for people who have no use for the error; empty: nothing is.
+// Fault says in a few words what is wrong with the view of a cluster, for people who have no use for the error, and with which kinds when
+// it is not with all; empty: nothing is.
 func (s Status) Fault() string {
+	which := ""
+	if bad := s.faultyKinds(); len(bad) > 0 && len(bad) < len(s.Kinds) {
+		if more := len(bad) - namedKinds; more > 0 {
+			bad = append(bad[:namedKinds], fmt.Sprintf("%d more", more))
+		}
+		which = " (" + strings.Join(bad, ", ") + ")"
+	}
 	switch {
 	case s.Err == nil:
 		return ""
 	case apierrors.IsUnauthorized(s.Err):
 		return "refuses our credentials"
 	case apierrors.IsForbidden(s.Err):
-		return "does not let us see everything"
+		return "does not let us see everything" + which
 	case errors.Is(s.Err, context.DeadlineExceeded), errors.Is(s.Err, errHangs):
-		return "does not answer"
+		return "does not answer" + which
 	}
-	return "cannot be watched"
+	return "cannot be watched" + which
+}
+
+// namedKinds is how many kinds a fault names.
+const namedKinds = 3
+
+func (s Status) faultyKinds() (names []string) {
+	for _, k := range s.Kinds {
+		if k.Err != nil {
+			names = append(names, k.Kind)
+		}
+	}
+	return names
 }
 
 // Off says how the cluster's clock disagrees with ours, in words; empty: it does not.

@@ -12,6 +12,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	kubeschema "k8s.io/apimachinery/pkg/runtime/schema"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 
@@ -103,8 +104,10 @@ func TestACheckNamesTheMissingPermissions(t *testing.T) {
 	clients.Serves = func(_ context.Context, of kubeschema.GroupResource) (string, error) {
 		return map[string]string{"applications": "v1alpha1"}[of.Resource], nil
 	}
+	clients.Dynamic = dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(),
+		map[kubeschema.GroupVersionResource]string{{Group: "argoproj.io", Version: "v1alpha1", Resource: "applications"}: "ApplicationList"}, application("Synced", ""))
 	report := check(t.Context(), config, clients, Report{Name: "c1", ClusterRole: ClusterRole(config, nil)})
-	if report.Err != nil || report.Version != "v1.36.3" {
+	if report.Err != nil || report.Version != "v1.36.3" || len(report.Unreadable) > 0 {
 		t.Errorf("report %+v", report)
 	}
 	if len(report.Missing) != 1 || report.Missing[0].String() != "watch deployments.apps" {

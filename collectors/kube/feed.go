@@ -245,10 +245,11 @@ func (f *feed) watch(ctx context.Context, o metav1.ListOptions) (watch.Interface
 			f.busySince = f.c.now()
 		} else {
 			f.cameUp(f.c.now())
+			f.fail(nil)
 		}
 	}
 	f.c.mu.Unlock()
-	return newStream(f, number, inner), nil
+	return newStream(ctx, f, number, inner), nil
 }
 
 // plain leaves the address out, which the status names anyway, with all its parameters.
@@ -284,7 +285,7 @@ func (f *feed) end(ctx context.Context, err error) {
 	if err != nil {
 		f.streaming = false
 	}
-	if ctx.Err() == nil {
+	if ctx.Err() == nil && err != nil { // what went wrong is over when a watch stands, not when a list came
 		f.fail(err)
 	}
 }
@@ -457,6 +458,7 @@ func (f *feed) Replace(list []any, version string) error {
 	f.downSince = now
 	if f.streaming { // the stream goes on as the watch
 		f.streaming, f.up = false, true
+		f.fail(nil)
 	}
 	f.c.metrics.synced.WithLabelValues(f.c.cc.Name, f.name).Set(1)
 	return nil

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	kubeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kubevalue/kubevalue/collectors/kube"
@@ -37,6 +38,20 @@ func definition(group, version, kind, plural string) *unstructured.Unstructured 
 	}}
 }
 
+// dynamic is a client for kinds that are not built in.
+func (p *plane) dynamic(t *testing.T) dynamic.Interface {
+	t.Helper()
+	config := must[*rest.Config](t)(clientcmd.BuildConfigFromFlags("", p.kubeconfig))
+	return must[*dynamic.DynamicClient](t)(dynamic.NewForConfig(config))
+}
+
+// define makes the cluster serve a kind.
+func (p *plane) define(t *testing.T, crd *unstructured.Unstructured) {
+	t.Helper()
+	crds := p.dynamic(t).Resource(kubeschema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
+	must[*unstructured.Unstructured](t)(crds.Create(t.Context(), crd, metav1.CreateOptions{}))
+}
+
 func custom(apiVersion, kind, name string, status map[string]any) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": apiVersion, "kind": kind, "metadata": map[string]any{"name": name, "namespace": "fleet"},
@@ -46,14 +61,7 @@ func custom(apiVersion, kind, name string, status map[string]any) *unstructured.
 
 func TestE2EFurtherKindsAgainstARealControlPlane(t *testing.T) {
 	r := &run{p: startPlane(t, 1), store: &store{db: warehousetest.Open(t)}}
-	config, err := clientcmd.BuildConfigFromFlags("", r.p.kubeconfig)
-	if err != nil {
-		t.Fatal(err)
-	}
-	api, err := dynamic.NewForConfig(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	api := r.p.dynamic(t)
 	report := kube.Check(t.Context(), clusterOf(r.p))
 	if report.Err != nil || len(report.Missing) > 0 || len(report.NotServed) != 3 {
 		t.Errorf("before the kinds are there: %+v", report)
@@ -62,9 +70,8 @@ func TestE2EFurtherKindsAgainstARealControlPlane(t *testing.T) {
 	r.c, r.stop = collect(t, r.store, clusterOf(r.p))
 	awaitSynced(t, r.c)
 
-	crds := api.Resource(kubeschema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
-	must[*unstructured.Unstructured](t)(crds.Create(t.Context(), definition("cluster.x-k8s.io", "v1beta2", "Cluster", "clusters"), metav1.CreateOptions{}))
-	must[*unstructured.Unstructured](t)(crds.Create(t.Context(), definition("argoproj.io", "v1alpha1", "Application", "applications"), metav1.CreateOptions{}))
+	r.p.define(t, definition("cluster.x-k8s.io", "v1beta2", "Cluster", "clusters"))
+	r.p.define(t, definition("argoproj.io", "v1alpha1", "Application", "applications"))
 	r.watchesLoadBalancers(t)
 	r.watchesVolumesAndCronJobs(t)
 

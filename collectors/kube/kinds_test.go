@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -224,13 +225,13 @@ func TestAnApplicationsTransitionsAreRecordedOnce(t *testing.T) {
 func TestAKindThatComesLaterIsWatchedThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		applications := kubeschema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "applications"}
-		served := ""
+		var served atomic.Bool
 		clients := fakeClients(func() (string, error) { return "v1.36.3", nil })
 		clients.Dynamic = dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(),
 			map[kubeschema.GroupVersionResource]string{applications: "ApplicationList"}, application("Synced", ""))
 		clients.Serves = func(_ context.Context, of kubeschema.GroupResource) (string, error) {
-			if of == applications.GroupResource() {
-				return served, nil
+			if of == applications.GroupResource() && served.Load() {
+				return "v1alpha1", nil
 			}
 			return "", nil
 		}
@@ -240,7 +241,7 @@ func TestAKindThatComesLaterIsWatchedThen(t *testing.T) {
 			if s := c.Status()[0]; !s.Synced || s.Err != nil {
 				t.Errorf("a kind that is not served holds up the others: %+v", s)
 			}
-			served = "v1alpha1"
+			served.Store(true)
 			time.Sleep(40 * time.Second)
 		})
 		found := false

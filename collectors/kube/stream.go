@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ import (
 // stream passes a watch on, and tells its feed of signs of life and of its end.
 type stream struct {
 	f      *feed
+	asked  context.Context //nolint:containedctx // of the request, whose end is no fault of the cluster
 	number int
 	inner  watch.Interface
 	events chan watch.Event
@@ -21,8 +23,8 @@ type stream struct {
 	done   chan struct{}
 }
 
-func newStream(f *feed, number int, inner watch.Interface) *stream {
-	s := &stream{f: f, number: number, inner: inner, events: make(chan watch.Event), done: make(chan struct{})}
+func newStream(ctx context.Context, f *feed, number int, inner watch.Interface) *stream {
+	s := &stream{f: f, asked: ctx, number: number, inner: inner, events: make(chan watch.Event), done: make(chan struct{})}
 	go s.pass()
 	return s
 }
@@ -61,7 +63,7 @@ func (s *stream) pass() {
 func (s *stream) alive(event watch.Event) {
 	s.f.c.mu.Lock()
 	defer s.f.c.mu.Unlock()
-	if event.Type == watch.Error && s.number == s.f.watches {
+	if event.Type == watch.Error && s.number == s.f.watches && s.asked.Err() == nil {
 		if err := apierrors.FromObject(event.Object); !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
 			s.f.fail(fmt.Errorf("watch: %w", err))
 		}
