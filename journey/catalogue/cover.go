@@ -30,12 +30,16 @@ const hoursSQL = `SELECT toString(%[1]s) AS name, toUnixTimestamp(min(hour)) AS 
     arraySort(groupUniqArrayIf(toUnixTimestamp(hour), toUnixTimestamp(hour) >= {from:Int64} AND toUnixTimestamp(hour) < {to:Int64})) AS hours
 FROM %[2]s GROUP BY %[1]s ORDER BY name`
 
-// reports are the hours in which one source reported.
+// reports say when one source reported.
 type reports struct {
 	first    time.Time
-	hours    []time.Time   // sorted beginnings
 	patience time.Duration // the longest silence that is none
+	// runs are hours with no longer silence between them, in order.
+	runs []run
 }
+
+// run is the beginnings of its first and its last hour.
+type run struct{ first, last time.Time }
 
 // cover fills in the coverage of figures that come from events or resources; the SLO engine says that of its own.
 func (e Evaluator) cover(ctx context.Context, m journey.Metric, periods []journey.Period, now time.Time, cells map[place]*cell) error {
@@ -45,18 +49,18 @@ func (e Evaluator) cover(ctx context.Context, m journey.Metric, periods []journe
 	from, to := periods[0].From.Add(-forgottenAfter), periods[len(periods)-1].To.Add(maxSilence+time.Hour)
 	var sources []reports
 	if !slices.Equal(m.Sources, []string{sourceKube}) && !slices.Equal(m.Sources, []string{sourceFeedback}) {
-		senders, err := e.reports(ctx, fmt.Sprintf(hoursSQL, "source", "source_hours"), from, to)
+		senders, err := e.reports(ctx, fmt.Sprintf(hoursSQL, "source", "source_hours"), from, to, maxSilence)
 		if err != nil {
 			return err
 		}
 		for name, s := range senders {
-			if s.patience = maxSilence; speaks(m.Sources, name) {
+			if speaks(m.Sources, name) {
 				sources = append(sources, s)
 			}
 		}
 	}
 	if slices.Contains(m.Sources, sourceKube) {
-		clusters, err := e.reports(ctx, fmt.Sprintf(hoursSQL, "cluster", "cluster_hours"), from, to)
+		clusters, err := e.reports(ctx, fmt.Sprintf(hoursSQL, "cluster", "cluster_hours"), from, to, 0)
 		if err != nil {
 			return err
 		}
@@ -77,7 +81,7 @@ func (e Evaluator) cover(ctx context.Context, m journey.Metric, periods []journe
 }
 
 // reports reads hours by name.
-func (e Evaluator) reports(ctx context.Context, sql string, from, to time.Time) (map[string]reports, error) {
+func (e Evaluator) reports(ctx context.Context, sql string, from, to time.Time, patience time.Duration) (map[string]reports, error) {
 	result, err := e.Query(ctx, sql, map[string]any{"from": from.Unix(), "to": to.Unix()})
 	if err != nil {
 		return nil, err
@@ -87,13 +91,24 @@ func (e Evaluator) reports(ctx context.Context, sql string, from, to time.Time) 
 		name, _ := row[0].(string)
 		first, _ := row[1].(uint32)
 		hours, _ := row[2].([]uint32)
-		r := reports{first: time.Unix(int64(first), 0).UTC()}
-		for _, h := range hours {
-			r.hours = append(r.hours, time.Unix(int64(h), 0).UTC())
-		}
-		all[name] = r
+		all[name] = reports{first: time.Unix(int64(first), 0).UTC(), patience: patience, runs: runsOf(hours, patience)}
 	}
 	return all, nil
+}
+
+// runsOf puts sorted hours, in Unix seconds, together.
+func runsOf(hours []uint32, patience time.Duration) []run {
+	var runs []run
+	step := int64((time.Hour + patience) / time.Second)
+	for i := 0; i < len(hours); {
+		j := i
+		for j+1 < len(hours) && int64(hours[j+1])-int64(hours[j]) <= step {
+			j++
+		}
+		runs = append(runs, run{time.Unix(int64(hours[i]), 0).UTC(), time.Unix(int64(hours[j]), 0).UTC()})
+		i = j + 1
+	}
+	return runs
 }
 
 // sourceKube is the collector of resources in clusters, whose sources are the clusters.
@@ -129,10 +144,11 @@ func coverage(sources []reports, p journey.Period, now time.Time) *float64 {
 	return &share
 }
 
-// covered is how much of [from, end) the source was expected, and how much of that it covered.
+// covered is how much of [from, end) the source was expected, and how much of that it covered. forgottenAfter is longer than any patience, so
+// that a run which reaches over it has an hour in it.
 func (s reports) covered(from, end time.Time) (covered, expected time.Duration) {
-	known := slices.ContainsFunc(s.hours, func(h time.Time) bool {
-		return h.Before(end) && h.After(from.Add(-forgottenAfter-time.Hour))
+	known := slices.ContainsFunc(s.runs, func(r run) bool {
+		return r.first.Before(end) && r.last.After(from.Add(-forgottenAfter-time.Hour))
 	})
 	if !known {
 		return 0, 0
@@ -144,14 +160,14 @@ func (s reports) covered(from, end time.Time) (covered, expected time.Duration) 
 	if s.first.After(from) {
 		silent, last = s.first.Sub(from), s.first
 	}
-	for _, h := range append(slices.Clone(s.hours), end) {
-		if gap := h.Sub(last); gap > s.patience {
-			silent += overlap(last, h, from, end)
+	for _, r := range append(slices.Clone(s.runs), run{end, end}) {
+		if gap := r.first.Sub(last); gap > s.patience {
+			silent += overlap(last, r.first, from, end)
 		}
-		if h.Equal(end) || h.After(end) {
+		if !r.last.Before(end) {
 			break
 		}
-		last = h.Add(time.Hour)
+		last = r.last.Add(time.Hour)
 	}
 	return expected - silent, expected
 }
