@@ -139,13 +139,13 @@ func (p *Pipeline) deliver(ctx context.Context, l *load) error {
 	if err != nil {
 		return err
 	}
-	if err := p.retry(ctx, "advance", func() error { return p.spool.Advance(m.End, l.records) }); err != nil {
-		return err
-	}
 	p.stale.Store(false)
-	p.count(out)
+	p.count(out) // before Flush can return
 	if !l.run.at.IsZero() {
 		p.stats.lag.Store(int64(p.cfg.Processor.Now().Sub(l.run.at)))
+	}
+	if err := p.retry(ctx, "advance", func() error { return p.spool.Advance(m.End, l.records) }); err != nil {
+		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -2,12 +2,12 @@ package pipeline_test
 
 import (
 	"bufio"
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,176 +18,82 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kubevalue/kubevalue/pipeline"
 	"github.com/kubevalue/kubevalue/schema"
+	"github.com/kubevalue/kubevalue/schema/chdb"
 	"github.com/kubevalue/kubevalue/schema/chdb/chdbtest"
-	"github.com/kubevalue/kubevalue/schema/warehouse"
 )
-
-// serviceEnv holds the serviceConfig of a process that is the service under test.
-const serviceEnv = "KUBEVALUE_PIPELINETEST_SERVICE"
 
 // soakEnv is how many times the service or its engine are killed; `make soak` sets it.
 const soakEnv = "KUBEVALUE_SOAK_ROUNDS"
 
-type serviceConfig struct {
-	Spool, DSN, Library string
-	Command, Env        []string // of the engine
-}
-
-// serve is the service: a pipeline on an embedded warehouse. It reads commands from its standard input, one in a line, and
-// answers each: a JSON batch with "ack N" once it is on disk, N being the line's number; "flush" when all is stored; "count" with
-// the number of rows of each event.
-func serve(text string) int {
-	os.Unsetenv(serviceEnv) // the engine is this program too
-	var sc serviceConfig
-	if err := json.Unmarshal([]byte(text), &sc); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 2
-	}
-	if err := sc.run(); err != nil {
-		fmt.Fprintln(os.Stderr, "service:", err)
-		return 1
-	}
-	return 0
-}
-
-func (sc serviceConfig) run() error {
-	ctx := context.Background()
-	db, err := warehouse.Open(ctx, warehouse.Options{DSN: sc.DSN, EngineCommand: sc.Command, EngineEnv: sc.Env, Library: sc.Library})
-	if err != nil {
-		return err
-	}
-	if _, err := db.Migrate(ctx); err != nil {
-		return err
-	}
-	cfg := config(nopTB{}, db, sc.Spool)
-	cfg.Interval, cfg.MaxRows = 20*time.Millisecond, 200
-	cfg.Lease, cfg.Exclusive = db.LocalLease(), true
-	p, err := pipeline.New(cfg)
-	if err != nil {
-		return err
-	}
-	go func() { _ = p.Run(ctx) }()
-	var mu sync.Mutex
-	say := func(format string, args ...any) {
-		mu.Lock()
-		defer mu.Unlock()
-		fmt.Printf(format+"\n", args...)
-	}
-	say("ready")
-	lines := bufio.NewScanner(os.Stdin)
-	lines.Buffer(nil, 16<<20)
-	for lines.Scan() {
-		number, command, _ := strings.Cut(lines.Text(), " ")
-		switch command {
-		case "flush":
-			err = flushLoudly(ctx, p, say)
-		case "count":
-			err = sayCounts(ctx, db, say)
-		default:
-			var b schema.Batch
-			if err = json.Unmarshal([]byte(command), &b); err == nil {
-				go func() {
-					if err := p.Append(ctx, b); err == nil {
-						say("ack %s", number)
-					} else {
-						say("refused %s: %v", number, err)
-					}
-				}()
-			}
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return lines.Err()
-}
-
-// flushLoudly says "flushed" in the end, and "waiting N" every second until then, N being the batches that are left.
-func flushLoudly(ctx context.Context, p *pipeline.Pipeline, say func(string, ...any)) error {
-	done := make(chan error, 1)
-	go func() { done <- p.Flush(ctx) }()
-	for {
-		select {
-		case err := <-done:
-			say("flushed")
-			return err
-		case <-time.After(time.Second):
-			say("waiting %d", p.Stats().Records)
-		}
-	}
-}
-
-func sayCounts(ctx context.Context, db *warehouse.DB, say func(string, ...any)) error {
-	for _, sql := range []string{
-		"SELECT object, count(), uniqExact(id) FROM events GROUP BY object",
-		"SELECT '/ids', count(), uniqExact(id_high, id_low) FROM event_ids", "SELECT '/quarantine', kind, base64Encode(reason) FROM quarantine",
-	} {
-		result, err := db.Query(ctx, sql, nil)
-		if err != nil {
-			return err
-		}
-		for _, row := range result.Rows {
-			say("count %v %v %v", row...)
-		}
-	}
-	say("counted")
-	return nil
-}
+// patience is how long a service may say nothing new.
+const patience = 2 * time.Minute
 
 // soak is the sender of events, who kills what it sends to.
 type soak struct {
 	t    *testing.T
-	cfg  serviceConfig
-	cmd  *exec.Cmd
-	in   io.WriteCloser
-	out  chan string
+	rnd  *rand.Rand
 	next int
+	// services are those that store into one warehouse.
+	services []*victim
+	// killEngine kills what they store into, which starts again by itself.
+	killEngine func()
 
-	mu      sync.Mutex
-	sent    map[string]bool
-	acked   map[string]bool
-	waiting map[int][]string // objects by line
+	mu    sync.Mutex
+	sent  map[string]bool
+	acked map[string]bool
 }
 
-func (s *soak) start() {
-	s.t.Helper()
-	text, err := json.Marshal(s.cfg)
+// victim is a service, a process of its own.
+type victim struct {
+	s   *soak
+	cfg serviceConfig
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out chan string
+	// waiting are the objects of each line that is not answered; soak.mu guards it.
+	waiting map[int][]string
+}
+
+func (v *victim) start() {
+	t := v.s.t
+	t.Helper()
+	text, err := json.Marshal(v.cfg)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	program, err := os.Executable()
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	s.cmd = exec.Command(program)
-	s.cmd.Env = append(os.Environ(), serviceEnv+"="+string(text))
-	s.cmd.Stderr = os.Stderr
-	if s.in, err = s.cmd.StdinPipe(); err != nil {
-		s.t.Fatal(err)
+	v.cmd = exec.Command(program)
+	v.cmd.Env = append(os.Environ(), serviceEnv+"="+string(text))
+	v.cmd.Stderr = os.Stderr
+	v.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if v.in, err = v.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
 	}
-	stdout, err := s.cmd.StdoutPipe()
+	stdout, err := v.cmd.StdoutPipe()
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatal(err)
+	if err := v.cmd.Start(); err != nil {
+		t.Fatal(err)
 	}
-	s.waiting = map[int][]string{}
+	v.waiting = map[int][]string{}
 	out := make(chan string, 100_000)
-	s.out = out
+	v.out = out
 	go func() {
 		defer close(out)
 		for lines := bufio.NewScanner(stdout); lines.Scan(); {
-			s.hear(lines.Text(), out)
+			v.hear(lines.Text(), out)
 		}
 	}()
-	s.expect("ready")
+	v.expect("ready")
 }
 
 // hear notes acknowledgements, and passes the other lines on.
-func (s *soak) hear(line string, out chan<- string) {
+func (v *victim) hear(line string, out chan<- string) {
 	verdict, rest, _ := strings.Cut(line, " ")
 	if verdict != "ack" && verdict != "refused" {
 		out <- line
@@ -198,26 +104,26 @@ func (s *soak) hear(line string, out chan<- string) {
 	if err != nil {
 		return // cut short by the kill: nobody was told
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, object := range s.waiting[n] {
-		s.acked[object] = s.acked[object] || verdict == "ack"
+	v.s.mu.Lock()
+	defer v.s.mu.Unlock()
+	for _, object := range v.waiting[n] {
+		v.s.acked[object] = v.s.acked[object] || verdict == "ack"
 	}
-	delete(s.waiting, n)
+	delete(v.waiting, n)
 }
 
-func (s *soak) expect(want string) (before []string) {
-	s.t.Helper()
-	deadline, waiting := time.After(2*time.Minute), ""
+func (v *victim) expect(want string) (before []string) {
+	v.s.t.Helper()
+	deadline, waiting := time.After(patience), ""
 	for {
 		select {
-		case line, ok := <-s.out:
+		case line, ok := <-v.out:
 			if !ok {
-				s.t.Fatalf("the service ended before it said %q", want)
+				v.s.t.Fatalf("the service ended before it said %q", want)
 			}
 			if strings.HasPrefix(line, "waiting ") {
 				if line != waiting { // it goes on, however slow the machine is
-					deadline, waiting = time.After(2*time.Minute), line
+					deadline, waiting = time.After(patience), line
 				}
 				continue
 			}
@@ -226,26 +132,30 @@ func (s *soak) expect(want string) (before []string) {
 			}
 			before = append(before, line)
 		case <-deadline:
-			s.t.Fatalf("the service does not say %q; last: %q", want, waiting)
+			v.s.t.Fatalf("the service does not say %q; last: %q", want, waiting)
 		}
 	}
 }
 
-// send sends a batch: new events, some without an id, and copies of old ones, whatever became of those.
-func (s *soak) send(rnd *rand.Rand) {
+// send sends a batch to one service, or to several at once: new events, some without an id, and copies of old ones, whatever became of those.
+func (s *soak) send() {
+	to := s.services
+	if len(to) > 1 && s.rnd.IntN(3) > 0 {
+		to = to[s.rnd.IntN(len(to)):][:1]
+	}
 	var b schema.Batch
 	var objects []string
 	now := time.Now()
-	for range 1 + rnd.IntN(30) {
+	for range 1 + s.rnd.IntN(30) {
 		object := strconv.Itoa(s.next)
-		if rnd.IntN(4) == 0 && s.next > 0 {
-			object = strconv.Itoa(rnd.IntN(s.next))
+		if s.rnd.IntN(4) == 0 && s.next > 0 {
+			object = strconv.Itoa(s.rnd.IntN(s.next))
 		} else {
 			s.next++
 		}
-		e := schema.Event{ID: object, Source: "soak", Name: "n", Object: object, Actor: fmt.Sprint("user", rnd.IntN(50)), Time: now.AddDate(0, 0, -rnd.IntN(29))}
+		e := schema.Event{ID: object, Source: "soak", Name: "n", Object: object, Actor: fmt.Sprint("user", s.rnd.IntN(50)), Time: now.AddDate(0, 0, -s.rnd.IntN(29))}
 		if n, _ := strconv.Atoi(object); n%10 == 0 {
-			if s.sent[object] {
+			if s.sent[object] || len(to) > 1 {
 				continue // a copy of an event without id is another event
 			}
 			s.sent[object], e.ID = true, ""
@@ -260,25 +170,27 @@ func (s *soak) send(rnd *rand.Rand) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	line := rnd.IntN(1 << 40)
 	for _, o := range objects {
 		s.sent[o] = true
 	}
-	s.mu.Lock()
-	s.waiting[line] = objects
-	s.mu.Unlock()
-	fmt.Fprintf(s.in, "%d %s\n", line, text) // may fail: the service may be dead
-}
-
-func (s *soak) kill() {
-	_ = s.cmd.Process.Kill()
-	_ = s.cmd.Wait()
-	for range s.out { //nolint:revive // hear what it said before
+	for _, v := range to {
+		line := s.rnd.IntN(1 << 40)
+		s.mu.Lock()
+		v.waiting[line] = objects
+		s.mu.Unlock()
+		fmt.Fprintf(v.in, "%d %s\n", line, text) // may fail: the service may be dead
 	}
 }
 
-// killEngine kills the service's child, which the service is to start again.
-func (s *soak) killEngine() {
+func (v *victim) kill() {
+	_ = v.cmd.Process.Kill()
+	_ = v.cmd.Wait()
+	for range v.out { //nolint:revive // hear what it said before
+	}
+}
+
+// killChild kills the service's engine.
+func (v *victim) killChild() {
 	dirs, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range dirs {
 		stat, err := os.ReadFile(path)
@@ -287,7 +199,7 @@ func (s *soak) killEngine() {
 		}
 		_, rest, _ := strings.Cut(string(stat), ") ")
 		fields := strings.Fields(rest)
-		if len(fields) < 2 || fields[1] != strconv.Itoa(s.cmd.Process.Pid) {
+		if len(fields) < 2 || fields[1] != strconv.Itoa(v.cmd.Process.Pid) {
 			continue
 		}
 		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
@@ -297,17 +209,17 @@ func (s *soak) killEngine() {
 }
 
 // answered waits until the service has answered each batch: what it acknowledges after the flush has begun need not be stored when that ends.
-func (s *soak) answered() {
-	s.t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		s.mu.Lock()
-		left := len(s.waiting)
-		s.mu.Unlock()
+func (v *victim) answered() {
+	v.s.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		v.s.mu.Lock()
+		left := len(v.waiting)
+		v.s.mu.Unlock()
 		if left == 0 {
 			return
 		}
 		if time.Now().After(deadline) {
-			s.t.Fatalf("%d batches are not answered", left)
+			v.s.t.Fatalf("%d batches are not answered", left)
 		}
 	}
 }
@@ -315,10 +227,13 @@ func (s *soak) answered() {
 // check counts: every acknowledged event once, and nothing that was not sent.
 func (s *soak) check() {
 	s.t.Helper()
-	s.answered()
-	fmt.Fprintln(s.in, "0 flush")
-	s.expect("flushed")
-	fmt.Fprintln(s.in, "0 count")
+	for _, v := range s.services {
+		v.answered()
+		fmt.Fprintln(v.in, "0 flush")
+		v.expect("flushed")
+	}
+	counts := s.services[0]
+	fmt.Fprintln(counts.in, "0 count")
 	stored, ids := 0, ""
 	faults := 0
 	fault := func(format string, args ...any) {
@@ -327,14 +242,16 @@ func (s *soak) check() {
 		}
 	}
 	seen := map[string]bool{}
-	for _, line := range s.expect("counted") {
+	for _, line := range counts.expect("counted") {
 		fields := strings.Fields(strings.TrimPrefix(line, "count "))
 		if len(fields) != 3 {
 			continue
 		}
 		switch object := fields[0]; object {
 		case "/ids":
-			ids = fields[1] + " " + fields[2]
+			if ids = fields[2]; len(s.services) == 1 {
+				ids = fields[1] + " " + ids // one that was frozen may repeat what another has completed
+			}
 		case "/quarantine":
 			// What was cut off was being written when the service was killed, and so was not acknowledged.
 			reason, err := base64.StdEncoding.DecodeString(fields[2])
@@ -350,7 +267,11 @@ func (s *soak) check() {
 			}
 		}
 	}
-	if want := fmt.Sprint(stored, " ", stored); ids != want {
+	want := strconv.Itoa(stored)
+	if len(s.services) == 1 {
+		want += " " + want
+	}
+	if ids != want {
 		fault("ids %s, want %s", ids, want)
 	}
 	s.mu.Lock()
@@ -363,9 +284,18 @@ func (s *soak) check() {
 	s.t.Logf("%d events sent, %d acknowledged, %d stored; %d faults", len(s.sent), len(s.acked), stored, faults)
 }
 
-// TestKillAtAnyMoment kills the service or its engine again and again while events come in.
-func TestKillAtAnyMoment(t *testing.T) {
-	rounds := 6
+// feed sends for a moment.
+func (s *soak) feed() {
+	for end := time.Now().Add(time.Duration(20+s.rnd.IntN(400)) * time.Millisecond); time.Now().Before(end); {
+		s.send()
+		time.Sleep(time.Duration(s.rnd.IntN(8)) * time.Millisecond)
+	}
+}
+
+// newSoak has no services yet. rounds is what soakEnv says, else usual.
+func newSoak(t *testing.T, usual int) (s *soak, rounds int) {
+	t.Helper()
+	rounds = usual
 	if text := os.Getenv(soakEnv); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
@@ -373,30 +303,41 @@ func TestKillAtAnyMoment(t *testing.T) {
 		}
 		rounds = n
 	}
-	dir := t.TempDir()
-	engine := chdbtest.Config(t, filepath.Join(dir, "data"))
-	s := &soak{
-		t: t, sent: map[string]bool{}, acked: map[string]bool{},
-		cfg: serviceConfig{
-			Spool: filepath.Join(dir, "spool"), DSN: "embedded:" + engine.DataDir, Command: engine.Command, Env: engine.Env, Library: engine.Library,
-		},
-	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	rnd := rand.New(rand.NewPCG(seed, 0))
-	s.start()
+	return &soak{t: t, rnd: rand.New(rand.NewPCG(seed, 0)), sent: map[string]bool{}, acked: map[string]bool{}}, rounds
+}
+
+// end checks for the last time.
+func (s *soak) end() {
+	s.t.Helper()
+	s.check()
+	if len(s.acked) == 0 {
+		s.t.Error("nothing was ever acknowledged")
+	}
+	for _, v := range s.services {
+		v.kill()
+	}
+}
+
+// TestKillAtAnyMoment kills the service or its engine again and again while events come in.
+func TestKillAtAnyMoment(t *testing.T) {
+	s, rounds := newSoak(t, 6)
+	dir := t.TempDir()
+	engine := chdbtest.Config(t, filepath.Join(dir, "data"))
+	v := &victim{s: s, cfg: serviceConfig{
+		Spool: filepath.Join(dir, "spool"), DSN: "embedded:" + engine.DataDir, Command: engine.Command, Env: engine.Env, Library: engine.Library,
+	}}
+	s.services, s.killEngine = []*victim{v}, v.killChild
+	v.start()
 	for round := range rounds {
-		end := time.Now().Add(time.Duration(20+rnd.IntN(400)) * time.Millisecond)
-		for time.Now().Before(end) {
-			s.send(rnd)
-			time.Sleep(time.Duration(rnd.IntN(8)) * time.Millisecond)
-		}
-		if rnd.IntN(4) == 0 {
+		s.feed()
+		if s.rnd.IntN(4) == 0 {
 			s.killEngine()
 			continue
 		}
-		s.kill()
-		s.start()
+		v.kill()
+		v.start()
 		if round%100 == 99 {
 			s.check()
 		}
@@ -404,9 +345,99 @@ func TestKillAtAnyMoment(t *testing.T) {
 			break
 		}
 	}
-	s.check()
-	if len(s.acked) == 0 {
-		t.Error("nothing was ever acknowledged")
+	s.end()
+}
+
+// soakRest is how many rounds of the other soak make one of TestKillOneOfTwoHosts, which has to wait for the ends of dead ones' turns.
+const soakRest = 5
+
+// TestKillOneOfTwoHosts kills or freezes services that take turns by a lease in their server, or that server, while the same and other events
+// come in to both, and counts after each round.
+func TestKillOneOfTwoHosts(t *testing.T) {
+	t.Parallel()
+	s, rounds := newSoak(t, soakRest)
+	rounds = max(rounds/soakRest, 1)
+	dsn := s.startServer()
+	for range 2 {
+		v := &victim{s: s, cfg: serviceConfig{Spool: t.TempDir(), DSN: dsn}}
+		s.services = append(s.services, v)
+		v.start()
 	}
-	s.kill()
+	for range rounds {
+		s.feed()
+		v := s.services[s.rnd.IntN(2)]
+		switch s.rnd.IntN(8) {
+		case 0:
+			s.killEngine()
+		case 1:
+			_ = v.cmd.Process.Signal(syscall.SIGSTOP)
+			time.Sleep(soakTurn + time.Duration(s.rnd.IntN(3000))*time.Millisecond)
+			_ = v.cmd.Process.Signal(syscall.SIGCONT)
+		case 2:
+			for _, v := range s.services {
+				v.kill()
+			}
+			for _, v := range s.services {
+				v.start()
+			}
+		default:
+			v.kill()
+			v.start()
+		}
+		if s.check(); t.Failed() {
+			break
+		}
+	}
+	s.end()
+}
+
+// startServer starts an engine that looks like a server on another host, and returns its DSN.
+func (s *soak) startServer() string {
+	t := s.t
+	t.Helper()
+	cfg := chdbtest.Config(t, t.TempDir())
+	cfg.Backoff = func(int) time.Duration { return 100 * time.Millisecond }
+	engine, err := chdb.Start(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = listener.Close()
+		if err := engine.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	go func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go carry(c, engine.Socket())
+		}
+	}()
+	s.killEngine = func() { _ = syscall.Kill(engine.PID(), syscall.SIGKILL) }
+	return "http://" + listener.Addr().String() + "/soak"
+}
+
+// carry connects a client with a socket until either is at its end.
+func carry(client net.Conn, socket string) {
+	defer client.Close()
+	server, err := net.Dial("unix", socket)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	done := make(chan struct{}, 2)
+	for _, pair := range [][2]net.Conn{{server, client}, {client, server}} {
+		go func() {
+			_, _ = io.Copy(pair[0], pair[1])
+			done <- struct{}{}
+		}()
+	}
+	<-done
 }
