@@ -138,7 +138,7 @@ func (f *figures) publishableValues(ctx context.Context, periods []journey.Perio
 	for n, m := range f.evaluator.Metrics {
 		for i, v := range all[n] {
 			old := published[publishedKey{m.ID, v.Period.From.UnixMilli()}]
-			if len(old) == 0 && settled && f.now().Sub(inputs[i].received) < settleTime {
+			if len(old) == 0 && settled && f.now().Sub(inputs[i].received) < settleTime || f.eventsGone(v.Period, len(old) > 0) {
 				continue
 			}
 			made, err := inputs[i].of(m)
@@ -167,6 +167,21 @@ func (f *figures) publishableValues(ctx context.Context, periods []journey.Perio
 		}
 	}
 	return out, nil
+}
+
+// eventsGone says that a value of a period would be made of what is left of its events or changes: it stays as it was published. One
+// that was not published yet is told nothing once all of them have gone.
+func (f *figures) eventsGone(p journey.Period, published bool) bool {
+	last := p.To
+	if published {
+		last = p.From
+	}
+	for _, keeps := range []Duration{f.cfg.Retention.Events, f.cfg.Retention.Changes} {
+		if keeps > 0 && last.Before(f.now().Add(-time.Duration(keeps))) {
+			return true
+		}
+	}
+	return false
 }
 
 type publishedKey struct {
@@ -315,31 +330,28 @@ func (f *figures) firstPublished(ctx context.Context, metric string, periods []j
 	return out, nil
 }
 
-// publishingMetrics publishes the metrics of closed periods every hour, and so checks that published and recomputed values agree or
+// publishingMetrics publishes the metrics of closed periods as they close, and so checks that published and recomputed values agree or
 // say why.
 func (s *service) publishingMetrics(ctx context.Context) error {
-	since := s.now().Add(-longestHistory)
-	for tick := time.NewTicker(publishEvery); ; {
-		done, err := s.figures.publishMetrics(ctx, publishOptions{Since: since, Settled: true})
-		switch {
-		case err == nil:
-			since = s.now().Add(-recheck)
-			if done.Published+done.Revised > 0 {
-				s.log.InfoContext(ctx, "metrics of closed periods published", "published", done.Published, "revised", done.Revised)
-			}
-			if n := done.unexplained(); n > 0 {
-				s.log.WarnContext(ctx, "published metrics are computed differently although no input has changed; a revision says so", "figures", n)
-			}
-		case ctx.Err() == nil:
-			s.log.ErrorContext(ctx, "metrics of closed periods could not be published; it is tried again in an hour", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			tick.Stop()
-			return nil
-		case <-tick.C:
-		}
+	var r rechecks
+	return s.everyHour(ctx, "metrics", nil, func(ctx context.Context) error { return s.publishMetricsDue(ctx, &r) })
+}
+
+// publishMetricsDue publishes what may have changed: every time in periods of the last months, once a day in all of the last two years.
+func (s *service) publishMetricsDue(ctx context.Context, r *rechecks) error {
+	now := s.now()
+	done, err := s.figures.publishMetrics(ctx, publishOptions{Since: r.from(now), Settled: true})
+	if err != nil {
+		return err
 	}
+	r.looked(now)
+	if done.Published+done.Revised > 0 {
+		s.log.InfoContext(ctx, "metrics of closed periods published", "published", done.Published, "revised", done.Revised)
+	}
+	if n := done.unexplained(); n > 0 {
+		s.log.WarnContext(ctx, "published metrics are computed differently although no input has changed; a revision says so", "figures", n)
+	}
+	return nil
 }
 
 func metricPublishCommand() *cobra.Command {
@@ -350,8 +362,9 @@ func metricPublishCommand() *cobra.Command {
 		Short: "Publish the metrics of closed periods, and revisions of those that have changed",
 		Long: `Writes the values of all metrics in the weeks, months and quarters that have closed and are not published yet. Where late data, merged
 identities, the roster or a definition have changed a published value, it appends a revision with the reason; what was published never changes.
-Values that are split or restricted by a dimension are not published. ` + "`kubevalue serve`" + ` does so by itself every hour for the last 120 days; it waits
-until no event of a period has come in for a day before it publishes the period for the first time.
+Values that are split or restricted by a dimension are not published. ` + "`kubevalue serve`" + ` does so by itself, every hour for the last 120 days and every day
+for the last two years; it waits until no event of a period has come in for a day before it publishes the period for the first time. A period stays
+as it was published once events or changes of it have gone (retention.events, retention.changes).
 
 With --check nothing is written: it compares what was published last with what is computed now, and exits with 1 if a value differs although
 nothing that it is made of has changed.`,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -143,6 +144,48 @@ func TestPublishedMetricsAreRevisedWithReasons(t *testing.T) {
 	}
 	if again := m.publish(true); again.Revised != 0 {
 		t.Errorf("what was just published differs: %+v", again)
+	}
+}
+
+// at moves the clock.
+func (m *measuredPlatform) at(now time.Time) {
+	clock := func() time.Time { return now }
+	m.now, m.objectives.now, m.evaluator.Now = clock, clock, clock
+}
+
+// What comes late for periods of half a year ago becomes a revision within a day; one whose events have gone stays as it was published.
+func TestLateEventsOfOldPeriods(t *testing.T) {
+	now := time.Date(2026, 8, 5, 12, 0, 0, 0, time.UTC)
+	m := newMeasuredPlatform(t, now, "organisation: {small_group: 1}\nspool: {max_lateness: 30d}")
+	svc := &service{now: func() time.Time { return m.now() }, figures: m.figures, log: slog.New(slog.DiscardHandler)}
+	var r rechecks
+	publish := func(after time.Duration) {
+		t.Helper()
+		m.at(now.Add(after))
+		if err := svc.publishMetricsDue(t.Context(), &r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.ingest(januaryRoster + ", " + januaryEvents)
+	publish(0)
+	m.ingest(januaryRoster + ", events: [{id: e5, time: 2026-01-08T10:00:00Z, actor: cy, name: deploy}]")
+	publish(time.Hour)
+	if got := m.revised("A1", "2026-W02"); len(got) != 1 {
+		t.Errorf("an hour later: %v", got)
+	}
+	publish(24 * time.Hour)
+	want := []string{"1 closed: 3", "2 late data: 4"}
+	if diff := cmp.Diff(want, m.revised("A1", "2026-W02")); diff != "" {
+		t.Errorf("a day later (-want +got):\n%s", diff)
+	}
+	m.cfg.Retention.Events = Duration(200 * 24 * time.Hour) // since 19 January
+	m.ingest(januaryRoster + ", events: [{id: e6, time: 2026-01-08T10:00:00Z, actor: dee, name: deploy}, {id: e7, time: 2026-01-28T10:00:00Z, actor: dee, name: deploy}]")
+	publish(48 * time.Hour)
+	if diff := cmp.Diff(want, m.revised("A1", "2026-W02")); diff != "" {
+		t.Errorf("after its events have gone (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"1 closed: 1"}, m.revised("A1", "2026-W05")); diff != "" {
+		t.Errorf("a week whose events are there (-want +got):\n%s", diff)
 	}
 }
 

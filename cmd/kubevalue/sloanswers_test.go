@@ -33,7 +33,7 @@ func hour(text string) time.Time {
 // hourly is an objective of 90 % good hours, a month's budget being 72 hours in September and 74.4 in October.
 func hourly(name, service string) configuredObjective {
 	return configuredObjective{
-		Objective: openslo.Objective{Service: service, Definition: slo.Objective{
+		Objective: openslo.Objective{Service: service, AlertNoData: true, Definition: slo.Objective{
 			Name: name, Target: 0.9, Window: slo.RollingWindow(28 * 24 * time.Hour), Method: slo.Timeslices, TimeSliceTarget: 1, MinCoverage: 0.9, Alerts: []slo.AlertWindow{},
 		}},
 		Of:   map[string]indicator{name: {Name: name, Revision: "r"}},

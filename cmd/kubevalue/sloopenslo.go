@@ -195,6 +195,12 @@ func documentOf(all []configuredObjective) (out openslo.Document, unsaid []error
 			unsaid = append(unsaid, err)
 			continue
 		}
+		if !o.AlertNoData {
+			for _, policy := range exported.Spec.AlertPolicies {
+				spec := &policy.Inline.Spec
+				spec.AlertWhenNoData, spec.AlertWhenResolved = new(false), true // a policy must ask for something
+			}
+		}
 		exported.Metadata.DisplayName, exported.Metadata.Labels, exported.Spec.Description = o.DisplayName, o.Labels, o.Description
 		out.SLOs = append(out.SLOs, exported)
 		for _, a := range o.Definition.Alerts {

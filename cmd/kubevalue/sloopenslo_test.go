@@ -147,11 +147,14 @@ func exportedObjectives(t *testing.T) []configuredObjective {
 	calendar.Definition.Window = slo.Window{Unit: slo.Month, Count: 2, Zone: zone, Anchor: time.Date(2026, 1, 15, 0, 0, 0, 0, time.UTC)}
 	calendar.Definition.Missing, calendar.Definition.Alerts = slo.MissingBad, []slo.AlertWindow{{Severity: "page", Long: time.Hour, Short: 5 * time.Minute, Factor: 5, For: time.Minute}}
 	calendar.Of = map[string]indicator{"calendar": {Name: "cal", Revision: "7", Group: "eu"}}
+	calendar.AlertNoData = false
 	composite := hourly("composite", "shop")
 	composite.Definition.Method, composite.Definition.TimeSliceTarget, composite.Definition.Alerts = "", 0, []slo.AlertWindow{}
 	composite.Definition.Composite = &slo.Composite{Kind: slo.AnyDown, Of: []slo.Child{{Name: "a", Weight: 2, TimeSliceTarget: 0.9}, {Name: "b", Weight: 1, TimeSliceTarget: 1}}}
 	composite.Of = map[string]indicator{"a": {Name: "a", Revision: "1"}, "b": {Name: "b", Revision: "2", Group: "eu"}}
 	grouped := hourly("grouped", "shop")
 	grouped.PerGroup, grouped.Definition.Alerts = true, nil
-	return []configuredObjective{calendar, composite, grouped}
+	silent := hourly("silent", "shop") // has no alert at all
+	silent.AlertNoData = false
+	return []configuredObjective{calendar, composite, grouped, silent}
 }

@@ -188,7 +188,9 @@ func TestDefinitionsAreRestoredWhole(t *testing.T) {
 	grouped := hourly("grouped", "shop")
 	grouped.Of = map[string]indicator{"eu": {Name: "eu", Revision: "1"}, "us": {Name: "us", Revision: "1"}}
 	grouped.Groups = []member{{"eu", grouped.Of["eu"]}, {"us", grouped.Of["us"]}}
-	for _, o := range []configuredObjective{hourly("rolling", "shop"), calendar, composite, grouped} {
+	silent := hourly("silent", "shop")
+	silent.AlertNoData = false
+	for _, o := range []configuredObjective{hourly("rolling", "shop"), calendar, composite, grouped, silent} {
 		definition, version := o.version()
 		got, err := restored(schema.ObjectiveVersion{Name: o.Definition.Name, Version: version, Definition: definition})
 		if err != nil {
@@ -199,7 +201,7 @@ func TestDefinitionsAreRestoredWhole(t *testing.T) {
 			t.Errorf("%s: %s became %s", o.Definition.Name, definition, again)
 		}
 		at := hour("2026-11-01 12:00")
-		if got.Definition.Window.Period(at).String() != o.Definition.Window.Period(at).String() || (got.Definition.Alerts == nil) != (o.Definition.Alerts == nil) || len(got.Groups) != len(o.Groups) {
+		if got.Definition.Window.Period(at).String() != o.Definition.Window.Period(at).String() || (got.Definition.Alerts == nil) != (o.Definition.Alerts == nil) || len(got.Groups) != len(o.Groups) || got.AlertNoData != o.AlertNoData {
 			t.Errorf("%s is not what it was: %+v", o.Definition.Name, got)
 		}
 	}

@@ -34,6 +34,7 @@ type storedDefinition struct {
 	MinCoverage     float64             `json:"min_coverage"`
 	MinEvents       float64             `json:"min_events,omitempty"`
 	Alerts          []slo.AlertWindow   `json:"alerts"`
+	MayFallSilent   bool                `json:"may_fall_silent,omitempty"` // nobody is told when nobody measures it
 	Composite       *slo.Composite      `json:"composite,omitempty"`
 }
 
@@ -59,6 +60,7 @@ func (o configuredObjective) version() (definition []byte, hash string) {
 		Service: o.Service, Slice: slo.FormatDuration(o.Grid.Step), Of: map[string]storedIndicator{}, PerGroup: o.PerGroup,
 		Target: d.Target, Window: storedWindow{Unit: d.Window.Unit, Count: d.Window.Count, Anchor: d.Window.Anchor}, Method: d.Method,
 		TimeSliceTarget: d.TimeSliceTarget, Missing: d.Missing, MinCoverage: d.MinCoverage, MinEvents: d.MinEvents, Alerts: d.Alerts, Composite: d.Composite,
+		MayFallSilent: !o.AlertNoData,
 	}
 	if d.Window.IsCalendar() {
 		stored.Window.Zone = d.Window.Zone.String()
@@ -103,6 +105,7 @@ func restored(v schema.ObjectiveVersion) (configuredObjective, error) {
 		return o, fmt.Errorf("version %s of the objective %s: %w", v.Version, v.Name, err)
 	}
 	o.Service, o.Grid, o.PerGroup, o.Of = d.Service, slo.EpochGrid(step), d.PerGroup, map[string]indicator{}
+	o.AlertNoData = !d.MayFallSilent
 	for name, ind := range d.Of {
 		o.Of[name] = indicator(ind)
 	}
