@@ -113,7 +113,7 @@ func (e *evaluation) formulas(s Status) []string {
 			Interval{e.req.Grid.start(e.window.lo), e.at}, t.Slices, FormatDuration(e.step), t.Excluded, t.Expected(), t.Measured),
 		fmt.Sprintf("coverage = %d measured / %d expected = %s", t.Measured, t.Expected(), value(s.Coverage)),
 	}
-	if e.o.Missing == MissingGood || e.o.Missing == MissingBad {
+	if e.o.countsMissing() {
 		out = append(out, fmt.Sprintf("%d missing slices since %s count as %s", t.Missing, e.req.Since.UTC().Format(time.RFC3339), e.o.Missing))
 	}
 	out = append(out,

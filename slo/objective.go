@@ -60,6 +60,9 @@ type Objective struct {
 	Composite *Composite
 }
 
+// countsMissing says whether a missing slice counts, as good or as bad.
+func (o Objective) countsMissing() bool { return o.Missing == MissingGood || o.Missing == MissingBad }
+
 // method is the budgeting method, the kind's for composites.
 func (o Objective) method() BudgetingMethod {
 	if o.Composite != nil {
@@ -131,7 +134,7 @@ func (o Objective) Validate() error {
 	if !slices.Contains([]MissingPolicy{"", MissingGap, MissingGood, MissingBad}, o.Missing) {
 		add("unknown missing policy %q: must be gap, good or bad", o.Missing)
 	}
-	if o.method() == Occurrences && (o.Missing == MissingGood || o.Missing == MissingBad) {
+	if o.method() == Occurrences && o.countsMissing() {
 		add("missing %s cannot be used with occurrences: a missing slice has no number of events; use gap, or a slice method", o.Missing)
 	}
 	if !(o.MinCoverage >= 0 && o.MinCoverage <= 1) {

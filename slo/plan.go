@@ -51,7 +51,7 @@ type lookback struct {
 
 type segment struct {
 	span
-	before     bool  // starts before Since
+	before     bool  // starts before Since, if the missing policy counts slices
 	exclusions []int // indexes
 	incidents  []int
 }
@@ -138,11 +138,13 @@ func (p *Plan) lookbacks() []time.Duration {
 
 // cut makes the segments of all, in order.
 func (p *Plan) cut(all span) {
+	edges := []int64{all.lo, all.hi, p.window.lo}
 	since := all.lo
-	if !p.req.Since.IsZero() {
+	// Where missing slices are gaps, measured sums are the same before and after: objectives of all ages have the same segments.
+	if !p.req.Since.IsZero() && p.req.Objective.countsMissing() {
 		since = p.req.Grid.ceil(p.req.Since)
+		edges = append(edges, since)
 	}
-	edges := []int64{all.lo, all.hi, since, p.window.lo}
 	for _, l := range p.last {
 		edges = append(edges, l.lo)
 	}

@@ -127,9 +127,10 @@ func onAllCores(n int, do func(i int) error) error {
 }
 
 func plannedSegments(p *slo.Plan) []schema.Segment {
-	var out []schema.Segment
-	for _, s := range p.Segments() {
-		out = append(out, schema.Segment(s))
+	segments := p.Segments()
+	out := make([]schema.Segment, len(segments))
+	for i, s := range segments {
+		out[i] = schema.Segment(s)
 	}
 	return out
 }

@@ -13,7 +13,7 @@ type question struct {
 	settings       clickhouse.Settings
 }
 
-// ask reads all rows that a statement returns; into lists where the columns of a row go.
+// ask reads all rows that a statement returns; into lists where the columns of a row go, and may set what all rows have in common.
 func ask[T any](ctx context.Context, db *DB, q question, into func(*T) []any) ([]T, error) {
 	params, err := parameters(q.params)
 	if err != nil {
@@ -25,9 +25,12 @@ func ask[T any](ctx context.Context, db *DB, q question, into func(*T) []any) ([
 	}
 	defer rows.Close() //nolint:errcheck // Err has told
 	var all []T
+	var row T
+	columns := into(&row)
+	fresh := row
 	for rows.Next() {
-		var row T
-		if err := rows.Scan(into(&row)...); err != nil {
+		row = fresh
+		if err := rows.Scan(columns...); err != nil {
 			return nil, failed(q.op, q.table, err)
 		}
 		all = append(all, row)

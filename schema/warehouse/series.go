@@ -4,11 +4,11 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/kubevalue/kubevalue/schema"
 )
@@ -115,13 +115,11 @@ func (db *DB) seriesKnown(ctx context.Context) (uint64, error) {
 }
 
 // SeriesMarks returns of each question, in their order, when its series began and which of the slices that the question is about are
-// measured, with one statement over the time that the questions span together: it is for short stretches, such as the last minutes of
-// all series. A question whose end is not after its beginning asks for the series' beginning alone.
+// measured, with two statements at once, one of which is over the time that the questions span together: it is for short stretches, such
+// as the last minutes of all series. A question whose end is not after its beginning asks for the series' beginning alone.
 func (db *DB) SeriesMarks(ctx context.Context, qs []schema.SliceQuery) ([]schema.SeriesMarks, error) {
-	out := make([]schema.SeriesMarks, len(qs))
-	asked := map[uint64][]int{}
-	var from, to time.Time
 	keys := make([]seriesKey, len(qs))
+	var from, to time.Time
 	for i, q := range qs {
 		keys[i] = seriesKey{q.Indicator, q.Revision, q.Group}
 		if !q.From.Before(q.To) {
@@ -138,46 +136,79 @@ func (db *DB) SeriesMarks(ctx context.Context, qs []schema.SliceQuery) ([]schema
 	if err != nil {
 		return nil, err
 	}
+	out := make([]schema.SeriesMarks, len(qs))
+	asked := make(map[uint64][]int, len(ids))
 	for i, id := range ids {
 		asked[id] = append(asked[id], i)
-	}
-	sources := "SELECT sipHash64(indicator, revision, grp) AS series, true AS beginning, toUnixTimestamp(first) AS at FROM sli_series%s"
-	if from.Before(to) {
-		sources += " UNION ALL SELECT series, false, toUnixTimestamp(slice_start) FROM sli_slices FINAL%s" + ofPeriod + " AND state = 'measured'"
-	}
-	type row struct {
-		series uint64
-		first  uint32
-		starts []uint32
 	}
 	for part := range slices.Chunk(slices.Sorted(maps.Keys(asked)), seriesAtOnce) {
 		these, err := db.theseSeries(ctx, part)
 		if err != nil {
 			return nil, err
 		}
-		rows, err := ask(ctx, db, question{
-			op: "find when series began and the last slices", table: schema.TableSlices, settings: askedAgain,
-			params: map[string]any{"series": these.param, "from": wholeSecond(from), "to": wholeSecond(to)},
-			sql: "SELECT series, minIf(at, beginning), arraySort(groupArrayIf(at, NOT beginning)) FROM (" +
-				strings.ReplaceAll(sources, "%s", " WHERE "+these.condition) + ") GROUP BY series",
-		}, func(r *row) []any { return []any{&r.series, &r.first, &r.starts} })
-		if err != nil {
+		var began []seriesBeginning
+		var last []seriesStarts
+		both, ctx := errgroup.WithContext(ctx)
+		both.Go(func() (err error) {
+			began, err = db.seriesBegan(ctx, these)
+			return err
+		})
+		if from.Before(to) {
+			both.Go(func() (err error) {
+				last, err = db.seriesMeasured(ctx, these, schema.SliceQuery{From: from, To: to})
+				return err
+			})
+		}
+		if err := both.Wait(); err != nil {
 			return nil, err
 		}
-		for _, r := range rows {
+		for _, r := range began {
+			for _, i := range asked[r.series] {
+				out[i].First = r.first
+			}
+		}
+		for _, r := range last {
 			for _, i := range asked[r.series] {
 				out[i].Measured = startsIn(qs[i], r.starts)
-				if r.first > 0 {
-					out[i].First = time.Unix(int64(r.first), 0).UTC()
-				}
 			}
 		}
 	}
 	return out, nil
 }
 
-// startsIn are those of starts (Unix seconds) that a question is about.
+// seriesBeginning is when a series began.
+type seriesBeginning struct {
+	series uint64
+	first  time.Time
+}
+
+// seriesBegan says when series began.
+func (db *DB) seriesBegan(ctx context.Context, these someSeries) ([]seriesBeginning, error) {
+	return ask(ctx, db, question{
+		op: "find when series began", table: "sli_series", params: map[string]any{"series": these.param},
+		sql: "SELECT sipHash64(indicator, revision, grp) AS series, min(first) FROM sli_series WHERE " + these.condition + " GROUP BY series",
+	}, func(r *seriesBeginning) []any { return []any{&r.series, &r.first} })
+}
+
+// seriesStarts are the starts of slices of a series, in Unix seconds, in no order.
+type seriesStarts struct {
+	series uint64
+	starts []uint32
+}
+
+// seriesMeasured returns which slices are measured of those that start in a period.
+func (db *DB) seriesMeasured(ctx context.Context, these someSeries, period schema.SliceQuery) ([]seriesStarts, error) {
+	return ask(ctx, db, question{
+		op: "find the last slices", table: schema.TableSlices, settings: askedAgain,
+		params: map[string]any{"series": these.param, "from": wholeSecond(period.From), "to": wholeSecond(period.To)},
+		sql: "SELECT series, groupArray(toUnixTimestamp(slice_start)) FROM sli_slices FINAL WHERE " + these.condition + ofPeriod +
+			" AND state = 'measured' GROUP BY series",
+	}, func(r *seriesStarts) []any { return []any{&r.series, &r.starts} })
+}
+
+// startsIn are those of starts (Unix seconds) that a question is about, in order.
 func startsIn(q schema.SliceQuery, starts []uint32) []time.Time {
+	slices.Sort(starts)
 	var out []time.Time
 	for _, s := range starts {
 		if at := time.Unix(int64(s), 0).UTC(); !at.Before(q.From) && at.Before(q.To) {

@@ -212,19 +212,24 @@ func addSums(to *schema.SliceSums, s schema.SliceSums) {
 	to.BadFraction += s.BadFraction
 }
 
-// The sources of sums, each with the parameter that names its rows. %s is which series.
-const (
-	sumsOfDays = `SELECT series, day AS at, measured, valid, perfect AS good_slices, good, total, bad_fraction
-		FROM sli_days FINAL WHERE day IN {days:Array(DateTime('UTC'))} AND %s`
-	sumsOfHours = `SELECT series, hour AS at, measured, valid, perfect AS good_slices, good, total, bad_fraction
-		FROM sli_hours FINAL WHERE hour IN {hours:Array(DateTime('UTC'))} AND %s`
-	sumsOfImperfectHours = `SELECT series, hour AS at, measured, valid, toUInt32(perfect + arrayCount(ratio -> ratio >= {target:Float64}, imperfect)) AS good_slices,
-			good, total, bad_fraction
-		FROM sli_hours FINAL WHERE hour IN {hours:Array(DateTime('UTC'))} AND %s`
-	sumsOfParts = `SELECT series, slice_start AS at, toUInt32(1) AS measured, toUInt32(total > 0) AS valid,
-			toUInt32(total > 0 AND good / total >= {target:Float64}) AS good_slices, good, total, if(total > 0, (total - good) / total, 0) AS bad_fraction
-		FROM sli_slices FINAL WHERE toStartOfHour(slice_start) IN {parts:Array(DateTime('UTC'))} AND %s AND state = 'measured'`
+// The statements of sums, each with the parameter that names its rows: of days, of hours, and of what bounds cut hours into. They are as
+// plain as can be, without a subquery over all of them: what they cost is nearly all the engine's planning. %s is which series.
+var (
+	sumsOfDays           = sumsOf("sli_days", "day", "days", "sum(perfect)")
+	sumsOfHours          = sumsOf("sli_hours", "hour", "hours", "sum(perfect)")
+	sumsOfImperfectHours = sumsOf("sli_hours", "hour", "hours", "sum(perfect + arrayCount(ratio -> ratio >= {target:Float64}, imperfect))")
 )
+
+const boundOf = ", roundDown(toUnixTimestamp(%s), {bounds:Array(UInt32)}) AS bound, "
+
+func sumsOf(table, at, param, goodSlices string) string {
+	return "SELECT series" + strings.ReplaceAll(boundOf, "%s", at) + "sum(measured), sum(valid), " + goodSlices + `, sum(good), sum(total), sum(bad_fraction)
+		FROM ` + table + " FINAL WHERE " + at + " IN {" + param + ":Array(DateTime('UTC'))} AND %s GROUP BY series, bound"
+}
+
+var sumsOfParts = "SELECT series" + strings.ReplaceAll(boundOf, "%s", "slice_start") + `count(), countIf(total > 0),
+		countIf(total > 0 AND good / total >= {target:Float64}), sum(good), sum(total), sumIf((total - good) / total, total > 0)
+	FROM sli_slices FINAL WHERE toStartOfHour(slice_start) IN {parts:Array(DateTime('UTC'))} AND %s AND state = 'measured' GROUP BY series, bound`
 
 // readBuckets fills the sums of series, by one statement for the days and hours and at the same time one for the slices.
 func (db *DB) readBuckets(ctx context.Context, b buckets, target float64, bySeries map[uint64][]schema.SliceSums) error {
@@ -263,28 +268,30 @@ func (db *DB) readBuckets(ctx context.Context, b buckets, target float64, bySeri
 		for _, r := range rows {
 			sums, asked := bySeries[r.series]
 			if i, ok := slices.BinarySearch(b.bounds, int64(r.bound)); ok && asked {
-				addSums(&sums[i], r.SliceSums)
+				addSums(&sums[i], r.sums())
 			}
 		}
 	}
 	return nil
 }
 
-// bucketRow is what a series has from a bound to the next one.
+// bucketRow is what a series has from a bound to the next one; there may be one of days and one of hours.
 type bucketRow struct {
-	series uint64
-	bound  uint32
-	schema.SliceSums
+	series                   uint64
+	bound                    uint32
+	measured, valid, perfect uint64
+	good, total, badFraction float64
 }
 
-// readSums adds up what sources have from bound to bound.
-func (db *DB) readSums(ctx context.Context, sources string, params map[string]any) ([]bucketRow, error) {
-	return ask(ctx, db, question{
-		op: "sum slices", table: schema.TableSlices, settings: askedAgain, params: params,
-		sql: `SELECT series, roundDown(toUnixTimestamp(at), {bounds:Array(UInt32)}) AS bound, toInt64(sum(measured)), toInt64(sum(valid)), toInt64(sum(good_slices)),
-				sum(good), sum(total), sum(bad_fraction)
-			FROM (` + sources + `) GROUP BY series, bound`,
-	}, func(r *bucketRow) []any {
-		return []any{&r.series, &r.bound, &r.Measured, &r.Valid, &r.GoodSlices, &r.Good, &r.Total, &r.BadFraction}
+func (r *bucketRow) sums() schema.SliceSums {
+	return schema.SliceSums{
+		Measured: int64(r.measured), Valid: int64(r.valid), GoodSlices: int64(r.perfect), Good: r.good, Total: r.total, BadFraction: r.badFraction,
+	}
+}
+
+// readSums reads what there is from bound to bound.
+func (db *DB) readSums(ctx context.Context, sql string, params map[string]any) ([]bucketRow, error) {
+	return ask(ctx, db, question{op: "sum slices", table: schema.TableSlices, settings: askedAgain, params: params, sql: sql}, func(r *bucketRow) []any {
+		return []any{&r.series, &r.bound, &r.measured, &r.valid, &r.perfect, &r.good, &r.total, &r.badFraction}
 	})
 }
