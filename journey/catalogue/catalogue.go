@@ -25,6 +25,8 @@
 //   - stretches: for how long in the period each resource was in each of its states, as far as its cluster was watched: cluster, kind, uid,
 //     namespace, name, team, labels, attributes, seconds.
 //   - workload_slices: what was measured of workloads, in slices or sums of them: cluster, namespace, kind, name, good and total in seconds.
+//   - creations: acts that provisioned something, a namespace or what runs or is stored in one: period, dim, teams, owner_team, cluster,
+//     namespace and name.
 //   - owners: whose each namespace is: cluster, namespace, team (as the cluster's objects name it) and opener (the team of the person who
 //     created it), each empty when it is not known. It has no period and no dim.
 //   - voices: what people said and asked in the period, with the columns of the table feedback (schema.Feedback); the team is that of who did.

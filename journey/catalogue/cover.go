@@ -41,17 +41,18 @@ type reports struct {
 // run is the beginnings of its first and its last hour.
 type run struct{ first, last time.Time }
 
-// cover fills in the coverage of figures that come from events or resources; the SLO engine says that of its own.
-func (e Evaluator) cover(ctx context.Context, m journey.Metric, periods []journey.Period, now time.Time, cells map[place]*cell) error {
+// cover is the coverage, by the beginning of the period in Unix milliseconds, of figures that come from events or resources; nil for those of
+// the SLO engine, which says that of its own.
+func (e Evaluator) cover(ctx context.Context, m journey.Metric, periods []journey.Period, now time.Time) (map[int64]*float64, error) {
 	if m.Objective != nil {
-		return nil
+		return nil, nil
 	}
 	from, to := periods[0].From.Add(-forgottenAfter), periods[len(periods)-1].To.Add(maxSilence+time.Hour)
 	var sources []reports
 	if !slices.Equal(m.Sources, []string{sourceKube}) && !slices.Equal(m.Sources, []string{sourceFeedback}) {
 		senders, err := e.reports(ctx, fmt.Sprintf(hoursSQL, "source", "source_hours"), from, to, maxSilence)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for name, s := range senders {
 			if speaks(m.Sources, name) {
@@ -62,22 +63,19 @@ func (e Evaluator) cover(ctx context.Context, m journey.Metric, periods []journe
 	if slices.Contains(m.Sources, sourceKube) {
 		clusters, err := e.reports(ctx, fmt.Sprintf(hoursSQL, "cluster", "cluster_hours"), from, to, 0)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		sources = slices.AppendSeq(sources, maps.Values(clusters))
 	}
 	heard, err := e.heard(ctx, m)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	byPeriod := map[int64]*float64{}
 	for _, p := range periods {
 		byPeriod[p.From.UnixMilli()] = heard.narrow(coverage(sources, p, now), p, now)
 	}
-	for at, c := range cells {
-		c.coverage = byPeriod[at.period]
-	}
-	return nil
+	return byPeriod, nil
 }
 
 // reports reads hours by name.
@@ -191,9 +189,21 @@ const (
 ) GROUP BY period, dim`
 )
 
+// crowds count people for the rule about small groups: those of each group, or all in the roster; nil: the rule does not apply.
+func (e Evaluator) crowds(ctx context.Context, m journey.Metric, r journey.Request, periods []journey.Period) (map[place]float64, error) {
+	if e.Settings.SmallGroup <= 1 || m.SmallGroup != journey.SmallGroupWithhold || m.Objective != nil {
+		return nil, nil
+	}
+	sql := rosterPeopleSQL
+	if groups := groupsOf(r); groups != "" {
+		r, sql = split(r, groups), allPeopleSQL
+	}
+	return e.people(ctx, sql, r, periods)
+}
+
 // withhold marks figures about groups of people, or samples, that are too small, as far as the settings ask for it. The
 // group are all who acted or were in the roster, so that "none of two" stays hidden as well as "one of two".
-func (e Evaluator) withhold(ctx context.Context, m journey.Metric, r journey.Request, periods []journey.Period, cells map[place]*cell) error {
+func (e Evaluator) withhold(ctx context.Context, m journey.Metric, r journey.Request, periods []journey.Period, crowds map[place]float64, cells map[place]*cell) error {
 	if e.Settings.MinSample {
 		for _, c := range cells {
 			if c.n < m.MinSample {
@@ -201,46 +211,45 @@ func (e Evaluator) withhold(ctx context.Context, m journey.Metric, r journey.Req
 			}
 		}
 	}
-	if e.Settings.SmallGroup <= 1 || m.SmallGroup != journey.SmallGroupWithhold || m.Objective != nil {
+	if crowds == nil {
 		return nil
 	}
 	if groups := groupsOf(r); groups != "" {
-		return e.withholdGroups(ctx, r, groups, periods, cells)
+		e.withholdGroups(r, groups, crowds, cells)
+		return nil
 	}
-	q, err := e.question(ctx, r, periods, e.Now())
-	if err != nil {
-		return err
+	small := e.smallGroups(crowds, cells)
+	if len(small) == 0 {
+		return nil
 	}
-	small := cells
-	for _, sql := range []string{rosterPeopleSQL, allPeopleSQL} {
-		if small, err = e.smallGroups(ctx, sql, q, small); err != nil || len(small) == 0 {
-			return err
-		}
-	}
-	for _, c := range small {
+	all, err := e.people(ctx, allPeopleSQL, r, periods)
+	for _, c := range e.smallGroups(all, small) {
 		c.withheld = smallGroup
 	}
-	return nil
+	return err
 }
 
 const smallGroup = "small group"
 
-// smallGroups are the cells whose people, as the statement counts them, are too few.
-func (e Evaluator) smallGroups(ctx context.Context, sql string, q question, cells map[place]*cell) (map[place]*cell, error) {
-	people, err := e.people(ctx, sql, q)
+// smallGroups are the cells whose people are too few.
+func (e Evaluator) smallGroups(people map[place]float64, cells map[place]*cell) map[place]*cell {
 	small := map[place]*cell{}
 	for p, c := range cells {
 		if people[p] < float64(e.Settings.SmallGroup) {
 			small[p] = c
 		}
 	}
-	return small, err
+	return small
 }
 
 // people counts those of each period and group.
-func (e Evaluator) people(ctx context.Context, sql string, q question) (map[place]float64, error) {
+func (e Evaluator) people(ctx context.Context, sql string, r journey.Request, periods []journey.Period) (map[place]float64, error) {
+	q, err := e.question(ctx, r, periods, e.Now())
+	if err != nil {
+		return nil, err
+	}
 	people := map[place]float64{}
-	err := e.rows(ctx, sql, q, func(p place, l line) error {
+	err = e.rows(ctx, sql, q, func(p place, l line) error {
 		v, err := l.number("value")
 		people[p] = orZero(v)
 		return err

@@ -51,18 +51,9 @@ func (e Evaluator) Evaluate(ctx context.Context, r journey.Request) ([]journey.V
 	now := e.Now()
 	e.Query = journey.Remember(e.Query) // merged identities and the roster's changes are asked for by several parts
 	periods := e.allPeriods(r)
-	cells, err := e.cells(ctx, m, r, periods, now)
+	cells, err := e.figures(ctx, m, r, periods, now)
 	if err != nil {
 		return nil, fmt.Errorf("metric %s: %w", m.ID, err)
-	}
-	if err := e.cover(ctx, m, periods, now, cells); err != nil {
-		return nil, fmt.Errorf("metric %s: coverage: %w", m.ID, err)
-	}
-	if err := e.price(ctx, m, r, periods, cells); err != nil {
-		return nil, fmt.Errorf("metric %s: prices: %w", m.ID, err)
-	}
-	if err := e.withhold(ctx, m, r, periods, cells); err != nil {
-		return nil, fmt.Errorf("metric %s: small groups: %w", m.ID, err)
 	}
 	var out []journey.Value
 	for _, p := range r.Periods {
@@ -77,6 +68,45 @@ func (e Evaluator) Evaluate(ctx context.Context, r journey.Request) ([]journey.V
 		}
 	}
 	return out, nil
+}
+
+// figures are the cells of all periods, with all that belongs to them. What neither needs the other is asked for at the same time.
+func (e Evaluator) figures(ctx context.Context, m journey.Metric, r journey.Request, periods []journey.Period, now time.Time) (cells map[place]*cell, err error) {
+	var covered map[int64]*float64
+	var crowds map[place]float64
+	asking, together := errgroup.WithContext(ctx)
+	asking.Go(func() (err error) {
+		cells, err = e.cells(together, m, r, periods, now)
+		return err
+	})
+	asking.Go(func() (err error) {
+		covered, err = e.cover(together, m, periods, now)
+		return wrap("coverage", err)
+	})
+	asking.Go(func() (err error) {
+		crowds, err = e.crowds(together, m, r, periods)
+		return wrap("small groups", err)
+	})
+	if err := asking.Wait(); err != nil {
+		return nil, err
+	}
+	if m.Objective == nil {
+		for at, c := range cells {
+			c.coverage = covered[at.period]
+		}
+	}
+	if err := e.price(ctx, m, r, periods, cells); err != nil {
+		return nil, wrap("prices", err)
+	}
+	return cells, wrap("small groups", e.withhold(ctx, m, r, periods, crowds, cells))
+}
+
+// wrap says what failed, if anything did.
+func wrap(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 // atOnce is how many requests EvaluateAll works on at a time: planning a statement keeps one core of the engine busy, running it often both

@@ -2,7 +2,6 @@ package catalogue
 
 import (
 	"cmp"
-	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -25,21 +24,18 @@ func groupsOf(r journey.Request) string {
 	return ""
 }
 
+// split is a request for all groups of a dimension.
+func split(r journey.Request, groups string) journey.Request {
+	all := journey.Request{Metric: r.Metric, By: groups, Filter: maps.Clone(r.Filter)}
+	if r.By == "" {
+		delete(all.Filter, groups)
+	}
+	return all
+}
+
 // withholdGroups marks the figures of groups that are too small, and of as many further ones that the difference between the whole and the
 // groups that are shown tells of no small group either. A group asked for alone is treated as it is among the others.
-func (e Evaluator) withholdGroups(ctx context.Context, r journey.Request, groups string, periods []journey.Period, cells map[place]*cell) error {
-	split := journey.Request{Metric: r.Metric, By: groups, Filter: maps.Clone(r.Filter)}
-	if r.By == "" {
-		delete(split.Filter, groups)
-	}
-	q, err := e.question(ctx, split, periods, e.Now())
-	if err != nil {
-		return err
-	}
-	people, err := e.people(ctx, allPeopleSQL, q)
-	if err != nil {
-		return err
-	}
+func (e Evaluator) withholdGroups(r journey.Request, groups string, people map[place]float64, cells map[place]*cell) {
 	hidden := hiddenGroups(people, float64(e.Settings.SmallGroup))
 	for p, c := range cells {
 		if r.By == "" {
@@ -49,7 +45,6 @@ func (e Evaluator) withholdGroups(ctx context.Context, r journey.Request, groups
 			c.withheld = smallGroup
 		}
 	}
-	return nil
 }
 
 // hiddenGroups are the groups of fewer people than least and, in a period that has any, the next larger ones until those that are hidden are

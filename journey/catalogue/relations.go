@@ -42,6 +42,7 @@ var relations = []relation{
 	{"counts", regexp.MustCompile(`\bcounts\b`), question.counts},
 	{"refusals", regexp.MustCompile(`\brefusals\b`), question.refusals},
 	{"acts", regexp.MustCompile(`\bacts\b`), question.acts},
+	{"creations", regexp.MustCompile(`\bcreations\b`), question.creations},
 	{"activity", regexp.MustCompile(`\bactivity\b`), question.activity},
 	{"writers", regexp.MustCompile(`\bwriters\b`), question.writers},
 	{"changed_kinds", regexp.MustCompile(`\bchanged_kinds\b`), question.changedKinds},

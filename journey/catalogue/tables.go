@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/kubevalue/kubevalue/journey"
 	"github.com/kubevalue/kubevalue/journey/interval"
 	"github.com/kubevalue/kubevalue/schema"
@@ -191,7 +193,17 @@ func (e Evaluator) counted(ctx context.Context, s journey.MetricSQL, q question,
 
 // ratio is numerator / denominator. A denominator that is not split by the dimension holds for each of its values.
 func (e Evaluator) ratio(ctx context.Context, m journey.Metric, q question, cells map[place]*cell) error {
-	if err := e.parts(ctx, m, q, cells); err != nil {
+	drawn := map[place]*cell{} // the teams that a bootstrap draws from
+	asking, together := errgroup.WithContext(ctx)
+	asking.Go(func() error { return e.parts(together, m, q, cells) })
+	if m.Interval == journey.IntervalBootstrap && q.by == "" {
+		asking.Go(func() error {
+			byTeam := q
+			byTeam.by = journey.DimensionTeam
+			return e.parts(together, m, byTeam, drawn)
+		})
+	}
+	if err := asking.Wait(); err != nil {
 		return err
 	}
 	for p, c := range cells {
@@ -226,7 +238,7 @@ func (e Evaluator) ratio(ctx context.Context, m journey.Metric, q question, cell
 		}
 	}
 	if m.Interval == journey.IntervalBootstrap && q.by == "" {
-		return e.bootstrapRatio(ctx, m, q, cells)
+		bootstrapRatio(m, q, cells, drawn)
 	}
 	return nil
 }
@@ -246,29 +258,23 @@ func (e Evaluator) parts(ctx context.Context, m journey.Metric, q question, cell
 			return err
 		})
 	}
-	err := e.rows(ctx, m.SQL.Numerator, q, func(p place, l line) error {
-		v, err := l.number("value")
-		at(cells, p).numerator = v
-		if err == nil {
-			at(cells, p).sampled, err = l.optional("n")
-		}
+	numerators, denominators := map[place]parted{}, map[place]parted{}
+	asking, together := errgroup.WithContext(ctx)
+	asking.Go(func() error { return wrap("numerator", e.part(together, m.SQL.Numerator, q, numerators)) })
+	asking.Go(func() error { return wrap("denominator", e.part(together, m.SQL.Denominator, q, denominators)) })
+	if err := asking.Wait(); err != nil {
 		return err
-	})
-	if err != nil {
-		return fmt.Errorf("numerator: %w", err)
+	}
+	for p, v := range numerators {
+		at(cells, p).numerator, at(cells, p).sampled = v.value, v.n
 	}
 	whole := map[int64]*float64{}
-	err = e.rows(ctx, m.SQL.Denominator, q, func(p place, l line) error {
-		v, err := l.number("value")
+	for p, v := range denominators {
 		if p.dim == "" && q.by != "" {
-			whole[p.period] = v
-			return err
+			whole[p.period] = v.value
+			continue
 		}
-		at(cells, p).denominator = v
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("denominator: %w", err)
+		at(cells, p).denominator = v.value
 	}
 	for p, c := range cells {
 		if c.denominator == nil && p.dim != "" {
@@ -278,13 +284,24 @@ func (e Evaluator) parts(ctx context.Context, m journey.Metric, q question, cell
 	return nil
 }
 
-// bootstrapRatio resamples teams: the ratio of the sums over the teams drawn.
-func (e Evaluator) bootstrapRatio(ctx context.Context, m journey.Metric, q question, cells map[place]*cell) error {
-	q.by = journey.DimensionTeam
-	byTeam := map[place]*cell{}
-	if err := e.parts(ctx, m, q, byTeam); err != nil {
+// parted is one row of a numerator or a denominator; n is nil where it does not tell.
+type parted struct{ value, n *float64 }
+
+// part runs the statement of a numerator or a denominator.
+func (e Evaluator) part(ctx context.Context, sql string, q question, into map[place]parted) error {
+	return e.rows(ctx, sql, q, func(p place, l line) error {
+		value, err := l.number("value")
+		if err != nil {
+			return err
+		}
+		n, err := l.optional("n")
+		into[p] = parted{value, n}
 		return err
-	}
+	})
+}
+
+// bootstrapRatio resamples teams: the ratio of the sums over the teams drawn.
+func bootstrapRatio(m journey.Metric, q question, cells, byTeam map[place]*cell) {
 	type part struct{ numerator, denominator float64 }
 	parts := map[int64][]part{}
 	for _, team := range dimsOfAll(byTeam) {
@@ -311,7 +328,6 @@ func (e Evaluator) bootstrapRatio(ctx context.Context, m journey.Metric, q quest
 			c.low, c.high = &low, &high
 		}
 	}
-	return nil
 }
 
 func orZero(v *float64) float64 {
