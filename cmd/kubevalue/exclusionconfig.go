@@ -38,6 +38,11 @@ func (c *Config) checkExclusions(f *yamlFile) {
 	for i, e := range c.Exclusions {
 		path := indexed("exclusions", i)
 		from, to := c.checkInstant(f, path+".from", e.From), c.checkInstant(f, path+".to", e.To)
+		for field, t := range map[string]time.Time{".from": from, ".to": to} {
+			if err := countable(t); err != nil {
+				f.At(path+field, "%v", err)
+			}
+		}
 		switch {
 		case e.Weekly != nil:
 			for _, fault := range e.Weekly.faults() {
@@ -53,6 +58,15 @@ func (c *Config) checkExclusions(f *yamlFile) {
 			f.At(path, "%v", errNobody)
 		}
 	}
+}
+
+// countable refuses times that neither tables nor the engine know; the zero time is none.
+func countable(t time.Time) error {
+	first, end := time.Unix(0, 0), time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
+	if !t.IsZero() && (t.Before(first) || !t.Before(end)) {
+		return fmt.Errorf("time %s is out of range: use times from 1970 to 2099", t.UTC().Format(time.RFC3339))
+	}
+	return nil
 }
 
 var (

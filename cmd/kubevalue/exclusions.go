@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -80,9 +81,9 @@ func (n newExclusion) record(c *Config, now time.Time) (schema.Exclusion, error)
 	}
 	var err error
 	e.From, err = c.instant(n.From)
-	add("from", err)
+	add("from", cmp.Or(err, countable(e.From)))
 	e.To, err = c.instant(n.To)
-	add("to", err)
+	add("to", cmp.Or(err, countable(e.To)))
 	if n.Weekly != nil && n.From == "" {
 		e.From = now
 	}

@@ -138,6 +138,8 @@ func TestExclusionsThatAreRefused(t *testing.T) {
 		"no end":                 {func(n *newExclusion) { n.To = "" }, "needs from and to"},
 		"reversed":               {func(n *newExclusion) { n.To = "2026-11-30" }, "to after from"},
 		"empty":                  {func(n *newExclusion) { n.To = n.From }, "to after from"},
+		"for ever":               {func(n *newExclusion) { n.To = "9999-12-31" }, "to: time 9999-12-31T00:00:00Z is out of range: use times from 1970 to 2099"},
+		"since ever":             {func(n *newExclusion) { n.From = "1960-01-01" }, "from: time 1960-01-01T00:00:00Z is out of range"},
 		"no time":                {func(n *newExclusion) { n.From = "soon" }, `from: "soon" is neither a date`},
 		"no reason":              {func(n *newExclusion) { n.Reason = " " }, "needs a reason and an author"},
 		"no author":              {func(n *newExclusion) { n.Author = "" }, "needs a reason and an author"},
