@@ -189,15 +189,20 @@ func checkAlias(a *schema.Alias) error {
 	return errors.Join(checkText("source", a.Source, MaxFieldBytes), checkText("from", a.From, MaxFieldBytes), checkText("to", a.To, MaxFieldBytes))
 }
 
+// stored is a time as tables keep it.
+func stored(t time.Time) time.Time { return t.Truncate(time.Millisecond) }
+
 func checkIncident(i *schema.Incident) error {
 	switch {
 	case i.ID == "":
 		return errors.New("id is missing")
+	case i.ID == schema.Unattributed:
+		return fmt.Errorf("id %q is the name of what no incident accounts for: choose another", i.ID)
 	case i.Service == "":
 		return errors.New("service is missing")
 	case i.Start.Before(minTime) || !i.Start.Before(maxTime):
 		return fmt.Errorf("start must lie between %s and %s", minTime.Format(time.DateOnly), maxTime.Format(time.DateOnly))
-	case !i.Resolved.IsZero() && (!i.Resolved.After(i.Start) || !i.Resolved.Before(maxTime)):
+	case !i.Resolved.IsZero() && (!stored(i.Resolved).After(stored(i.Start)) || !i.Resolved.Before(maxTime)):
 		return fmt.Errorf("resolved %s must be after start %s", i.Resolved.Format(time.RFC3339), i.Start.Format(time.RFC3339))
 	case !i.Detected.IsZero() && (i.Detected.Before(i.Start) || !i.Detected.Before(maxTime)):
 		return fmt.Errorf("detected %s must not be before start %s", i.Detected.Format(time.RFC3339), i.Start.Format(time.RFC3339))

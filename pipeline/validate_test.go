@@ -122,11 +122,15 @@ func TestOtherRecordsAreChecked(t *testing.T) {
 		"service is missing":      incident(func(i *schema.Incident) { i.Service = "" }),
 		"start must lie":          incident(func(i *schema.Incident) { i.Start = time.Time{} }),
 		"must be after start":     incident(func(i *schema.Incident) { i.Resolved = noon }),
-		"not be before start":     incident(func(i *schema.Incident) { i.Detected = noon.Add(-1) }),
-		"origin must be":          incident(func(i *schema.Incident) { i.Origin = "them" }),
-		"follow-up has no id":     incident(func(i *schema.Incident) { i.Followups = []schema.Followup{{}} }),
-		"more than 100 links":     incident(func(i *schema.Incident) { i.Links = make([]string, 101) }),
-		"a field is not valid":    incident(func(i *schema.Incident) { i.Links = []string{"\xff"} }),
+		"resolved 2026-11-09T12:00:00Z must be after": incident(func(i *schema.Incident) {
+			i.Start, i.Resolved = noon.Add(time.Microsecond), noon.Add(2*time.Microsecond)
+		}),
+		"the name of what no incident accounts for": incident(func(i *schema.Incident) { i.ID = "unattributed" }),
+		"not be before start":                       incident(func(i *schema.Incident) { i.Detected = noon.Add(-1) }),
+		"origin must be":                            incident(func(i *schema.Incident) { i.Origin = "them" }),
+		"follow-up has no id":                       incident(func(i *schema.Incident) { i.Followups = []schema.Followup{{}} }),
+		"more than 100 links":                       incident(func(i *schema.Incident) { i.Links = make([]string, 101) }),
+		"a field is not valid":                      incident(func(i *schema.Incident) { i.Links = []string{"\xff"} }),
 	} {
 		b := good
 		b.Slices, b.Aliases, b.Incidents = append([]schema.Slice{}, good.Slices...), append([]schema.Alias{}, good.Aliases...), append([]schema.Incident{}, good.Incidents...)

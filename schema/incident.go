@@ -12,6 +12,9 @@ const (
 	OriginUpstream Origin = "upstream"
 )
 
+// Unattributed is the name of what no incident accounts for, which no incident may have.
+const Unattributed = "unattributed"
+
 // Incident is an interruption of a service. A later record with the same ID and a higher Version replaces it whole.
 type Incident struct {
 	ID      string `json:"id"`

@@ -84,8 +84,9 @@ func (n newExclusion) record(c *Config, now time.Time) (schema.Exclusion, error)
 	add("from", cmp.Or(err, countable(e.From)))
 	e.To, err = c.instant(n.To)
 	add("to", cmp.Or(err, countable(e.To)))
+	e.From, e.To = utc(e.From), utc(e.To)
 	if n.Weekly != nil && n.From == "" {
-		e.From = now
+		e.From = utc(now)
 	}
 	unbounded := e.From.IsZero() || e.To.IsZero()
 	switch {
@@ -103,7 +104,7 @@ func (n newExclusion) record(c *Config, now time.Time) (schema.Exclusion, error)
 	if e.Reason == "" || e.Author == "" {
 		faults = append(faults, errNobody)
 	}
-	e.From, e.To, e.ChangedBy, e.ChangeReason = utc(e.From), utc(e.To), e.Author, e.Reason
+	e.ChangedBy, e.ChangeReason = e.Author, e.Reason
 	if len(faults) > 0 {
 		return e, dashboards.BadRequestError{Why: errors.Join(faults...).Error()}
 	}

@@ -81,6 +81,8 @@ func TestBadMeasurementsAreRefused(t *testing.T) {
 		"a negative total":            {"/v1/agent", `{"slices":[` + slice(0, "0", "-4", 1) + `]}`, "good 0 and total -4 must be numbers"},
 		"no number":                   {"/v1/agent", `{"slices":[` + slice(0, "NaN", "4", 1) + `]}`, "400"},
 		"an infinite number":          {"/v1/agent", `{"slices":[` + slice(0, "1", "1e999", 1) + `]}`, "400"},
+		"no good events":              {"/v1/agent", `{"slices":[` + strings.Replace(slice(0, "5", "4", 1), `"good":5,`, "", 1) + `]}`, "slice 0: good or total is missing"},
+		"an incident without a name":  {"/v1/incidents", strings.NewReplacer("INC-1", "unattributed", "T09:", "T11:").Replace(incident), "the name of what no incident accounts for"},
 		"an incident that ends first": {"/v1/incidents", incident, "resolved 2026-11-01T09:00:00Z must be after start 2026-11-01T10:00:00Z"},
 		"and from an agent":           {"/v1/agent", `{"incidents":[` + incident + `]}`, "must be after start"},
 		"an empty incident":           {"/v1/incidents", strings.Replace(incident, "T09:", "T10:", 1), "must be after start"},

@@ -53,13 +53,43 @@ func New(cfg Config) *Handler {
 
 // records is the part of schema.Batch that agents may fill.
 type records struct {
-	Slices    []schema.Slice          `json:"slices"`
+	Slices    []slice                 `json:"slices"`
 	Incidents []schema.Incident       `json:"incidents"`
 	Changes   []schema.ResourceChange `json:"changes"`
 
 	Consumption []schema.Consumption `json:"consumption"`
 	Feedback    []schema.Feedback    `json:"feedback"`
 }
+
+// slice tells a count of 0 from one that is not there: without its good events a slice would be all bad.
+type slice struct {
+	schema.Slice
+	Good  *float64 `json:"good"`
+	Total *float64 `json:"total"`
+}
+
+// slices refuses measurements without both counts.
+func (in records) slices() ([]schema.Slice, error) {
+	var bad []collectors.RecordError
+	out := make([]schema.Slice, len(in.Slices))
+	for i, s := range in.Slices {
+		out[i] = s.Slice
+		switch {
+		case s.Good != nil && s.Total != nil:
+			out[i].Good, out[i].Total = *s.Good, *s.Total
+		case s.State != schema.SliceGap:
+			bad = append(bad, collectors.RecordError{Kind: "slice", Index: i, Err: errCounts})
+		case s.Total != nil:
+			out[i].Total = *s.Total
+		}
+	}
+	if len(bad) > 0 {
+		return nil, &collectors.BatchError{Records: bad}
+	}
+	return out, nil
+}
+
+var errCounts = errors.New("good or total is missing: write both, or the state gap for what was not measured")
 
 // ErrForm means that the body is not what the door takes.
 var ErrForm = errors.New(`the body is not an object with any of the lists "slices", "incidents", "changes", "consumption" and "feedback"`)
@@ -138,7 +168,8 @@ func (h *Handler) own(changes []schema.ResourceChange) {
 	}
 }
 
-// Decode reads a body strictly: a key that is not known is a mistake that would otherwise go unnoticed. Its errors wrap ErrForm.
+// Decode reads a body strictly: a key that is not known is a mistake that would otherwise go unnoticed. Its errors wrap [ErrForm], or are
+// a [collectors.BatchError] of slices without counts.
 func Decode(body []byte) (schema.Batch, error) {
 	var in records
 	dec := json.NewDecoder(bytes.NewReader(body))
@@ -149,7 +180,11 @@ func Decode(body []byte) (schema.Batch, error) {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return schema.Batch{}, fmt.Errorf("%w: there is more behind it", ErrForm)
 	}
-	b := schema.Batch{Slices: in.Slices, Incidents: in.Incidents, Changes: in.Changes, Consumption: in.Consumption, Feedback: in.Feedback}
+	slices, err := in.slices()
+	if err != nil {
+		return schema.Batch{}, err
+	}
+	b := schema.Batch{Slices: slices, Incidents: in.Incidents, Changes: in.Changes, Consumption: in.Consumption, Feedback: in.Feedback}
 	if b.Len() == 0 {
 		return schema.Batch{}, fmt.Errorf("%w: it holds nothing", ErrForm)
 	}
