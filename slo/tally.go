@@ -42,7 +42,8 @@ func (s Sums) check(slices int64) error {
 	finite := !math.IsNaN(s.Good+s.Total+s.BadFraction) && !math.IsInf(s.Good+s.Total+s.BadFraction, 0)
 	switch {
 	case s.Measured < 0 || s.Measured > slices:
-		return fmt.Errorf("%d measured slices in a segment of %d", s.Measured, slices)
+		return fmt.Errorf("%d measured slices in a segment of %d: slices of another length are stored under the same revision; measure those under another",
+			s.Measured, slices)
 	case s.Valid < 0 || s.Valid > s.Measured:
 		return fmt.Errorf("%d slices with events among %d measured", s.Valid, s.Measured)
 	case s.GoodSlices < 0 || s.GoodSlices > s.Valid:

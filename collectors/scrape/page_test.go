@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/kubevalue/kubevalue/schema"
 )
 
 const textFormat = "text/plain; version=0.0.4"
@@ -240,4 +242,38 @@ func FuzzPage(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestWhatCountsMean has the rule for good or bad events that exceed all events: a little is the time between two reads, more cannot be true.
+func TestWhatCountsMean(t *testing.T) {
+	good := Indicator{Name: "good", Good: "ok_total", Total: "all_total"}
+	all, err := NewCounters([]Indicator{requests, good})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name      string
+		indicator int
+		counted   sum
+		want      string // good/total, or _ for a gap
+	}{
+		{"bad events", 0, sum{Part: 3, Total: 10, Measured: true}, "7/10"},
+		{"good events", 1, sum{Part: 3, Total: 10, Measured: true}, "3/10"},
+		{"nothing happened", 1, sum{Measured: true}, "0/0"},
+		{"no total", 1, sum{Part: 3}, "_"},
+		{"a little more good than all", 1, sum{Part: 1001, Total: 1000, Measured: true}, "1000/1000"},
+		{"a little more bad than all", 0, sum{Part: 1001, Total: 1000, Measured: true}, "0/1000"},
+		{"one read late", 1, sum{Part: 4, Total: 3, Measured: true}, "3/3"},
+		{"far more good than all", 1, sum{Part: 1011, Total: 1000, Measured: true}, "_"},
+		{"far more bad than all", 0, sum{Part: 12, Total: 10, Measured: true}, "_"},
+	} {
+		s := all.slice(c.indicator, began, c.counted, began)
+		got := "_"
+		if s.State == schema.SliceMeasured {
+			got = fmt.Sprintf("%v/%v", s.Good, s.Total)
+		}
+		if got != c.want || s.State == schema.SliceGap && s.Good+s.Total != 0 {
+			t.Errorf("%s: %s, want %s: %+v", c.name, got, c.want, s)
+		}
+	}
 }
