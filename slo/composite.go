@@ -76,20 +76,15 @@ func (c Composite) Slices(grid Grid, children map[string][]Slice) ([]Slice, erro
 		return nil, err
 	}
 	var faults []error
-	byStart := map[int64][]Slice{}
+	left := make([][]Slice, len(c.Of)) // of each child, in order
+	longest := 0
 	for i, child := range c.Of {
 		series, err := NewSeries(grid, children[child.Name])
 		if err != nil {
 			faults = append(faults, fmt.Errorf("composite child %s: %w", child.Name, err))
-			continue
 		}
-		for _, s := range series.slices {
-			k := grid.floor(s.Start)
-			if byStart[k] == nil {
-				byStart[k] = make([]Slice, len(c.Of))
-			}
-			byStart[k][i] = s
-		}
+		left[i] = series.slices
+		longest = max(longest, len(left[i]))
 	}
 	for name := range maps.Keys(children) {
 		if !slices.ContainsFunc(c.Of, func(child Child) bool { return child.Name == name }) {
@@ -100,11 +95,31 @@ func (c Composite) Slices(grid Grid, children map[string][]Slice) ([]Slice, erro
 		sort.Slice(faults, func(a, b int) bool { return faults[a].Error() < faults[b].Error() })
 		return nil, joinFaults(faults)
 	}
-	out := make([]Slice, 0, len(byStart))
-	for _, k := range slices.Sorted(maps.Keys(byStart)) {
-		out = append(out, c.slice(grid.start(k), byStart[k]))
+	out := make([]Slice, 0, longest)
+	of := make([]Slice, len(c.Of))
+	for {
+		start, ok := earliestStart(left)
+		if !ok {
+			return out, nil
+		}
+		for i, rest := range left {
+			of[i] = Slice{}
+			if len(rest) > 0 && rest[0].Start.Equal(start) {
+				of[i], left[i] = rest[0], rest[1:]
+			}
+		}
+		out = append(out, c.slice(start, of))
 	}
-	return out, nil
+}
+
+// earliestStart is the earliest of the first slices; false when there is none.
+func earliestStart(left [][]Slice) (start time.Time, ok bool) {
+	for _, rest := range left {
+		if len(rest) > 0 && (!ok || rest[0].Start.Before(start)) {
+			start, ok = rest[0].Start, true
+		}
+	}
+	return start, ok
 }
 
 // slice combines the children's slices of one step, in the order of c.Of; a zero Slice is a gap.
