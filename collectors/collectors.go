@@ -79,6 +79,9 @@ type BatchError struct {
 	Records []RecordError
 }
 
+// Permanent says that another try is in vain.
+func (*BatchError) Permanent() bool { return true }
+
 // Error names up to three of the records.
 func (e *BatchError) Error() string {
 	const shown = 3

@@ -78,12 +78,11 @@ func (c Calendar) Next(p Period) Period { return c.shift(p, 1) }
 func (c Calendar) Previous(p Period) Period { return c.shift(p, -1) }
 
 func (c Calendar) shift(p Period, n int) Period {
-	for {
-		next := c.period(p.Grain, addGrains(p.Grain, c.startOf(p), n))
-		if next.From.Before(next.To) {
+	for d := c.startOf(p); ; {
+		d = addGrains(p.Grain, d, n)
+		if next := c.period(p.Grain, d); next.From.Before(next.To) { // else the zone skipped the day altogether
 			return next
 		}
-		p = next // a day that the zone skipped altogether
 	}
 }
 

@@ -83,6 +83,29 @@ func query(tb testing.TB, db *warehouse.DB, sql string) [][]any {
 	return result.Rows
 }
 
+func TestIDsOfManyDaysAreNotedAtOnce(t *testing.T) {
+	db := warehousetest.Open(t)
+	resolver, err := identity.New(identity.Config{Keys: []identity.Key{{Version: 1, Secret: make([]byte, 32)}}, Store: db, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b schema.Batch
+	for i := range 120 {
+		day := time.Date(2026, 1, 1+i/2, 10, 0, 0, 0, time.UTC)
+		b.Events = append(b.Events, schema.Event{ID: fmt.Sprint(i), Source: "ci", Name: "deploy", Time: day, Received: day})
+	}
+	p := pipeline.NewProcessor(pipeline.ProcessorConfig{Store: db, Identity: resolver})
+	if out, err := p.ProcessNew(t.Context(), "first", b); err != nil || out.Events != 120 {
+		t.Fatalf("%+v %v", out, err)
+	}
+	if out, err := p.ProcessNew(t.Context(), "copies", b); err != nil || out.Events != 0 || out.Duplicates != 120 {
+		t.Errorf("copies: %+v %v", out, err)
+	}
+	if got := text(query(t, db, "SELECT count(), uniqExact(id_low), uniqExact(_partition_id) FROM event_ids")); got != "[[120 120 60]]" {
+		t.Error(got)
+	}
+}
+
 // text is rows in one line, without empty columns.
 func text(rows [][]any) string { return strings.Join(strings.Fields(fmt.Sprint(rows)), " ") }
 

@@ -95,13 +95,22 @@ type Outcome struct {
 // changes nothing. Of several copies of an event the one received first is stored. A batch with records that can never be
 // stored is refused with a *collectors.BatchError before anything is; what only the warehouse finds out goes to quarantine.
 func (p *Processor) Process(ctx context.Context, token string, b schema.Batch) (Outcome, error) {
+	return p.process(ctx, token, b, true) // maybe
+}
+
+// ProcessNew is Process under a token that nobody has ever tried.
+func (p *Processor) ProcessNew(ctx context.Context, token string, b schema.Batch) (Outcome, error) {
+	return p.process(ctx, token, b, false)
+}
+
+func (p *Processor) process(ctx context.Context, token string, b schema.Batch, repeated bool) (Outcome, error) {
 	now := p.cfg.Now()
 	if bad := (door{p.cfg.Lateness, now}).check(&b); len(bad) > 0 {
 		return Outcome{}, &collectors.BatchError{Records: bad}
 	}
 	var r run
 	r.reset()
-	r.repeated = true // maybe
+	r.repeated = repeated
 	p.add(&r, staged{batch: uuid.NewSHA1(uuid.NameSpaceOID, []byte(token)), at: now}, &b)
 	return p.insert(ctx, &inserter{token: token, run: &r, again: func(side) (*schema.Event, error) { return nil, errors.New("the batch is gone") }})
 }
@@ -234,7 +243,10 @@ func (in *inserter) forget(ctx context.Context) error {
 	return nil
 }
 
-// ids notes the stored events as seen, in blocks of one day of receipt.
+// daysPerBlock bounds the partitions of a block of ids.
+const daysPerBlock = 50
+
+// ids notes the stored events as seen, sorted by day of receipt.
 func (in *inserter) ids(ctx context.Context) error {
 	r := in.run
 	var days []idsOfDay
@@ -254,7 +266,11 @@ func (in *inserter) ids(ctx context.Context) error {
 		}
 		days[k].ids, days[k].at = append(days[k].ids, r.rows[i].ID), append(days[k].at, r.rows[i].Received)
 	}
-	for _, d := range days {
+	for some := range slices.Chunk(days, daysPerBlock) {
+		d := some[0]
+		for _, more := range some[1:] {
+			d.ids, d.at = append(d.ids, more.ids...), append(d.at, more.at...)
+		}
 		token := in.token + "/ids/" + time.Unix(d.day*secondsOfDay, 0).UTC().Format(time.DateOnly)
 		if err := in.p.cfg.Store.InsertEventIDs(ctx, token, d.ids, d.at); err != nil {
 			return err

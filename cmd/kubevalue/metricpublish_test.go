@@ -14,6 +14,7 @@ import (
 
 	"github.com/kubevalue/kubevalue/journey"
 	"github.com/kubevalue/kubevalue/journey/metrictest"
+	"github.com/kubevalue/kubevalue/pipeline/replay"
 	"github.com/kubevalue/kubevalue/schema/warehouse/warehousetest"
 )
 
@@ -21,7 +22,7 @@ import (
 type measuredPlatform struct {
 	*figures
 	t   *testing.T
-	env *caseEnvironment
+	env caseEnvironment
 }
 
 func newMeasuredPlatform(t *testing.T, now time.Time, settings string) *measuredPlatform {
@@ -45,7 +46,7 @@ func newMeasuredPlatform(t *testing.T, now time.Time, settings string) *measured
 		t.Fatal(err)
 	}
 	f.evaluator.Metrics = slices.DeleteFunc(f.evaluator.Metrics, func(d journey.Metric) bool { return !slices.Contains([]string{"A1", "A9", "C15"}, d.ID) })
-	return &measuredPlatform{figures: f, t: t, env: &caseEnvironment{db: db}}
+	return &measuredPlatform{figures: f, t: t, env: caseEnvironment{replay.New(db), db}}
 }
 
 // ingest adds what a case says, in YAML: roster, events and aliases.
@@ -55,7 +56,6 @@ func (m *measuredPlatform) ingest(text string) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.env.round++
 	if err := m.env.Ingest(m.t.Context(), cases[0]); err != nil {
 		m.t.Fatal(err)
 	}

@@ -3,8 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,8 +11,8 @@ import (
 	"github.com/kubevalue/kubevalue/journey"
 	"github.com/kubevalue/kubevalue/journey/catalogue"
 	"github.com/kubevalue/kubevalue/journey/metrictest"
-	"github.com/kubevalue/kubevalue/pipeline"
 	"github.com/kubevalue/kubevalue/pipeline/identity"
+	"github.com/kubevalue/kubevalue/pipeline/replay"
 	"github.com/kubevalue/kubevalue/schema"
 	"github.com/kubevalue/kubevalue/schema/warehouse"
 )
@@ -51,18 +50,14 @@ The files in journey/testdata show every key. Exit code 0 when all passed, 1 whe
 			return err
 		}
 		defer engine.close()
-		runner := metrictest.Runner{Evaluate: evaluateCase(metrics)}
-		for i := range caseDatabases {
-			db, err := engine.database(cmd.Context(), fmt.Sprintf("case%d", i))
+		var databases atomic.Int64
+		runner := metrictest.Runner{AtOnce: caseDatabases, Evaluate: evaluateCase(metrics), Open: func(ctx context.Context) (metrictest.Environment, error) {
+			db, err := engine.database(ctx, fmt.Sprintf("case%d", databases.Add(1)))
 			if err != nil {
-				return err
+				return nil, err
 			}
-			if i == 0 {
-				runner.Environment = &caseEnvironment{db: db}
-			} else {
-				runner.Beside = append(runner.Beside, &caseEnvironment{db: db})
-			}
-		}
+			return caseEnvironment{replay.New(db), db}, nil
+		}}
 		exit, err := runner.Files(cmd.Context(), args, cmd.OutOrStdout())
 		if err != nil {
 			return err
@@ -88,74 +83,22 @@ func evaluateCase(metrics []journey.Metric) metrictest.EvaluateFunc {
 	}
 }
 
-// caseEnvironment ingests cases by the pipeline's own processor into a warehouse of their own.
+// caseEnvironment plays cases in a warehouse of its own.
 type caseEnvironment struct {
-	db    *warehouse.DB
-	round int
-	// filled are the tables that the last case filled.
-	filled []string
-	// registered says whether the last case had prices or capabilities, which hold until there are others.
-	registered bool
+	*replay.Stage
+	*warehouse.DB
 }
 
-// Reset empties what cases fill. Actor keys stay: the same name keeps its surrogate, which no case sees.
-func (e *caseEnvironment) Reset(ctx context.Context) error {
-	e.round++
-	return e.db.Truncate(ctx, e.filled...)
-}
+// Reset empties what the last case filled.
+func (e caseEnvironment) Reset(ctx context.Context) error { return e.Clear(ctx) }
 
-// Ingest hands a case to the processor in one batch, in the order of delivery.
-func (e *caseEnvironment) Ingest(ctx context.Context, c metrictest.Case) error {
-	e.filled = c.Input.Tables()
-	resolver, err := identity.New(identity.Config{
-		Keys: []identity.Key{{Version: 1, Secret: []byte(strings.Repeat("metric test ", 4))}}, Store: e.db, Now: func() time.Time { return c.Now },
-	})
-	if err != nil {
-		return err
+// Ingest hands a case over in one batch, in the order of delivery.
+func (e caseEnvironment) Ingest(ctx context.Context, c metrictest.Case) error {
+	h := replay.History{
+		Now: c.Now, Prices: c.Input.Prices, Shared: c.Input.Shared, Capabilities: c.Input.Capabilities, Batches: []schema.Batch{c.Input.Batch()},
 	}
-	processor := pipeline.NewProcessor(pipeline.ProcessorConfig{Store: e.db, Identity: resolver, Attributes: attributesOf(c.Input.Events)})
-	var teams []identity.Team
 	for _, t := range c.Input.Roster {
-		teams = append(teams, identity.Team(t))
+		h.Roster = append(h.Roster, identity.Team(t))
 	}
-	digest, rows, err := resolver.Roster(ctx, teams)
-	if err != nil {
-		return err
-	}
-	if _, err := e.db.PutRoster(ctx, digest, c.Now, rows); err != nil {
-		return err
-	}
-	registers := len(c.Input.Prices)+len(c.Input.Shared)+len(c.Input.Capabilities) > 0
-	if registers || e.registered {
-		if _, err := e.db.PutPrices(ctx, c.Now, c.Input.Prices, c.Input.Shared); err != nil {
-			return err
-		}
-		if _, err := e.db.PutCapabilities(ctx, c.Now, c.Input.Capabilities); err != nil {
-			return err
-		}
-	}
-	e.registered = registers
-	_, err = processor.Process(ctx, fmt.Sprintf("case-%d", e.round), schema.Batch{
-		Events: c.Input.Events, Aliases: c.Input.Aliases, Changes: c.Input.Resources, Slices: c.Input.Slices,
-		Incidents: c.Input.Incidents, Feedback: c.Input.Feedback, Consumption: c.Input.Consumption, Backfill: true,
-	})
-	return err
-}
-
-// Query runs a read-only statement.
-func (e *caseEnvironment) Query(ctx context.Context, sql string, params map[string]any) (schema.Result, error) {
-	return e.db.Query(ctx, sql, params)
-}
-
-// attributesOf are the keys of all attributes: a case keeps what it gives.
-func attributesOf(events []schema.Event) []string {
-	var keys []string
-	for _, e := range events {
-		for k := range e.Attributes {
-			if !slices.Contains(keys, k) {
-				keys = append(keys, k)
-			}
-		}
-	}
-	return keys
+	return e.Play(ctx, h)
 }

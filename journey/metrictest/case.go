@@ -210,6 +210,12 @@ func (r *reader) expectation(n *yamlfile.Node) Expectation {
 	if given != 1 {
 		r.fail(n, "want exactly one of rows, value and error")
 	}
+	if refusal := get(n, "error"); refusal != nil && e.Error == "" {
+		r.fail(refusal, "error is empty: want a text that the refusal contains")
+	}
+	if t := e.Tolerance; t != nil && *t < 0 {
+		r.fail(get(n, "tolerance"), "tolerance %v: want 0 or more", *t)
+	}
 	r.answer(n, &e)
 	return e
 }

@@ -2,15 +2,14 @@ package metrictest_test
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
 	"github.com/kubevalue/kubevalue/journey"
 	"github.com/kubevalue/kubevalue/journey/catalogue"
 	"github.com/kubevalue/kubevalue/journey/metrictest"
-	"github.com/kubevalue/kubevalue/pipeline"
 	"github.com/kubevalue/kubevalue/pipeline/identity"
+	"github.com/kubevalue/kubevalue/pipeline/replay"
 	"github.com/kubevalue/kubevalue/schema"
 	"github.com/kubevalue/kubevalue/schema/warehouse"
 	"github.com/kubevalue/kubevalue/schema/warehouse/warehousetest"
@@ -21,53 +20,27 @@ func TestMain(m *testing.M) { warehousetest.Main(m) }
 // environment is the real thing: the drainer's processor, the tables, the queries.
 type environment struct {
 	*warehouse.DB
-	round int
-	// filled are the tables that the last case filled.
-	filled []string
+	*replay.Stage
 }
 
-func (e *environment) Reset(ctx context.Context) error {
-	e.round++
-	return e.Truncate(ctx, e.filled...)
+func newEnvironment(t testing.TB) environment {
+	db := warehousetest.Open(t)
+	return environment{db, replay.New(db)}
 }
+
+func (e environment) Reset(ctx context.Context) error { return e.Clear(ctx) }
 
 // Ingest delivers everything at once.
-func (e *environment) Ingest(ctx context.Context, c metrictest.Case) error {
-	return e.ingest(ctx, c, []schema.Batch{{Events: c.Input.Events, Aliases: c.Input.Aliases, Changes: c.Input.Resources, Slices: c.Input.Slices, Incidents: c.Input.Incidents, Feedback: c.Input.Feedback, Consumption: c.Input.Consumption}})
+func (e environment) Ingest(ctx context.Context, c metrictest.Case) error {
+	return e.ingest(ctx, c, []schema.Batch{c.Input.Batch()})
 }
 
-func (e *environment) ingest(ctx context.Context, c metrictest.Case, batches []schema.Batch) error {
-	e.filled = c.Input.Tables()
-	resolver, err := identity.New(identity.Config{
-		Keys: []identity.Key{{Version: 1, Secret: make([]byte, 32)}}, Store: e.DB, Now: func() time.Time { return c.Now },
-	})
-	if err != nil {
-		return err
+func (e environment) ingest(ctx context.Context, c metrictest.Case, batches []schema.Batch) error {
+	h := replay.History{Now: c.Now, Prices: c.Input.Prices, Shared: c.Input.Shared, Capabilities: c.Input.Capabilities, Batches: batches}
+	for _, t := range c.Input.Roster {
+		h.Roster = append(h.Roster, identity.Team(t))
 	}
-	var teams []identity.Team
-	for _, m := range c.Input.Roster {
-		teams = append(teams, identity.Team{Name: m.Name, Members: m.Members, From: m.From, To: m.To, Voluntary: m.Voluntary, Persona: m.Persona})
-	}
-	digest, roster, err := resolver.Roster(ctx, teams)
-	if err != nil {
-		return err
-	}
-	if _, err := e.PutRoster(ctx, digest, c.Now, roster); err != nil {
-		return err
-	}
-	if _, err := e.PutPrices(ctx, c.Now, c.Input.Prices, c.Input.Shared); err != nil {
-		return err
-	}
-	if _, err := e.PutCapabilities(ctx, c.Now, c.Input.Capabilities); err != nil {
-		return err
-	}
-	processor := pipeline.NewProcessor(pipeline.ProcessorConfig{Store: e.DB, Identity: resolver, Attributes: []string{"commit_time", "environment", "items"}})
-	for i, b := range batches {
-		if _, err := processor.Process(ctx, fmt.Sprintf("case-%d-%d", e.round, i), b); err != nil {
-			return err
-		}
-	}
-	return nil
+	return e.Play(ctx, h)
 }
 
 func newRunner(t testing.TB) metrictest.Runner {
@@ -75,9 +48,13 @@ func newRunner(t testing.TB) metrictest.Runner {
 	if err != nil {
 		t.Fatal(err)
 	}
+	environments := make(chan metrictest.Environment, 2)
+	for range cap(environments) {
+		environments <- newEnvironment(t)
+	}
 	return metrictest.Runner{
-		Environment: &environment{DB: warehousetest.Open(t)},
-		Beside:      []metrictest.Environment{&environment{DB: warehousetest.Open(t)}},
+		Open:   func(context.Context) (metrictest.Environment, error) { return <-environments, nil },
+		AtOnce: cap(environments),
 		Evaluate: func(ctx context.Context, c metrictest.Case, query journey.QueryFunc, r journey.Request) ([]journey.Value, error) {
 			e := catalogue.Evaluator{Query: query, Settings: c.Settings, Metrics: metrics, Now: func() time.Time { return c.Now },
 				Objectives: c.Input.Figures}

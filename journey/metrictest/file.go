@@ -50,6 +50,14 @@ type Input struct {
 	Objectives []Objective
 }
 
+// Batch is all that a collector would have sent, in the order of delivery.
+func (in Input) Batch() schema.Batch {
+	return schema.Batch{
+		Events: in.Events, Aliases: in.Aliases, Changes: in.Resources, Slices: in.Slices, Incidents: in.Incidents, Feedback: in.Feedback,
+		Consumption: in.Consumption,
+	}
+}
+
 // Objective is what the SLO engine is to say of an objective in one period, or, without a Period (its label), in each.
 type Objective struct {
 	Period string
@@ -106,8 +114,8 @@ func Parse(file string, data []byte) ([]Case, error) {
 		r.keys(doc, "settings", "tests")
 		settings := r.settings(get(doc, "settings"), journey.Settings{Calendar: journey.Calendar{Zone: time.UTC, WeekStart: time.Monday}})
 		tests := get(doc, "tests")
-		if tests == nil {
-			r.fail(doc, "tests is missing: want a list of tests")
+		if tests == nil || tests.Kind == yamlfile.List && len(tests.Items) == 0 {
+			r.fail(doc, "tests is missing or empty: want a list of tests")
 		}
 		for _, n := range r.list(tests, "tests") {
 			cases = append(cases, r.test(n, settings))

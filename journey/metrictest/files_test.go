@@ -2,6 +2,7 @@ package metrictest_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,14 +13,11 @@ import (
 )
 
 // nothing is an environment in which nothing ever happened.
-type nothing struct{ ingested []metrictest.Case }
+type nothing struct{}
 
-func (*nothing) Reset(context.Context) error { return nil }
-func (n *nothing) Ingest(_ context.Context, c metrictest.Case) error {
-	n.ingested = append(n.ingested, c)
-	return nil
-}
-func (*nothing) Query(context.Context, string, map[string]any) (schema.Result, error) {
+func (nothing) Reset(context.Context) error                   { return nil }
+func (nothing) Ingest(context.Context, metrictest.Case) error { return nil }
+func (nothing) Query(context.Context, string, map[string]any) (schema.Result, error) {
 	return schema.Result{}, nil
 }
 
@@ -30,7 +28,7 @@ func run(t *testing.T, text string) (metrictest.Exit, string) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	exit, err := metrictest.Runner{Environment: &nothing{}}.Files(t.Context(), []string{file}, &out)
+	exit, err := metrictest.Runner{Open: func(context.Context) (metrictest.Environment, error) { return nothing{}, nil }}.Files(t.Context(), []string{file}, &out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,6 +43,9 @@ func TestMalformedFilesAreRefusedWithLineAndColumn(t *testing.T) {
 		"a tab":                  {"tests:\n\t- name: a\n", "case.yaml:2:1: "},
 		"empty":                  {"# nothing\n", "case.yaml:1:1: the file is empty"},
 		"no tests":               {"settings: {timezone: UTC}\n", "case.yaml:1:1: tests is missing"},
+		"an empty list":          {"tests: []\n", "case.yaml:1:1: tests is missing or empty"},
+		"an empty refusal":       {head + "    expect: [{analysis: active, error: ''}]\n", "case.yaml:4:40: error is empty"},
+		"a negative tolerance":   {head + "    expect: [{analysis: active, rows: [], tolerance: -1}]\n", "case.yaml:4:54: tolerance -1: want 0 or more"},
 		"tests that are no list": {"tests: 3\n", "case.yaml:1:8: tests: want a list, got a number"},
 		"an unknown key":         {head + "    evnets: []\n" + expect, `case.yaml:4:5: unknown key "evnets"`},
 		"no now":                 {"tests:\n  - name: a\n" + expect, "case.yaml:2:5: now is missing"},
@@ -90,7 +91,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 
 func TestAMissingFileIsMalformed(t *testing.T) {
 	var out strings.Builder
-	exit, err := metrictest.Runner{Environment: &nothing{}}.Files(t.Context(), []string{"testdata/nowhere.yaml"}, &out)
+	exit, err := metrictest.Runner{Open: func(context.Context) (metrictest.Environment, error) { return nothing{}, nil }}.Files(t.Context(), []string{"testdata/nowhere.yaml"}, &out)
 	if err != nil || exit != metrictest.ExitMalformed || !strings.Contains(out.String(), "nowhere.yaml") {
 		t.Errorf("exit %d, error %v, output %s", exit, err, out.String())
 	}
@@ -180,5 +181,39 @@ tests:
 	}
 	if strings.Join(got, " ") != "early late 42" {
 		t.Errorf("delivered %v", got)
+	}
+}
+
+// unstorable refuses a case, and says whether that is the case's fault.
+type unstorable struct {
+	nothing
+	permanent bool
+}
+
+type refusal struct{ permanent bool }
+
+func (refusal) Error() string     { return "the year is too early" }
+func (r refusal) Permanent() bool { return r.permanent }
+
+func (u unstorable) Ingest(context.Context, metrictest.Case) error {
+	return fmt.Errorf("ingest: %w", refusal{u.permanent})
+}
+
+func TestACaseThatCannotBeStoredFailsAlone(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "case.yaml")
+	text := "tests:\n" + strings.Repeat("  - {name: a, now: 2026-01-10, expect: [{analysis: active, rows: []}]}\n", 3)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, permanent := range []bool{true, false} {
+		var out strings.Builder
+		open := func(context.Context) (metrictest.Environment, error) { return unstorable{permanent: permanent}, nil }
+		exit, err := metrictest.Runner{Open: open, AtOnce: 2}.Files(t.Context(), []string{file}, &out)
+		if permanent && (err != nil || !strings.Contains(out.String(), "case.yaml:4:6: a: it cannot be stored") || !strings.Contains(out.String(), "0 of 3 tests passed")) {
+			t.Errorf("error %v with\n%s", err, out.String())
+		}
+		if exit != metrictest.ExitFailed || !permanent && err == nil {
+			t.Errorf("permanent %t: exit %d, error %v", permanent, exit, err)
+		}
 	}
 }

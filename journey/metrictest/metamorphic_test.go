@@ -13,7 +13,6 @@ import (
 	"github.com/kubevalue/kubevalue/journey/analysis"
 	"github.com/kubevalue/kubevalue/journey/metrictest"
 	"github.com/kubevalue/kubevalue/schema"
-	"github.com/kubevalue/kubevalue/schema/warehouse/warehousetest"
 )
 
 // questions that any change of form must leave alone. Those that count in periods follow the calendar; the other two follow
@@ -40,7 +39,7 @@ func questions(from, to time.Time) []metrictest.Expectation {
 }
 
 // answers ingests a case in the batches given and asks all questions.
-func answers(rt *rapid.T, e *environment, text string, asked []metrictest.Expectation, split func(metrictest.Input) []schema.Batch) []analysis.Result {
+func answers(rt *rapid.T, e environment, text string, asked []metrictest.Expectation, split func(metrictest.Input) []schema.Batch) []analysis.Result {
 	cases, err := metrictest.Parse("random.yaml", []byte(text+"    expect: [{analysis: active, rows: []}]\n"))
 	if err != nil {
 		rt.Fatalf("%v\n%s", err, text)
@@ -105,7 +104,7 @@ type reform struct {
 }
 
 func TestChangesOfFormChangeNoAnswer(t *testing.T) {
-	e := &environment{DB: warehousetest.Open(t)}
+	e := newEnvironment(t)
 	keep := func(*rapid.T, *history) {}
 	for name, r := range map[string]reform{
 		"duplicates that come later": {apply: func(rt *rapid.T, h *history) {
@@ -158,7 +157,7 @@ func later(t time.Time) time.Time {
 	return t.AddDate(0, 0, 1)
 }
 
-func checkReform(t *testing.T, e *environment, r reform) {
+func checkReform(t *testing.T, e environment, r reform) {
 	rounds(2)
 	rapid.Check(t, func(rt *rapid.T) {
 		h := plainHistory(rt, "UTC")

@@ -376,7 +376,7 @@ func rounds(n int) {
 
 func TestAnalysesAgreeWithTheOracle(t *testing.T) {
 	rounds(5)
-	runner := newRunner(t)
+	runner, environment := newRunner(t), newEnvironment(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		h := drawHistory(rt)
 		text := h.yaml()
@@ -389,7 +389,7 @@ func TestAnalysesAgreeWithTheOracle(t *testing.T) {
 		for range 25 {
 			cases[0].Expect = append(cases[0].Expect, o.question(rt))
 		}
-		failures, err := runner.Case(t.Context(), runner.Environment, cases[0])
+		failures, err := runner.Case(t.Context(), environment, cases[0])
 		if err != nil {
 			rt.Fatal(err)
 		}

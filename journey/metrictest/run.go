@@ -20,47 +20,14 @@ import (
 
 // Environment is what a case runs in: the real ingestion and the real tables.
 type Environment interface {
-	// Reset forgets everything that the case before left, see Input.Tables.
+	// Reset forgets everything that the case before left.
 	Reset(ctx context.Context) error
 	// Ingest takes the roster and the registries, then the aliases, then the events, in their order, without a limit on lateness, and the changes of
-	// resources and the slices. The clock of ingestion is each event's Received.
+	// resources and the slices. The clock of ingestion is each event's Received. An error with a method Permanent() bool that returns true
+	// is about the case, and fails it; any other is about the environment.
 	Ingest(ctx context.Context, c Case) error
 	// Query runs a read-only statement, as journey.QueryFunc does.
 	Query(ctx context.Context, sql string, params map[string]any) (schema.Result, error)
-}
-
-// Tables are those that an input fills and whose rows the next one would see, for an environment's Reset. The roster and the registries have
-// versions, of which the newest counts; of an actor the link to its name may stay: no case sees it.
-func (in Input) Tables() []string {
-	var tables []string
-	if len(in.Aliases) > 0 {
-		tables = append(tables, schema.TableAliases)
-	}
-	if len(in.Consumption) > 0 {
-		tables = append(tables, schema.TableConsumption)
-	}
-	if len(in.Events) > 0 {
-		tables = append(tables, schema.TableEvents, schema.TableEventIDs, schema.TableFirstSeen, "activity_days", "activity_months", "source_hours")
-	}
-	if slices.ContainsFunc(in.Events, func(e schema.Event) bool { return e.Name == "actor.group" }) {
-		tables = append(tables, "actor_groups")
-	}
-	if slices.ContainsFunc(in.Events, func(e schema.Event) bool { return e.Resource != "" }) {
-		tables = append(tables, "activity_kinds")
-	}
-	if len(in.Resources) > 0 {
-		tables = append(tables, schema.TableResourceChanges, schema.TableResources, schema.TableClusterHours)
-	}
-	if len(in.Slices) > 0 {
-		tables = append(tables, schema.TableSlices, "sli_hours", "sli_days", "sli_series")
-	}
-	if len(in.Feedback) > 0 {
-		tables = append(tables, schema.TableFeedback)
-	}
-	if len(in.Incidents) > 0 {
-		tables = append(tables, "incidents")
-	}
-	return tables
 }
 
 // EvaluateFunc evaluates a metric of the catalogue for a case: with its settings, its now and its objectives.
@@ -78,9 +45,10 @@ const (
 
 // Runner runs files of cases.
 type Runner struct {
-	Environment Environment
-	// Beside are further environments that know nothing of the first one or each other: as many more cases run at once.
-	Beside   []Environment
+	// Open makes an environment in which nothing has happened, that knows nothing of the others.
+	Open func(ctx context.Context) (Environment, error)
+	// AtOnce is how many cases run at once, each in an environment of its own; 1 unless given.
+	AtOnce   int
 	Evaluate EvaluateFunc
 }
 
@@ -128,15 +96,20 @@ func (r Runner) Files(ctx context.Context, paths []string, out io.Writer) (Exit,
 	return ExitPassed, err
 }
 
-// all runs the cases on all environments and returns their failures in the order of the cases.
+// all runs the cases, several at once, and returns their failures in their order.
 func (r Runner) all(ctx context.Context, cases []Case) ([][]Failure, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	results := make([][]Failure, len(cases))
 	var next atomic.Int64
 	var working sync.WaitGroup
-	for _, environment := range append([]Environment{r.Environment}, r.Beside...) {
+	for range min(max(r.AtOnce, 1), len(cases)) {
 		working.Go(func() {
+			environment, err := r.Open(ctx)
+			if err != nil {
+				cancel(err)
+				return
+			}
 			for i := next.Add(1) - 1; int(i) < len(cases) && ctx.Err() == nil; i = next.Add(1) - 1 {
 				failures, err := r.Case(ctx, environment, cases[i])
 				if err != nil {
@@ -162,9 +135,12 @@ type Failure struct {
 
 // String names the place in the file, the difference, and both answers in full.
 func (f Failure) String() string {
-	asked := f.Expectation.Analysis + f.Expectation.Metric
-	return fmt.Sprintf("FAIL %s:%d:%d: %s: %s %s: %s\n  expected: %s\n  got:      %s", f.Case.File, f.Expectation.Line, f.Expectation.Column,
-		f.Case.Name, asked, formatCell(f.Expectation.Args), f.Difference, indent(f.Expected), indent(f.Got))
+	what := f.Case.Name
+	if asked := f.Expectation.Analysis + f.Expectation.Metric; asked != "" {
+		what += ": " + asked + " " + formatCell(f.Expectation.Args)
+	}
+	return fmt.Sprintf("FAIL %s:%d:%d: %s: %s\n  expected: %s\n  got:      %s", f.Case.File, f.Expectation.Line, f.Expectation.Column,
+		what, f.Difference, indent(f.Expected), indent(f.Got))
 }
 
 func indent(s string) string { return strings.ReplaceAll(s, "\n", "\n            ") }
@@ -174,7 +150,10 @@ func (r Runner) Case(ctx context.Context, environment Environment, c Case) ([]Fa
 	if err := environment.Reset(ctx); err != nil {
 		return nil, fmt.Errorf("%s: reset the environment: %w", c.Name, err)
 	}
-	if err := environment.Ingest(ctx, c); err != nil {
+	var refusal interface{ Permanent() bool }
+	if err := environment.Ingest(ctx, c); errors.As(err, &refusal) && refusal.Permanent() {
+		return []Failure{{Case: c, Expectation: Expectation{Line: c.Line, Column: c.Column}, Difference: "it cannot be stored", Expected: "a history", Got: fmt.Sprintf("error: %q", err)}}, nil
+	} else if err != nil {
 		return nil, fmt.Errorf("%s: ingest: %w", c.Name, err)
 	}
 	query := journey.Remember(environment.Query)
