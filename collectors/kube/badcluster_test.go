@@ -444,7 +444,7 @@ func TestACheckOfABadCluster(t *testing.T) {
 		"a login page": {func(w http.ResponseWriter, _ *http.Request) bool {
 			fmt.Fprint(w, "<html>")
 			return true
-		}, 0, "does not answer: unable to parse the server version"},
+		}, 0, "does not answer: the answer is not that of an API server: invalid character"},
 		"other JSON": {func(w http.ResponseWriter, _ *http.Request) bool {
 			fmt.Fprint(w, "{}")
 			return true

@@ -11,7 +11,6 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kubeschema "k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes"
 )
 
 // Report is what Check found out about a cluster.
@@ -163,14 +162,14 @@ func readOne(ctx context.Context, k kind, clients *Clients) error {
 	return nil
 }
 
-func can(ctx context.Context, client kubernetes.Interface, p Permission) (bool, error) {
+func can(ctx context.Context, client Typed, p Permission) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	answer, err := client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
+	answer, err := client.review(ctx, &authorizationv1.SelfSubjectAccessReview{
 		Spec: authorizationv1.SelfSubjectAccessReviewSpec{
 			ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: p.Verb, Group: p.Group, Resource: p.Resource},
 		},
-	}, metav1.CreateOptions{})
+	})
 	if err != nil {
 		return false, err
 	}

@@ -18,8 +18,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
 
@@ -103,7 +101,7 @@ func TestACollectorFromItsStartToItsEnd(t *testing.T) {
 			Connect: func(ClusterConfig) (*Clients, error) { return clients, nil },
 		}, func(c *Collector) {
 			time.Sleep(70 * time.Second)
-			deployments := clients.Typed.AppsV1().Deployments("shop")
+			deployments := clients.Typed.(played).AppsV1().Deployments("shop")
 			if err := deployments.Delete(t.Context(), "web", metav1.DeleteOptions{}); err != nil {
 				t.Fatal(err)
 			}
@@ -139,7 +137,7 @@ func TestABadClusterHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		good := fakeClients(answers, available())
 		refusing := fakeClients(func() (string, error) { return "", errors.New("refused") })
-		refusing.Typed.(*fake.Clientset).PrependReactor("*", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
+		refusing.Typed.(played).PrependReactor("*", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
 			return true, nil, errors.New("refused")
 		})
 		hanging := unanswered(t)
@@ -239,14 +237,14 @@ func TestTheStoreMayBeAwayForAWhile(t *testing.T) {
 }
 
 // streaming hides that a played client cannot stream initial objects.
-type streaming struct{ kubernetes.Interface }
+type streaming struct{ Typed }
 
 func TestAStreamThatNeverEndsIsReplacedByAList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clients := fakeClients(answers, available())
-		played := clients.Typed.(*fake.Clientset)
+		typed := clients.Typed.(played)
 		streams := 0
-		played.PrependWatchReactor("deployments", func(action clienttesting.Action) (bool, watch.Interface, error) {
+		typed.PrependWatchReactor("deployments", func(action clienttesting.Action) (bool, watch.Interface, error) {
 			o := action.(clienttesting.WatchActionImpl).ListOptions
 			if o.SendInitialEvents == nil {
 				return false, nil, nil
@@ -256,7 +254,7 @@ func TestAStreamThatNeverEndsIsReplacedByAList(t *testing.T) {
 			w.Add(available()) // and no bookmark
 			return true, w, nil
 		})
-		clients.Typed = streaming{played}
+		clients.Typed = streaming{typed}
 		config := configs("c1")
 		config[0].Kinds = []string{schema.KindDeployment}
 		s := &sink{}

@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	kubeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
-	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/kubevalue/kubevalue/schema"
@@ -94,7 +93,7 @@ func TestAProgramForCredentialsRunsOnlyWhenAllowed(t *testing.T) {
 
 func TestACheckNamesTheMissingPermissions(t *testing.T) {
 	clients := fakeClients(answers)
-	clients.Typed.(*fake.Clientset).PrependReactor("create", "selfsubjectaccessreviews", func(action clienttesting.Action) (bool, runtime.Object, error) {
+	clients.Typed.(played).PrependReactor("create", "selfsubjectaccessreviews", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		review := action.(clienttesting.CreateAction).GetObject().(*authorizationv1.SelfSubjectAccessReview).DeepCopy()
 		a := review.Spec.ResourceAttributes
 		review.Status.Allowed = a.Verb == "list" || a.Resource != "deployments" || a.Group != "apps"

@@ -10,9 +10,7 @@ import (
 	"time"
 
 	kubeschema "k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -20,7 +18,7 @@ import (
 
 // Clients talk to one cluster.
 type Clients struct {
-	Typed    kubernetes.Interface
+	Typed    Typed
 	Metadata metadata.Interface
 	Dynamic  dynamic.Interface
 	// Serves asks the API server which version of a kind it prefers; empty: it does not serve the kind.
@@ -77,7 +75,7 @@ func clientsBy(config *rest.Config, client *http.Client) (*Clients, error) {
 	}
 	measured, brief := *client, *client
 	measured.Transport, brief.Transport = &bound{next: clock, most: maxAnswer}, &bound{next: clock, most: maxBrief}
-	typed, err := kubernetes.NewForConfigAndClient(config, &measured)
+	typed, err := newAPIClient(config, &measured)
 	if err != nil {
 		return nil, err
 	}
@@ -89,27 +87,14 @@ func clientsBy(config *rest.Config, client *http.Client) (*Clients, error) {
 	if err != nil {
 		return nil, err
 	}
-	asking, err := discovery.NewDiscoveryClientForConfigAndClient(config, &brief)
+	asking, err := newAPIClient(config, &brief)
 	if err != nil {
 		return nil, err
 	}
 	return &Clients{
 		Typed: typed, Metadata: meta, Dynamic: custom, Server: config.Host, Skew: clock.skewed,
-		Version: versionOf(asking), Serves: servesVia(asking), Use: useVia(typed.Discovery().RESTClient()),
+		Version: asking.version, Serves: asking.serves, Use: useVia(typed),
 	}, nil
-}
-
-func versionOf(d discovery.DiscoveryInterface) func(context.Context) (string, error) {
-	return func(ctx context.Context) (string, error) {
-		info, err := discovery.ToServerVersionInterfaceWithContext(d).ServerVersionWithContext(ctx)
-		if err != nil {
-			return "", err
-		}
-		if info.GitVersion == "" {
-			return "", errors.New("the answer is not that of an API server")
-		}
-		return info.GitVersion, nil
-	}
 }
 
 func restConfig(c ClusterConfig) (*rest.Config, error) {

@@ -10,42 +10,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	kubeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/discovery"
 )
 
 // presenceEvery is how often it is asked whether a kind that a cluster does not serve has come.
 const presenceEvery = 30 * time.Second
-
-// servesVia asks an API server which version of a kind it prefers; empty: it has none.
-func servesVia(d discovery.DiscoveryInterface) func(context.Context, kubeschema.GroupResource) (string, error) {
-	asking := discovery.ToDiscoveryInterfaceWithContext(d)
-	return func(ctx context.Context, of kubeschema.GroupResource) (string, error) {
-		groups, err := asking.ServerGroupsWithContext(ctx)
-		if err != nil {
-			return "", err
-		}
-		for _, g := range groups.Groups {
-			if g.Name != of.Group {
-				continue
-			}
-			for _, version := range append([]metav1.GroupVersionForDiscovery{g.PreferredVersion}, g.Versions...) {
-				list, err := asking.ServerResourcesForGroupVersionWithContext(ctx, version.GroupVersion)
-				if apierrors.IsNotFound(err) {
-					continue
-				}
-				if err != nil {
-					return "", err
-				}
-				for _, r := range list.APIResources {
-					if r.Name == of.Resource {
-						return version.Version, nil
-					}
-				}
-			}
-		}
-		return "", nil
-	}
-}
 
 // custom is the source of a kind that only some clusters serve.
 func custom(c *Clients, of kubeschema.GroupVersionResource) source {

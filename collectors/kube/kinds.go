@@ -3,12 +3,14 @@ package kube
 import (
 	"context"
 
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	kubeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/metadata"
 
 	"github.com/kubevalue/kubevalue/schema"
 )
@@ -40,16 +42,23 @@ type source struct {
 	watch func(context.Context, metav1.ListOptions) (watch.Interface, error)
 }
 
-// api is what typed clients of all kinds have in common.
-type api[L runtime.Object] interface {
-	List(context.Context, metav1.ListOptions) (L, error)
-	Watch(context.Context, metav1.ListOptions) (watch.Interface, error)
-}
-
-func typed[L runtime.Object](a api[L]) source {
-	return source{watch: a.Watch, list: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-		return a.List(ctx, o)
-	}}
+// whole reads all objects of a resource of version v1, as they are in lists of type L.
+func whole[L any, P interface {
+	*L
+	runtime.Object
+}](group, resource string) func(*Clients) source {
+	of := kubeschema.GroupVersionResource{Group: group, Version: "v1", Resource: resource}
+	return func(c *Clients) source {
+		return source{
+			list: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+				list := P(new(L))
+				return list, c.Typed.list(ctx, of, o, list)
+			},
+			watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+				return c.Typed.watch(ctx, of, o)
+			},
+		}
+	}
 }
 
 // only restricts a source to the objects that fit a field selector.
@@ -68,43 +77,31 @@ func (s source) only(fields string) source {
 
 func metadataOnly(group, version, resource string) func(*Clients) source {
 	return func(c *Clients) source {
-		var a metadata.ResourceInterface = c.Metadata.Resource(kubeschema.GroupVersionResource{Group: group, Version: version, Resource: resource})
-		return typed(a)
+		of := c.Metadata.Resource(kubeschema.GroupVersionResource{Group: group, Version: version, Resource: resource})
+		return source{watch: of.Watch, list: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return of.List(ctx, o) }}
 	}
 }
 
 // kinds is every kind that can be watched. Where labels and annotations are enough, nothing else is asked for.
 var kinds = []kind{
 	{name: schema.KindNamespace, resource: "namespaces", early: true, convert: as(fromNamespace), source: metadataOnly("", "v1", "namespaces")},
-	{name: schema.KindNode, resource: "nodes", early: true, convert: as(fromNode),
-		source: func(c *Clients) source { return typed(c.Typed.CoreV1().Nodes()) }},
+	{name: schema.KindNode, resource: "nodes", early: true, convert: as(fromNode), source: whole[corev1.NodeList]("", "nodes")},
 	{name: schema.KindApplication, group: "argoproj.io", resource: "applications", custom: true, early: true, convert: as(fromApplication)},
 	{name: kindReplicaSet, group: "apps", resource: "replicasets", early: true, convert: as(fromReplicaSet), source: metadataOnly("apps", "v1", "replicasets")},
-	{name: schema.KindDeployment, group: "apps", resource: "deployments", metered: true, convert: as(fromDeployment),
-		source: func(c *Clients) source { return typed(c.Typed.AppsV1().Deployments("")) }},
-	{name: schema.KindStatefulSet, group: "apps", resource: "statefulsets", metered: true, convert: as(fromStatefulSet),
-		source: func(c *Clients) source { return typed(c.Typed.AppsV1().StatefulSets("")) }},
-	{name: schema.KindDaemonSet, group: "apps", resource: "daemonsets", metered: true, convert: as(fromDaemonSet),
-		source: func(c *Clients) source { return typed(c.Typed.AppsV1().DaemonSets("")) }},
-	{name: kindEndpointSlice, group: "discovery.k8s.io", resource: "endpointslices", early: true, convert: as(fromEndpointSlice),
-		source: func(c *Clients) source { return typed(c.Typed.DiscoveryV1().EndpointSlices("")) }},
-	{name: schema.KindCronJob, group: "batch", resource: "cronjobs", early: true, convert: as(fromCronJob),
-		source: func(c *Clients) source { return typed(c.Typed.BatchV1().CronJobs("")) }},
-	{name: schema.KindJob, group: "batch", resource: "jobs", convert: as(fromJob),
-		source: func(c *Clients) source { return typed(c.Typed.BatchV1().Jobs("")) }},
-	{name: kindPod, resource: "pods", convert: as(fromPod),
-		source: func(c *Clients) source { return typed(c.Typed.CoreV1().Pods("")) }},
-	{name: schema.KindClaim, resource: "persistentvolumeclaims", convert: as(fromClaim),
-		source: func(c *Clients) source { return typed(c.Typed.CoreV1().PersistentVolumeClaims("")) }},
-	{name: schema.KindVolume, resource: "persistentvolumes", convert: as(fromVolume),
-		source: func(c *Clients) source { return typed(c.Typed.CoreV1().PersistentVolumes()) }},
-	{name: schema.KindService, resource: "services", convert: as(fromService),
-		source: func(c *Clients) source {
-			return typed(c.Typed.CoreV1().Services("")).only("spec.type=" + string(corev1.ServiceTypeLoadBalancer))
-		}},
+	{name: schema.KindDeployment, group: "apps", resource: "deployments", metered: true, convert: as(fromDeployment), source: whole[appsv1.DeploymentList]("apps", "deployments")},
+	{name: schema.KindStatefulSet, group: "apps", resource: "statefulsets", metered: true, convert: as(fromStatefulSet), source: whole[appsv1.StatefulSetList]("apps", "statefulsets")},
+	{name: schema.KindDaemonSet, group: "apps", resource: "daemonsets", metered: true, convert: as(fromDaemonSet), source: whole[appsv1.DaemonSetList]("apps", "daemonsets")},
+	{name: kindEndpointSlice, group: "discovery.k8s.io", resource: "endpointslices", early: true, convert: as(fromEndpointSlice), source: whole[discoveryv1.EndpointSliceList]("discovery.k8s.io", "endpointslices")},
+	{name: schema.KindCronJob, group: "batch", resource: "cronjobs", early: true, convert: as(fromCronJob), source: whole[batchv1.CronJobList]("batch", "cronjobs")},
+	{name: schema.KindJob, group: "batch", resource: "jobs", convert: as(fromJob), source: whole[batchv1.JobList]("batch", "jobs")},
+	{name: kindPod, resource: "pods", convert: as(fromPod), source: whole[corev1.PodList]("", "pods")},
+	{name: schema.KindClaim, resource: "persistentvolumeclaims", convert: as(fromClaim), source: whole[corev1.PersistentVolumeClaimList]("", "persistentvolumeclaims")},
+	{name: schema.KindVolume, resource: "persistentvolumes", convert: as(fromVolume), source: whole[corev1.PersistentVolumeList]("", "persistentvolumes")},
+	{name: schema.KindService, resource: "services", convert: as(fromService), source: func(c *Clients) source {
+		return whole[corev1.ServiceList]("", "services")(c).only("spec.type=" + string(corev1.ServiceTypeLoadBalancer))
+	}},
 	{name: schema.KindManagedCluster, group: "cluster.x-k8s.io", resource: "clusters", custom: true, convert: as(fromManagedCluster)},
-	{name: schema.KindQuota, resource: "resourcequotas", convert: as(fromQuota),
-		source: func(c *Clients) source { return typed(c.Typed.CoreV1().ResourceQuotas("")) }},
+	{name: schema.KindQuota, resource: "resourcequotas", convert: as(fromQuota), source: whole[corev1.ResourceQuotaList]("", "resourcequotas")},
 }
 
 // Kinds lists the kinds that can be watched. Pods tell when a namespace is in use, ReplicaSets when a Deployment was rolled out.

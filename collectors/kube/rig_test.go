@@ -2,18 +2,23 @@ package kube
 
 import (
 	"context"
+	"reflect"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	kubeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/fake"
 	metadatafake "k8s.io/client-go/metadata/fake"
+	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/kubevalue/kubevalue/schema"
 )
@@ -33,10 +38,34 @@ func fakeClients(version func() (string, error), objects ...runtime.Object) *Cli
 		}
 	}
 	return &Clients{
-		Typed: fake.NewClientset(full...), Metadata: metadatafake.NewSimpleMetadataClient(scheme, partial...), Server: "played",
+		Typed: played{fake.NewClientset(full...)}, Metadata: metadatafake.NewSimpleMetadataClient(scheme, partial...), Server: "played",
 		Version: func(context.Context) (string, error) { return version() },
 		Serves:  func(context.Context, kubeschema.GroupResource) (string, error) { return "", nil },
 	}
+}
+
+// played is a Typed on objects in memory.
+type played struct{ *fake.Clientset }
+
+func (p played) list(_ context.Context, of kubeschema.GroupVersionResource, o metav1.ListOptions, into runtime.Object) error {
+	kinds, _, err := scheme.ObjectKinds(into)
+	if err != nil {
+		return err
+	}
+	kind := kinds[0].GroupVersion().WithKind(strings.TrimSuffix(kinds[0].Kind, "List"))
+	list, err := p.Invokes(clienttesting.NewRootListActionWithOptions(of, kind, o), into)
+	if err == nil {
+		reflect.ValueOf(into).Elem().Set(reflect.ValueOf(list).Elem())
+	}
+	return err
+}
+
+func (p played) watch(_ context.Context, of kubeschema.GroupVersionResource, o metav1.ListOptions) (watch.Interface, error) {
+	return p.InvokesWatch(clienttesting.NewRootWatchActionWithOptions(of, o))
+}
+
+func (p played) review(ctx context.Context, r *authorizationv1.SelfSubjectAccessReview) (*authorizationv1.SelfSubjectAccessReview, error) {
+	return p.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, r, metav1.CreateOptions{})
 }
 
 // rig is a cluster without an API server and with a clock that stands still: the test plays both.
