@@ -86,7 +86,11 @@ func (*BatchError) Permanent() bool { return true }
 func (e *BatchError) Error() string {
 	const shown = 3
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d records refused", len(e.Records))
+	if len(e.Records) == 1 {
+		b.WriteString("1 record refused")
+	} else {
+		fmt.Fprintf(&b, "%d records refused", len(e.Records))
+	}
 	for i := range e.Records[:min(shown, len(e.Records))] {
 		fmt.Fprintf(&b, "; %v", &e.Records[i])
 	}

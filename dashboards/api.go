@@ -35,6 +35,9 @@ func (s *server) api(g *gin.RouterGroup) {
 			s.answer(c, all, err)
 		})
 	}
+	if s.cfg.Sources.Targets != nil {
+		g.GET("/targets", func(c *gin.Context) { s.answer(c, append([]Target{}, s.cfg.Sources.Targets()...), nil) })
+	}
 	if s.cfg.Sources.Metrics != nil {
 		g.GET("/metrics", func(c *gin.Context) {
 			all, err := s.cfg.Sources.Metrics(c.Request.Context())

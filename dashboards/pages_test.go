@@ -371,7 +371,7 @@ func TestAnswersHaveWhatTheOpenAPIDocumentPromises(t *testing.T) {
 	}
 	want := []string{"/clusters", "/journey", "/metrics", "/metrics/{id}", "/objectives", "/objectives/{name}", "/openapi.json",
 		"/slo/attribute", "/slo/compare", "/slo/exclusions", "/slo/exclusions/{id}/end", "/slo/exclusions/{id}/withdraw",
-		"/slo/explain", "/slo/followups", "/slo/revisions", "/slo/status", "/slo/value"}
+		"/slo/explain", "/slo/followups", "/slo/revisions", "/slo/status", "/slo/value", "/targets"}
 	if got := slices.Sorted(maps.Keys(document.Paths)); !slices.Equal(got, want) {
 		t.Fatalf("the document has %v, the API has %v", got, want)
 	}

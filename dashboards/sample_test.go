@@ -42,7 +42,7 @@ func sampleConfig() dashboards.Config {
 		Sources: dashboards.Sources{
 			Journey: sampleJourney, Objectives: sampleObjectives, Metric: sampleMetric, Metrics: sampleMetrics, Series: sampleSeries,
 			Statements: sampleStatements, Split: sampleSplit, Published: samplePublished, Objective: sampleObjective, Active: sampleActive, Adoption: sampleAdoption,
-			Lifecycle: sampleLifecycle, Retention: sampleRetention, Teams: sampleTeams, Fleet: sampleFleet,
+			Lifecycle: sampleLifecycle, Retention: sampleRetention, Teams: sampleTeams, Fleet: sampleFleet, Targets: sampleTargets,
 		},
 		Health:   func(context.Context) map[string]string { return map[string]string{"warehouse": "away"} },
 		Metrics:  http.NotFoundHandler(),
@@ -415,6 +415,10 @@ func sampleTeams(context.Context, string) (reports.Adoption, error) {
 		Joined: reports.TeamList{Names: []string{"ledger", "maps"}, Withheld: 1}, Returned: reports.TeamList{Names: []string{"search"}},
 		Stalled: reports.TeamList{Names: []string{"returns"}}, Left: reports.TeamList{Names: []string{"ads"}}, Dormant: 4,
 	}, nil
+}
+
+func sampleTargets() []dashboards.Target {
+	return []dashboards.Target{{Kind: "scrape", Name: "apiserver", Instance: "10.0.0.1:6443", At: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC), Error: "status 401: want 200"}}
 }
 
 func sampleFleet(context.Context) ([]dashboards.Cluster, error) {

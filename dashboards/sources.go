@@ -50,6 +50,8 @@ type Sources struct {
 	Teams func(ctx context.Context, period string) (reports.Adoption, error)
 	// Fleet is the clusters that are or were connected.
 	Fleet func(ctx context.Context) ([]Cluster, error)
+	// Targets is how the newest try to read or probe each target went; nil: nobody knows.
+	Targets func() []Target
 
 	// Visit takes note of a page that somebody looked at. It is called after the answer was made and must not block.
 	Visit func(ctx context.Context, v Visit)
@@ -153,6 +155,21 @@ type WatchedKind struct {
 	// Objects is how many are followed.
 	Objects int `json:"objects"`
 	// Error is why it cannot be read or watched; empty: it can.
+	Error string `json:"error,omitempty"`
+}
+
+// Target is how the newest try to read a metrics page, or to probe something, went.
+type Target struct {
+	// Kind is scrape or probe.
+	Kind string `json:"kind"`
+	// Name is the job of a metrics page, or the probe; Instance the page's address, or the group of the probe.
+	Name     string    `json:"name"`
+	Instance string    `json:"instance"`
+	At       time.Time `json:"at"`
+	// Series is how many series are remembered of a page, PassedOver how many of its samples that should count counted for nothing.
+	Series     int `json:"series"`
+	PassedOver int `json:"passed_over"`
+	// Error is why it could not be read, or why the try was bad; empty: it could, and was good.
 	Error string `json:"error,omitempty"`
 }
 

@@ -31,6 +31,8 @@ type figures struct {
 	journeyMap journey.Map
 	// watches says how the watches of clusters stand; nil: this process watches none.
 	watches func() []kube.Status
+	// tries says how the newest tries of targets went; nil: this process tries none.
+	tries func() []dashboards.Target
 }
 
 func newFigures(cfg *Config, db *warehouse.DB, now func() time.Time) (*figures, error) {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/kubevalue/kubevalue/collectors/kube"
+	"github.com/kubevalue/kubevalue/collectors/probe"
+	"github.com/kubevalue/kubevalue/collectors/scrape"
 	"github.com/kubevalue/kubevalue/dashboards"
 )
 
@@ -113,4 +115,32 @@ func (f *figures) byCluster(ctx context.Context, sql string, week time.Time) (ma
 		rows[text(r[0])] = r
 	}
 	return rows, nil
+}
+
+// targets is how the newest tries of this process went.
+func (f *figures) targets() []dashboards.Target {
+	if f.tries == nil {
+		return nil
+	}
+	return f.tries()
+}
+
+// tried says how the newest tries of scrapes and probes went.
+func tried(scrapes []scrape.Status, probes []probe.Status) (all []dashboards.Target) {
+	one := func(t dashboards.Target, err error) {
+		if err != nil {
+			t.Error = err.Error()
+		}
+		t.At = t.At.UTC()
+		all = append(all, t)
+	}
+	for _, s := range scrapes {
+		one(dashboards.Target{Kind: "scrape", Name: s.Job, Instance: s.Instance, At: s.At, Series: s.Series, PassedOver: s.PassedOver}, s.Err)
+	}
+	for _, s := range probes {
+		if !s.At.IsZero() {
+			one(dashboards.Target{Kind: "probe", Name: s.Name, Instance: s.Group, At: s.At}, s.Last.Err)
+		}
+	}
+	return all
 }

@@ -21,7 +21,7 @@ func (s *service) sources() dashboards.Sources {
 		Journey: f.journey, Objectives: f.objectives.statuses, Metric: f.metric,
 		Metrics: func(context.Context) ([]journey.Metric, error) { return f.evaluator.Metrics, nil },
 		Budgets: f.askBudgets, Series: f.series, Statements: f.statements, Split: f.split, Published: f.published, Objective: f.objectives.detail,
-		Active: f.active, Adoption: f.adoption, Lifecycle: f.lifecycle, Retention: f.retention, Teams: f.teamLists, Fleet: f.fleet, Visit: s.visit,
+		Active: f.active, Adoption: f.adoption, Lifecycle: f.lifecycle, Retention: f.retention, Teams: f.teamLists, Fleet: f.fleet, Targets: f.targets, Visit: s.visit,
 	}
 }
 

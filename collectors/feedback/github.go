@@ -19,7 +19,15 @@ import (
 )
 
 // errSignature means that a webhook was not signed with the secret.
-var errSignature = fmt.Errorf("%w: the signature X-Hub-Signature-256 is missing, or is not that of this body and the configured secret", collectors.ErrUnauthorized)
+var errSignature = signatureError{}
+
+type signatureError struct{}
+
+func (signatureError) Error() string {
+	return "the signature X-Hub-Signature-256 is missing, or is not that of this body and of the secret in feedback.github.secret_file"
+}
+
+func (signatureError) Unwrap() error { return collectors.ErrUnauthorized }
 
 // errForm means that a body is not what GitHub sends.
 var errForm = errors.New("the body is not an issues event of GitHub")

@@ -9,12 +9,15 @@
 package scrape
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -107,6 +110,49 @@ type Collector struct {
 	// pages are those of the targets that are read, before those that were read before a restart, and not since.
 	pages  map[string]*pages
 	before map[string]savedPages
+
+	// standing says how the newest try to read each target went.
+	standing struct {
+		sync.Mutex
+		of map[string]Status
+	}
+}
+
+// Status is how the newest try to read a target went.
+type Status struct {
+	Job, Instance string
+	// At is when it was tried.
+	At time.Time
+	// Series is how many series of it are remembered, PassedOver how many samples of its newest page that should count counted for
+	// nothing: they were no numbers, stood there twice, or were stale.
+	Series, PassedOver int
+	// Err is why it could not be read; nil: it could.
+	Err error
+}
+
+// Status returns how the newest tries went, in order of job and instance. A target that was not tried yet is left out.
+func (c *Collector) Status() []Status {
+	c.standing.Lock()
+	defer c.standing.Unlock()
+	return slices.SortedFunc(maps.Values(c.standing.of), func(a, b Status) int {
+		return cmp.Or(cmp.Compare(a.Job, b.Job), cmp.Compare(a.Instance, b.Instance))
+	})
+}
+
+// standingOf tells targets apart by all that they have.
+func standingOf(j *job, t target) string { return j.Name + " " + t.url + " " + t.labels.String() }
+
+func (c *Collector) note(key string, s Status) {
+	c.standing.Lock()
+	defer c.standing.Unlock()
+	c.standing.of[key] = s
+}
+
+// forget a target that is gone.
+func (c *Collector) forget(key string) {
+	c.standing.Lock()
+	defer c.standing.Unlock()
+	delete(c.standing.of, key)
 }
 
 type job struct {
@@ -121,6 +167,7 @@ func New(cfg Config) (*Collector, error) {
 	}
 	cfg.Now, cfg.Logger = collectors.Clock(cfg.Now), collectors.Logger(cfg.Logger)
 	c := &Collector{cfg: cfg, metrics: newMetrics(), pages: map[string]*pages{}, large: make(chan struct{}, maxLarge)}
+	c.standing.of = map[string]Status{}
 	var faults []error
 	counters, err := NewCounters(cfg.Indicators)
 	faults = append(faults, err)
@@ -194,6 +241,7 @@ func (c *Collector) discover(ctx context.Context, j *job) {
 				c.watch(within, j, t, p)
 				if ctx.Err() == nil { // the target is gone, while others are read on
 					c.leave(key, p)
+					c.forget(standingOf(j, t))
 					c.metrics.series.DeleteLabelValues(j.Name, t.labels.Get("instance"))
 				}
 			})
@@ -249,6 +297,9 @@ func (c *Collector) read(ctx context.Context, j *job, t target, p *pages) error 
 		page.release()
 	}
 	c.metrics.count(j.Name, trouble, err)
+	c.note(standingOf(j, t), Status{
+		Job: j.Name, Instance: t.labels.Get("instance"), At: began, Series: len(p.known), PassedOver: trouble.notNumbers + trouble.duplicates + trouble.stale, Err: err,
+	})
 	if err == nil {
 		c.metrics.series.WithLabelValues(j.Name, t.labels.Get("instance")).Set(float64(len(p.known)))
 	}

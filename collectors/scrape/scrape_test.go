@@ -146,6 +146,57 @@ func TestPagesAreFetchedWithinLimits(t *testing.T) {
 	}
 }
 
+// What a target is like that sends something else than a metrics page is said by its status; what can be counted of it is.
+func TestTheStatusSaysWhatIsWrongWithATarget(t *testing.T) {
+	says := func(contentType, text string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", contentType)
+			_, _ = w.Write([]byte(text))
+		}
+	}
+	for name, test := range map[string]struct {
+		serve      http.HandlerFunc
+		err        string
+		series     int
+		passedOver int
+	}{
+		"good":             {says(textFormat, page(200, 1)), "", 2, 0},
+		"a login page":     {says("text/html", "<!doctype html><title>Sign in</title>"), ErrNoPage.Error(), 0, 0},
+		"gigabytes":        {says(textFormat, strings.Repeat(page(200, 1), 10_000)), ErrTooMuch.Error(), 0, 0},
+		"NaN":              {says(textFormat, page(200, 1)+`requests_total{code="500"} NaN`+"\n"), "", 3, 1},
+		"duplicate series": {says(textFormat, page(200, 1)+page(200, 7)), "", 2, 1},
+		"away":             {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, "status 502: want 200", 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			limits := DefaultLimits
+			limits.Body = 100_000
+			c, err := New(Config{Sink: &sink{}, Indicators: []Indicator{requests}, Jobs: []Job{{Name: "api", Targets: []string{serving(t, test.serve).URL}, Limits: limits}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, target := range must(c.jobs[0].discovered()) {
+				_ = c.read(t.Context(), c.jobs[0], target, newPages(c.counters, target.labels, limits))
+			}
+			all := c.Status()
+			if len(all) != 1 {
+				t.Fatalf("%d targets have a status", len(all))
+			}
+			s := all[0]
+			if s.Job != "api" || s.Instance == "" || s.At.IsZero() || s.Series != test.series || s.PassedOver != test.passedOver || (s.Err == nil) != (test.err == "") ||
+				s.Err != nil && !strings.Contains(s.Err.Error(), test.err) {
+				t.Errorf("%+v, want %d series, %d passed over, error %q", s, test.series, test.passedOver, test.err)
+			}
+		})
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
 func TestTargetsAreFoundInFiles(t *testing.T) {
 	dir := t.TempDir()
 	put := func(name, text string) {
