@@ -98,13 +98,17 @@ type MetricAnalysis struct {
 
 // MetricObjective takes a figure from the SLO engine instead of from SQL on ratios.
 type MetricObjective struct {
-	// Figure is sli, budget_consumed, budget_remaining or burn_rate.
+	// Figure is sli, budget_consumed, budget_remaining, burn_rate, budget_change (the budget consumed less that of the period before)
+	// or gained (FigureGained).
 	Figure string `yaml:"figure" json:"figure"`
-	// Combine says how several objectives become one figure: pooled (sum of good over sum of total) or worst.
+	// Combine says how several objectives become one figure: pooled (sum of good over sum of total), sum (of money) or worst.
 	Combine string `yaml:"combine" json:"combine"`
 	// Labels restrict the objectives; all of them must match.
 	Labels map[string]string `yaml:"labels,omitempty" json:"labels,omitempty"`
 }
+
+// FigureGained is the money of the minutes that a priced service gained or lost against the period before.
+const FigureGained = "gained"
 
 // IntervalMethod names how Low and High of a value are found.
 type IntervalMethod string

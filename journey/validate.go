@@ -18,7 +18,7 @@ const (
 	DimensionCluster   = "cluster"   // where
 	DimensionPersona   = "persona"   // as what
 	DimensionObjective = "objective" // of figures from the SLO engine
-	DimensionService   = "service"   // likewise
+	DimensionService   = "service"   // likewise, and of incidents
 )
 
 // Validate says everything that is wrong with a definition, joined, each error with the field's path.
@@ -72,7 +72,7 @@ func (m Metric) validateComputation(add func(string, ...any)) {
 		add("want exactly one of sql, analysis and objective")
 		return
 	}
-	dimensions := []string{DimensionTeam, DimensionCluster, DimensionPersona}
+	dimensions := []string{DimensionTeam, DimensionCluster, DimensionPersona, DimensionService}
 	methods := []IntervalMethod{IntervalNone}
 	switch {
 	case m.Objective != nil:
@@ -152,10 +152,11 @@ func (m Metric) validateAnalysis(add func(string, ...any)) []IntervalMethod {
 
 func (m Metric) validateObjective(add func(string, ...any)) {
 	o := m.Objective
-	if !slices.Contains([]string{"sli", "budget_consumed", "budget_remaining", "burn_rate"}, o.Figure) {
-		add("objective.figure %q: want sli, budget_consumed, budget_remaining or burn_rate", o.Figure)
+	if !slices.Contains([]string{"sli", "budget_consumed", "budget_remaining", "burn_rate", "budget_change", FigureGained}, o.Figure) {
+		add("objective.figure %q: want sli, budget_consumed, budget_remaining, burn_rate, budget_change or gained", o.Figure)
 	}
-	if o.Combine != "worst" && (o.Combine != "pooled" || o.Figure != "sli") {
-		add("objective.combine %q: want worst, or pooled for sli", o.Combine)
+	want := map[string]string{"sli": "pooled", FigureGained: "sum"}[o.Figure]
+	if o.Combine != want && (o.Combine != "worst" || o.Figure == FigureGained) {
+		add("objective.combine %q: want worst, pooled for sli, or sum for gained", o.Combine)
 	}
 }

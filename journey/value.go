@@ -150,6 +150,9 @@ type ObjectiveFigure struct {
 	BudgetConsumed, BudgetRemaining *float64
 	// BurnRate is the error ratio over the error budget of the whole period.
 	BurnRate *float64
+	// Gained is money in Currency: what the minutes of availability are worth that were gained, or lost, against the period before.
+	Gained   *float64
+	Currency string
 	// Coverage is measured / expected slices, Measured their number.
 	Coverage *float64
 	Measured int

@@ -3,6 +3,7 @@
 package pipeline
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -23,6 +24,7 @@ const (
 	MaxGroups              = 1000
 	MaxLinks               = 100
 	MaxFollowups           = 100
+	MaxDetailsBytes        = 16 << 10
 	// MaxBatch is how many records a batch may have: as many as one insert takes.
 	MaxBatch = 100_000
 	// MaxSliceSeconds is a day.
@@ -208,6 +210,9 @@ func checkIncident(i *schema.Incident) error {
 		return fmt.Errorf("detected %s must not be before start %s", i.Detected.Format(time.RFC3339), i.Start.Format(time.RFC3339))
 	case len(i.Links) > MaxLinks || len(i.Objectives) > MaxLinks || len(i.Followups) > MaxFollowups:
 		return fmt.Errorf("more than %d links or objectives, or more than %d follow-ups", MaxLinks, MaxFollowups)
+	}
+	if len(i.Details) > MaxDetailsBytes || len(i.Details) > 0 && (!json.Valid(i.Details) || i.Details[0] != '{') {
+		return fmt.Errorf("details: want a JSON object of at most %d bytes, got %d bytes", MaxDetailsBytes, len(i.Details))
 	}
 	switch i.Origin {
 	case "", schema.OriginUnknown, schema.OriginOwn, schema.OriginUpstream:

@@ -1,6 +1,9 @@
 package schema
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Origin says whose fault an incident was.
 type Origin string
@@ -33,7 +36,9 @@ type Incident struct {
 	Resolved  time.Time  `json:"resolved,omitzero"`
 	Links     []string   `json:"links,omitempty"`
 	Followups []Followup `json:"followups,omitempty"`
-	Version   uint64     `json:"version"`
+	// Details are what its source says of it besides, a JSON object; nil: nothing. They are never read but by people.
+	Details json.RawMessage `json:"details,omitempty"`
+	Version uint64          `json:"version"`
 }
 
 // Followup is work that an incident led to.

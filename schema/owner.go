@@ -38,6 +38,13 @@ type OwnerFunc func(OwnerQuestion) (team string, by OwnerSource)
 // AttributeArgoProject is the attribute that names the Argo CD project of a resource.
 const AttributeArgoProject = "argo_project"
 
+// AttributeTies names the providers (clouds) that a workload or a load balancer cannot do without, in order, with commas between them;
+// TiesNone: none. It is missing where nobody looked.
+const (
+	AttributeTies = "provider_ties"
+	TiesNone      = "none"
+)
+
 // AttributeField and the JSONPath of a field that is stored with a resource make the attribute of its value.
 const AttributeField = "field:"
 

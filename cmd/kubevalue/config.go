@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kubevalue/kubevalue/collectors/audit"
 	"github.com/kubevalue/kubevalue/collectors/promquery"
 	"github.com/kubevalue/kubevalue/collectors/scrape"
 	"github.com/kubevalue/kubevalue/collectors/usage"
@@ -291,9 +292,9 @@ func defaults() Config {
 }
 
 // defaultAttributes are what the built-in metrics read: which change a deployment event brought where, what kind of thing
-// an event was about, and the ten numbers of an answer to the usability scale. None of them is free text.
+// an event was about, the ten numbers of an answer to the usability scale, and that an API is deprecated. None of them is free text.
 func defaultAttributes() []string {
-	return []string{usage.AttributeCommit, usage.AttributeCommitTime, usage.AttributeEnvironment, "kind", "items"}
+	return []string{usage.AttributeCommit, usage.AttributeCommitTime, usage.AttributeEnvironment, "kind", "items", audit.AttributeDeprecated}
 }
 
 // loadConfig reads and checks a file; the error lists every fault with its place.

@@ -189,7 +189,7 @@ func writeDemo(o demoOptions, world *demo.World) (string, error) {
 		"organisation": map[string]any{"name": "Example Corp (simulated)", "timezone": "UTC", "week_start": "monday"},
 		"server":       map[string]any{"listen": o.listen, "base_url": "http://" + o.listen, "tokens": "tokens.json"},
 		"warehouse":    map[string]any{"dsn": "embedded:warehouse"},
-		"spool":        map[string]any{"dir": "spool", "attributes": []string{"commit", "commit_time", "environment", "kind"}},
+		"spool":        map[string]any{"dir": "spool", "attributes": []string{"commit", "commit_time", "environment", "kind", "deprecated_api"}},
 		"identity":     map[string]any{"key_file": "identity.key", "machines": []string{"^ci-"}},
 		"objectives":   map[string]any{"openslo": []string{"slo/*.yaml"}},
 		"prices":       []map[string]any{demoPrice()},

@@ -3,10 +3,12 @@ package main
 import (
 	"fmt"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kubevalue/kubevalue/collectors/kube"
+	"github.com/kubevalue/kubevalue/journey/catalogue"
 	"github.com/kubevalue/kubevalue/schema"
 	"github.com/kubevalue/kubevalue/schema/warehouse"
 )
@@ -41,23 +43,6 @@ func (c *Config) fields() []kube.Field {
 	return out
 }
 
-// driftSQL is what disagrees now: of each field of an object, the value that most clusters have, in how many, and the others with theirs.
-const driftSQL = `
-SELECT kind, namespace, name, path, usual, agreeing, of_all,
-    arraySort(arrayMap(h -> concat(h.1, '=', h.2), arrayFilter(h -> h.2 != usual, having))) AS others
-FROM (
-    SELECT kind, namespace, name, path, groupArray((cluster, value)) AS having, count() AS of_all,
-        arraySort(v -> (-countEqual(values, v), v), arrayDistinct(groupArray(value) AS values))[1] AS usual, countEqual(values, usual) AS agreeing
-    FROM (
-        SELECT toString(cluster) AS cluster, toString(kind) AS kind, toString(namespace) AS namespace, name, substring(field.1, {prefix:UInt32} + 1) AS path, field.2 AS value
-        FROM (SELECT cluster, kind, namespace, name, arrayJoin(arrayFilter(f -> startsWith(f.1, {field:String}), arrayZip(mapKeys(attributes), mapValues(attributes)))) AS field
-            FROM resources FINAL WHERE deleted IS NULL)
-    )
-    GROUP BY kind, namespace, name, path
-)
-WHERE of_all >= 3 AND agreeing < of_all
-ORDER BY kind, namespace, name, path`
-
 func clusterDriftCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "drift", Short: "List the configured fields in which clusters disagree", Args: cobra.NoArgs,
@@ -73,21 +58,20 @@ counts as such. The share of values that disagree is the metric O45.`,
 				fmt.Fprintln(out, "No fields are compared: name some in drift, e.g. [{kind: Deployment, field: .spec.replicas}]")
 				return nil
 			}
-			result, err := db.Query(cmd.Context(), driftSQL, map[string]any{"field": schema.AttributeField, "prefix": uint32(len(schema.AttributeField))})
+			all, err := catalogue.Evaluator{Query: db.Query, Settings: cfg.settings(), Now: time.Now}.Disagreements(cmd.Context())
 			if err != nil {
-				return fmt.Errorf("fields that disagree: %w", err)
+				return err
 			}
 			w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 			fmt.Fprintln(w, "KIND\tOBJECT\tFIELD\tMOST HAVE\tCLUSTERS\tOTHERS")
-			for _, row := range result.Rows {
-				others, _ := row[7].([]string)
-				for i, other := range others {
+			for _, d := range all {
+				for i, other := range d.Others {
 					if i > 0 {
 						fmt.Fprintf(w, "\t\t\t\t\t%s\n", other)
 						continue
 					}
-					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d of %d\t%s\n", text(row[0]), objectPath(&schema.Resource{Namespace: text(row[1]), Name: text(row[2])}),
-						text(row[3]), text(row[4]), count(row[5]), count(row[6]), other)
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d of %d\t%s\n", d.Kind, objectPath(&schema.Resource{Namespace: d.Namespace, Name: d.Name}),
+						d.Field, d.Usual, d.Agreeing, d.Objects, other)
 				}
 			}
 			return w.Flush()

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -15,8 +16,9 @@ func TestDriftListsWhoDisagrees(t *testing.T) {
 	agent := bearer(b.token("agent", collectors.EndpointAgent))
 	for cluster, replicas := range map[string]string{"c1": "3", "c2": "3", "c3": "5", "c4": "(none)"} {
 		for name, value := range map[string]string{"web": replicas, "same": "1"} {
-			body := fmt.Sprintf(`{"changes":[{"cluster":%q,"kind":"Deployment","uid":%q,"namespace":"shop","name":%q,"change":"observed","key":"1",
-				"time":"2026-11-01T10:00:00Z","attributes":{"field:.spec.replicas":%q}}]}`, cluster, cluster+name, name, value)
+			body := fmt.Sprintf(`{"changes":[{"cluster":%[1]q,"kind":"Cluster","uid":%[1]q,"name":%[1]q,"change":"observed","key":"1","time":%[5]q},
+				{"cluster":%[1]q,"kind":"Deployment","uid":%[2]q,"namespace":"shop","name":%[3]q,"change":"observed","key":"1",
+				"time":%[5]q,"attributes":{"field:.spec.replicas":%[4]q}}]}`, cluster, cluster+name, name, value, time.Now().Add(-time.Minute).UTC().Format(time.RFC3339))
 			if got := b.post("/v1/agent", body, "Authorization", agent); got.status != 202 {
 				t.Fatalf("%d %s", got.status, got.body)
 			}

@@ -53,7 +53,10 @@ func newFigures(cfg *Config, db *warehouse.DB, now func() time.Time) (*figures, 
 	if f.journeyMap, err = cfg.loadMap(metrics); err != nil {
 		return nil, err
 	}
-	f.evaluator = catalogue.Evaluator{Query: db.Query, Settings: cfg.settings(), Metrics: metrics, Objectives: rememberingObjectives(now, f.objectives.figures), Now: now}
+	f.evaluator = catalogue.Evaluator{
+		Query: db.Query, Settings: cfg.settings(), Metrics: metrics, Now: now,
+		Objectives: rememberingObjectives(now, f.objectives.figures), Worth: rememberingObjectives(now, f.objectives.worth),
+	}
 	f.values = newMemo[[]journey.Value](now)
 	return f, nil
 }

@@ -49,8 +49,37 @@ func (c *Config) mapping() incident.Mapping {
 func incidentCommand() *cobra.Command {
 	return group("incident", "List incidents, and say what alerts cannot know of them",
 		"Incidents come from Alertmanager (POST /v1/alertmanager), from other tools (POST /v1/incidents) and from here. Budgets are attributed to them, and their follow-ups are judged by what happened after.",
-		incidentListCommand(), incidentSetCommand(), incidentFollowupCommand())
+		incidentListCommand(), incidentShowCommand(), incidentSetCommand(), incidentFollowupCommand())
 }
+
+func incidentShowCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "show ID",
+		Short: "Show all that is known of an incident, as JSON",
+		Long: `Prints an incident in the form that POST /v1/incidents takes. details hold what its alert said besides: labels, annotations, and fields of the
+webhook that kubevalue does not know. Names and addresses of persons, and annotations of several words, are not kept.`,
+		Args: one("the ID of an incident"),
+	}
+	path := configFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return withWarehouse(cmd, *path, func(_ *Config, db *warehouse.DB) error {
+			known, err := knownIncidents(cmd.Context(), db)
+			if err != nil {
+				return err
+			}
+			in, ok := known[args[0]]
+			if !ok {
+				return fmt.Errorf(noIncident, args[0])
+			}
+			out := json.NewEncoder(cmd.OutOrStdout())
+			out.SetIndent("", "  ")
+			return out.Encode(in)
+		})
+	}
+	return cmd
+}
+
+const noIncident = "there is no incident %q: list them with `kubevalue incident list`"
 
 func incidentListCommand() *cobra.Command {
 	var from, to string
@@ -170,7 +199,7 @@ func incidentFollowupCommand() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return amendIncident(cmd, *path, args[0], func(cfg *Config, in schema.Incident) (map[string]any, error) {
 			if in.Version == 0 {
-				return nil, fmt.Errorf("there is no incident %q: list them with `kubevalue incident list`", args[0])
+				return nil, fmt.Errorf(noIncident, args[0])
 			}
 			all := slices.Clone(in.Followups)
 			at := slices.IndexFunc(all, func(f schema.Followup) bool { return f.ID == args[1] })

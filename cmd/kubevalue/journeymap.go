@@ -49,7 +49,7 @@ func (c *Config) loadMetrics() ([]journey.Metric, error) {
 			metrics = append(metrics, m)
 		}
 	}
-	return catalogue.InCurrency(metrics, c.Costs.Currency), nil
+	return catalogue.InCurrency(metrics, c.Costs.Currency, c.currencyOfMinutes()), nil
 }
 
 // loadMap is the configured journey map, or the built-in one; it has passed the lint.

@@ -84,7 +84,7 @@ Start with ` + "`kubevalue demo`" + ` for a service with a simulated organisatio
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		serveCommand(), demoCommand(), checkCommand(), migrateCommand(), sloCommand(), metricCommand(), journeyCommand(),
-		reportCommand(), importCommand(), sendCommand(), tokenCommand(), auditPolicyCommand(), privacyCommand(), quarantineCommand(), rulesCommand(), storageCommand(), clusterCommand(), ownerCommand(), feedbackCommand(), incidentCommand(),
+		reportCommand(), importCommand(), sendCommand(), tokenCommand(), auditPolicyCommand(), privacyCommand(), quarantineCommand(), rulesCommand(), storageCommand(), clusterCommand(), costCommand(), ownerCommand(), feedbackCommand(), incidentCommand(),
 		engineCommand(), versionCommand(),
 	)
 	withUsage(root)

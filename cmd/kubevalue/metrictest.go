@@ -78,7 +78,7 @@ func evaluateCase(metrics []journey.Metric) metrictest.EvaluateFunc {
 	return func(ctx context.Context, c metrictest.Case, query journey.QueryFunc, r journey.Request) ([]journey.Value, error) {
 		return catalogue.Evaluator{
 			Query: query, Settings: c.Settings, Metrics: metrics, Now: func() time.Time { return c.Now },
-			Objectives: c.Input.Figures,
+			Objectives: c.Input.Figures, Worth: c.Input.Figures,
 		}.Evaluate(ctx, r)
 	}
 }

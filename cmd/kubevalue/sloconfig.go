@@ -241,6 +241,18 @@ func (c *Config) checkPriced(f *yamlFile) {
 	}
 }
 
+// currencyOfMinutes is that of all prices of minutes; empty: there are none, or several.
+func (c *Config) currencyOfMinutes() string {
+	one := ""
+	for i, p := range c.Prices {
+		if i > 0 && p.Currency != one {
+			return ""
+		}
+		one = p.Currency
+	}
+	return one
+}
+
 // pricing are the price lists by service, in order of name. They were checked when the configuration was loaded.
 func (c *Config) pricing(objectives []configuredObjective) []pricing {
 	var out []pricing

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -94,6 +95,35 @@ func (s *objectiveSet) value(ctx context.Context, p, with journey.Period) (value
 		}
 	}
 	return answer, nil
+}
+
+// worth are the objectives whose minutes are charged, each with the money that its service gained against the period before. Its coverage is
+// the share of the period that was measured, had a price, and had something measured to compare it with.
+func (s *objectiveSet) worth(ctx context.Context, p journey.Period, _ time.Time) ([]journey.ObjectiveFigure, error) {
+	if len(s.pricing) == 0 {
+		return nil, nil
+	}
+	answer, err := s.value(ctx, p, s.calendar.Previous(p))
+	var out []journey.ObjectiveFigure
+	for _, v := range answer.Services {
+		compared, all := -v.UncomparedMinutes, v.UnpricedMinutes
+		for _, a := range v.Amounts {
+			compared, all = compared+a.MeasuredMinutes, all+a.MeasuredMinutes
+		}
+		one := journey.ObjectiveFigure{Objective: v.Objective, Service: v.Service, Target: v.Target, Measured: int(math.Round(compared)), Coverage: new(0.0)}
+		if compared <= 0 {
+			out = append(out, one)
+			continue
+		}
+		if v.Coverage != nil {
+			one.Coverage = new(*v.Coverage * compared / all)
+		}
+		for _, a := range v.Amounts {
+			one.Gained, one.Currency = new(a.Gained), a.Currency
+			out = append(out, one)
+		}
+	}
+	return out, err
 }
 
 // periodMinutes asks for the minutes of an objective, as it was defined, in a period; none when it was not defined.

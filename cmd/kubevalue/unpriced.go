@@ -10,35 +10,57 @@ import (
 	"github.com/kubevalue/kubevalue/schema/warehouse"
 )
 
-// unpricedSQL is what was had since {since:DateTime64(3, 'UTC')} and has no price now: kind, class, and in how many clusters.
-const unpricedSQL = `
-WITH (SELECT groupArray((toString(kind), toString(class))) FROM resource_prices_current
-    WHERE valid_from <= {now:DateTime64(3, 'UTC')} AND {now:DateTime64(3, 'UTC')} < valid_to) AS prices
-SELECT toString(kind) AS kind, toString(class) AS class, uniqExact(cluster) AS clusters FROM consumption
+// classesSQL is what was had since {since:DateTime64(3, 'UTC')}: kind, class, in how many clusters, and what a unit of it costs an hour now,
+// NULL where nobody says.
+const classesSQL = `
+WITH (SELECT groupArray((toString(kind), toString(class), per_hour)) FROM resource_prices_current
+    WHERE valid_from <= {now:DateTime64(3, 'UTC')} AND {now:DateTime64(3, 'UTC')} < valid_to) AS prices,
+    arraySort(p -> p.2 = '', arrayFilter(p -> p.1 = kind AND p.2 IN (class, ''), prices)) AS fitting
+SELECT toString(kind) AS kind, toString(class) AS class, uniqExact(cluster) AS clusters, if(empty(fitting), NULL, fitting[1].3) AS per_hour FROM consumption
 WHERE start >= {since:DateTime64(3, 'UTC')} AND kind IN ('node', 'storage', 'balancer')
-    AND NOT has(prices, (kind, class)) AND NOT has(prices, (kind, ''))
 GROUP BY kind, class ORDER BY kind, class`
 
-// unpricedEvery is how often it is looked for what has no price, unpricedWithin how old it may be.
+// unpricedEvery is how often it is looked for what has no price, hadWithin how old what was had may be.
 const (
-	unpricedEvery  = 10 * time.Minute
-	unpricedWithin = 24 * time.Hour
+	unpricedEvery = 10 * time.Minute
+	hadWithin     = 24 * time.Hour
 )
 
 // unpricedClass is something that costs nobody knows what.
 type unpricedClass struct{ kind, class string }
 
-// unpriced is what was had of late and has no price, with the number of clusters that have it.
-func unpriced(ctx context.Context, db *warehouse.DB, now time.Time) (map[unpricedClass]int64, error) {
-	result, err := db.Query(ctx, unpricedSQL, map[string]any{"now": now, "since": now.Add(-unpricedWithin)})
+// hadClass is something that was had of late.
+type hadClass struct {
+	unpricedClass
+	clusters int64
+	// perHour is its price in the currency of the configuration; nil: it has none.
+	perHour *float64
+}
+
+// had is what was had of late, in order of kind and class.
+func had(ctx context.Context, db *warehouse.DB, now time.Time) ([]hadClass, error) {
+	result, err := db.Query(ctx, classesSQL, map[string]any{"now": now, "since": now.Add(-hadWithin)})
 	if err != nil {
-		return nil, fmt.Errorf("what has no price: %w", err)
+		return nil, fmt.Errorf("what has a price: %w", err)
 	}
-	all := map[unpricedClass]int64{}
+	var all []hadClass
 	for _, row := range result.Rows {
-		all[unpricedClass{text(row[0]), text(row[1])}] = count(row[2])
+		price, _ := row[3].(*float64)
+		all = append(all, hadClass{unpricedClass{text(row[0]), text(row[1])}, count(row[2]), price})
 	}
 	return all, nil
+}
+
+// unpriced is what was had of late and has no price, with the number of clusters that have it.
+func unpriced(ctx context.Context, db *warehouse.DB, now time.Time) (map[unpricedClass]int64, error) {
+	all, err := had(ctx, db, now)
+	without := map[unpricedClass]int64{}
+	for _, c := range all {
+		if c.perHour == nil {
+			without[c.unpricedClass] = c.clusters
+		}
+	}
+	return without, err
 }
 
 // warnUnpriced says once of each kind and class that it has no price, as long as other things have one, until the context ends. Figures

@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"strings"
 
 	"github.com/bytedance/sonic"
@@ -23,6 +24,10 @@ const (
 	KindOther    = "other"    // labels, annotations, pausing, strategy
 )
 
+// AttributeDeprecated says that the API server calls the version of the API deprecated: the release that will not have it any longer, such
+// as 1.25, or "true" where none is planned.
+const AttributeDeprecated = "deprecated_api"
+
 // AttributeAPIGroup is the API group of a resource that Kubernetes itself does not define: its name may be the same.
 const AttributeAPIGroup = "api_group"
 
@@ -34,6 +39,12 @@ func attributes(w *wireEvent) map[string]string {
 	ref := w.ObjectRef
 	if !isBuiltInGroup(ref.APIGroup) {
 		found = map[string]string{AttributeAPIGroup: ref.APIGroup}
+	}
+	if w.Annotations.Deprecated == "true" {
+		if found == nil {
+			found = make(map[string]string, 1)
+		}
+		found[AttributeDeprecated] = removal(w.Annotations.Removed)
 	}
 	if verbOf(w) != "patch" || ref.Subresource != "" || len(w.RequestObject) == 0 || !hasPodTemplate(ref) {
 		return found
@@ -47,6 +58,17 @@ func attributes(w *wireEvent) map[string]string {
 	}
 	found[AttributeKind] = kind
 	return found
+}
+
+// removal is a release such as 1.25, or "true" where there is none.
+func removal(release string) string {
+	major, minor, _ := strings.Cut(release, ".")
+	for _, number := range []string{major, minor} {
+		if _, err := strconv.ParseUint(number, 10, 16); err != nil {
+			return "true"
+		}
+	}
+	return release
 }
 
 func isBuiltInGroup(group string) bool {

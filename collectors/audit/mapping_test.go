@@ -367,3 +367,15 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestADeprecatedAPIIsNoted(t *testing.T) {
+	for annotations, want := range map[string]string{
+		`{}`: "", `{"k8s.io/deprecated":"false"}`: "", `{"k8s.io/deprecated":"true"}`: "true",
+		`{"k8s.io/deprecated":"true","k8s.io/removed-release":"1.32"}`:            "1.32",
+		`{"k8s.io/deprecated":"true","k8s.io/removed-release":"ask ann@example"}`: "true",
+	} {
+		if e := one(t, `"annotations":`+annotations); e.Attributes[AttributeDeprecated] != want {
+			t.Errorf("with %s the attribute is %q, want %q", annotations, e.Attributes[AttributeDeprecated], want)
+		}
+	}
+}

@@ -62,6 +62,9 @@ type wireStatus struct {
 
 type wireAnnotations struct {
 	Decision string `json:"authorization.k8s.io/decision"`
+	// Deprecated is "true" when the version of the API that was called is; Removed is the release without it, e.g. 1.25, where one is planned.
+	Deprecated string `json:"k8s.io/deprecated"`
+	Removed    string `json:"k8s.io/removed-release"`
 }
 
 // decodeList calls each for every item of an EventList, with a value that is only good during the call; nil stands for an

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -140,22 +139,10 @@ func (r *Receiver) ticket(body []byte) (schema.Feedback, error) {
 		delete(in.Issue, key)
 	}
 	maps.DeleteFunc(in.Issue, func(key string, _ json.RawMessage) bool { return personal(key) })
-	t.Extra, err = bounded(in.Issue)
+	extra, err := collectors.Bounded(in.Issue, maxExtra)
+	t.Extra = string(extra)
 	return t, err
 }
 
 // maxExtra bounds the unknown fields that are kept, in bytes.
 const maxExtra = 16 << 10
-
-// bounded is an object as JSON; of one that is too large the first fields by name.
-func bounded(fields map[string]json.RawMessage) (string, error) {
-	kept, size := map[string]json.RawMessage{}, 0
-	for _, key := range slices.Sorted(maps.Keys(fields)) {
-		if size += len(key) + len(fields[key]) + len(`"":,`); size > maxExtra {
-			break
-		}
-		kept[key] = fields[key]
-	}
-	text, err := json.Marshal(kept)
-	return string(text), err
-}

@@ -35,11 +35,22 @@ func (m Mapping) withDefaults() Mapping {
 	return m
 }
 
-// notification is the body of Alertmanager's webhook, version 4; fields that it gains are no mistake.
+// notification is the body of Alertmanager's webhook, version 4; fields that it gains are no mistake, and kept.
 type notification struct {
 	Version     string  `json:"version"`
 	ExternalURL string  `json:"externalURL"`
 	Alerts      []alert `json:"alerts"`
+	// raw is all of it.
+	raw map[string]json.RawMessage
+}
+
+// UnmarshalJSON keeps the fields that nobody here knows.
+func (n *notification) UnmarshalJSON(data []byte) error {
+	type known notification
+	if err := json.Unmarshal(data, (*known)(n)); err != nil {
+		return err
+	}
+	return json.Unmarshal(data, &n.raw)
 }
 
 type alert struct {
@@ -50,6 +61,16 @@ type alert struct {
 	EndsAt       time.Time         `json:"endsAt"`
 	GeneratorURL string            `json:"generatorURL"`
 	Fingerprint  string            `json:"fingerprint"`
+	raw          map[string]json.RawMessage
+}
+
+// UnmarshalJSON keeps the fields that nobody here knows.
+func (al *alert) UnmarshalJSON(data []byte) error {
+	type known alert
+	if err := json.Unmarshal(data, (*known)(al)); err != nil {
+		return err
+	}
+	return json.Unmarshal(data, &al.raw)
 }
 
 // idPrefix begins the ids of incidents that alerts are, followed by fingerprint and start.
@@ -91,7 +112,7 @@ func (r *Receiver) takeAlerts(ctx context.Context, n notification) (answer, erro
 	var changed []schema.Incident
 	var places []int
 	for i, al := range n.Alerts {
-		in, news, err := r.incident(al, n.ExternalURL, known)
+		in, news, err := r.incident(al, n, known)
 		switch {
 		case err != nil:
 			a.Refused = append(a.Refused, refusal{i, err.Error()})
@@ -117,7 +138,7 @@ func (r *Receiver) takeAlerts(ctx context.Context, n notification) (answer, erro
 }
 
 // incident is what an alert says; false: nothing new.
-func (r *Receiver) incident(al alert, externalURL string, known map[string]schema.Incident) (schema.Incident, bool, error) {
+func (r *Receiver) incident(al alert, n notification, known map[string]schema.Incident) (schema.Incident, bool, error) {
 	if al.Fingerprint == "" || al.StartsAt.IsZero() {
 		return schema.Incident{}, false, errors.New("an alert needs fingerprint and startsAt")
 	}
@@ -127,7 +148,7 @@ func (r *Receiver) incident(al alert, externalURL string, known map[string]schem
 	in, found := sameAlert(al, known)
 	if !found {
 		var err error
-		if in, err = r.newIncident(al, externalURL); err != nil {
+		if in, err = r.newIncident(al, n); err != nil {
 			return in, false, err
 		}
 	}
@@ -160,7 +181,7 @@ func sameAlert(al alert, known map[string]schema.Incident) (schema.Incident, boo
 	return schema.Incident{}, false
 }
 
-func (r *Receiver) newIncident(al alert, externalURL string) (schema.Incident, error) {
+func (r *Receiver) newIncident(al alert, n notification) (schema.Incident, error) {
 	m := r.cfg.Mapping
 	start := al.StartsAt.UTC().Truncate(time.Millisecond)
 	in := schema.Incident{
@@ -180,12 +201,14 @@ func (r *Receiver) newIncident(al alert, externalURL string) (schema.Incident, e
 	if o := al.first(m.Objective); o != "" {
 		in.Objectives = []string{o}
 	}
-	for _, link := range []string{al.GeneratorURL, al.Annotations["runbook_url"], externalURL} {
+	for _, link := range []string{al.GeneratorURL, al.Annotations["runbook_url"], n.ExternalURL} {
 		if link != "" {
 			in.Links = append(in.Links, link)
 		}
 	}
-	return in, nil
+	var err error
+	in.Details, err = details(al.raw, n.raw)
+	return in, err
 }
 
 // first is the value of the first label, or else annotation, of some that the alert has.

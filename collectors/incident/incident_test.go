@@ -95,6 +95,37 @@ func fired(minute, ended int) string {
 		status, labels, now.Add(time.Duration(minute)*time.Minute).Format(time.RFC3339Nano), end)
 }
 
+// keptOfSlow is what told and fired say besides.
+const keptOfSlow = `{"annotations":{"runbook_url":"http://wiki/slow"},"labels":{"alertname":"Slow","objective":"api-latency","origin":"upstream","service":"api"},` +
+	`"notification":{"futureField":1,"groupKey":"{}","groupLabels":{},"receiver":"kubevalue","truncatedAlerts":0}}`
+
+func TestFieldsThatNobodyKnowsAreKept(t *testing.T) {
+	huge := strings.Repeat("x", 400)
+	var labels []string
+	for i := range 50 {
+		labels = append(labels, fmt.Sprintf(`"l%02d":%q`, i, huge))
+	}
+	for name, test := range map[string]struct{ alert, top, want string }{
+		"nothing more":             {`"labels":{"service":"api"}`, ``, `{"labels":{"service":"api"}}`},
+		"of the alert":             {`"labels":{"service":"api"},"novel":{"a":[1,null,2.50]}`, ``, `{"alert":{"novel":{"a":[1,2.50]}},"labels":{"service":"api"}}`},
+		"of the notification":      {`"labels":{"service":"api"}`, `"novel":true,"commonLabels":{"a":"b"},"status":"firing",`, `{"labels":{"service":"api"},"notification":{"novel":true}}`},
+		"labels of several words":  {`"labels":{"service":"api","region":"EU West"}`, ``, `{"labels":{"region":"EU West","service":"api"}}`},
+		"what somebody wrote":      {`"labels":{"service":"api"},"annotations":{"description":"Ann saw it first","severity":"high"},"novel":["two words","one"]`, ``, `{"alert":{"novel":["one"]},"annotations":{"severity":"high"},"labels":{"service":"api"}}`},
+		"who it was":               {`"labels":{"service":"api","user":"ann","User_Name":"ann","contact":"ann@example.com"},"novel":{"author":"ann","n":1}`, ``, `{"alert":{"novel":{"n":1}},"labels":{"service":"api"}}`},
+		"a text beyond all bounds": {`"labels":{"service":"api"},"novel":"` + huge + huge + `"`, ``, `{"labels":{"service":"api"}}`},
+		"labels beyond all bounds": {`"labels":{"service":"api",` + strings.Join(labels, ",") + `}`, ``, `{"labels":{` + strings.Join(labels[:7], ",") + `}}`},
+	} {
+		s := &store{}
+		body := `{"version":"4",` + test.top + `"alerts":[{"status":"firing","startsAt":"2026-03-01T11:00:00Z","fingerprint":"f",` + test.alert + `}]}`
+		if code, got := post(newReceiver(t, s, Mapping{}).Alertmanager(), body); code != http.StatusOK {
+			t.Fatalf("%s: %d %s", name, code, got)
+		}
+		if diff := cmp.Diff(test.want, string(s.appended[0].Details)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
 func TestAnAlertIsOneIncidentHoweverOftenItIsSent(t *testing.T) {
 	s := &store{}
 	r := newReceiver(t, s, Mapping{})
@@ -119,7 +150,7 @@ func TestAnAlertIsOneIncidentHoweverOftenItIsSent(t *testing.T) {
 	want := schema.Incident{
 		ID: "alertmanager/f1/" + fmt.Sprint(now.Add(-10*time.Minute).Unix()), Service: "api", Objectives: []string{"api-latency"}, Title: "the API is slow",
 		Class: "Slow", Origin: schema.OriginUpstream, Start: now.Add(-10 * time.Minute), Detected: now.Add(-10 * time.Minute), Resolved: now.Add(-2 * time.Minute),
-		Links: []string{"http://prom/g", "http://wiki/slow", "http://am"}, Version: uint64(now.UnixMilli()) + 1,
+		Links: []string{"http://prom/g", "http://wiki/slow", "http://am"}, Details: json.RawMessage(keptOfSlow), Version: uint64(now.UnixMilli()) + 1,
 	}
 	if diff := cmp.Diff(want, s.appended[1]); diff != "" {
 		t.Errorf("the incident differs (-want +got):\n%s", diff)

@@ -20,6 +20,9 @@ func fromCronJob(o *object, j *batchv1.CronJob) {
 	if j.Spec.Suspend != nil && *j.Spec.Suspend {
 		o.attribute("suspended", "true")
 	}
+	var of ties
+	of.template(&j.Spec.JobTemplate.Spec.Template)
+	o.portable(of)
 	o.ready = j.Status.LastSuccessfulTime != nil
 	if o.ready {
 		o.readyAt = j.Status.LastSuccessfulTime.UTC()
@@ -43,6 +46,10 @@ func fromService(o *object, s *corev1.Service) {
 	o.balancer = true
 	o.attribute("class", text(s.Spec.LoadBalancerClass))
 	o.attribute("type", string(s.Spec.Type))
+	var of ties
+	of.keys(s.Annotations)
+	of.key(text(s.Spec.LoadBalancerClass))
+	o.portable(of)
 	o.ready = len(s.Status.LoadBalancer.Ingress) > 0
 }
 

@@ -54,7 +54,7 @@ func TestAFieldThatChangesIsAChange(t *testing.T) {
 	d.Spec.MinReadySeconds = 7
 	r.put(schema.KindDeployment, d)
 	told := r.told()
-	if len(told) != 1 || told[0].Change != schema.ChangeUpdated || !cmp.Equal(told[0].Attributes, map[string]string{"field:.spec.minReadySeconds": "7"}) {
+	if len(told) != 1 || told[0].Change != schema.ChangeUpdated || !cmp.Equal(told[0].Attributes, map[string]string{"field:.spec.minReadySeconds": "7", schema.AttributeTies: schema.TiesNone}) {
 		t.Errorf("recorded is %+v", told)
 	}
 }

@@ -45,7 +45,7 @@ func TestAJobBelongsToTheTeamOfItsCronJob(t *testing.T) {
 	if got := last(t, changes, "nightly-1"); got.Team != "red" || got.Attributes["owner"] != "CronJob/nightly" {
 		t.Errorf("the job is recorded as %+v", got)
 	}
-	want := map[string]string{"schedule": "0 3 * * *", "timezone": "Europe/Berlin", "suspended": "true"}
+	want := map[string]string{"schedule": "0 3 * * *", "timezone": "Europe/Berlin", "suspended": "true", schema.AttributeTies: schema.TiesNone}
 	if diff := cmp.Diff(want, last(t, changes, "nightly").Attributes); diff != "" {
 		t.Errorf("attributes of the CronJob (-want +got):\n%s", diff)
 	}

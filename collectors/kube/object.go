@@ -297,7 +297,7 @@ func fromDeployment(o *object, d *appsv1.Deployment) {
 			w.failedAt = c.LastTransitionTime.UTC()
 		}
 	}
-	o.finishWorkload(w, &d.Spec.Template)
+	o.finishWorkload(w, &d.Spec.Template, nil)
 }
 
 func fromStatefulSet(o *object, s *appsv1.StatefulSet) {
@@ -323,7 +323,11 @@ func fromStatefulSet(o *object, s *appsv1.StatefulSet) {
 		w.revision = ""
 	}
 	w.complete = seen && w.updated >= w.desired-old && int64(s.Status.Replicas) == w.desired && w.available >= w.desired
-	o.finishWorkload(w, &s.Spec.Template)
+	var of ties
+	for i := range s.Spec.VolumeClaimTemplates {
+		of.storageClass(text(s.Spec.VolumeClaimTemplates[i].Spec.StorageClassName))
+	}
+	o.finishWorkload(w, &s.Spec.Template, of)
 }
 
 func fromDaemonSet(o *object, d *appsv1.DaemonSet) {
@@ -340,16 +344,18 @@ func fromDaemonSet(o *object, d *appsv1.DaemonSet) {
 	}
 	w.enough = max(1, w.desired-tolerated)
 	w.complete = d.Status.ObservedGeneration >= d.Generation && w.updated >= w.desired && w.available >= w.desired
-	o.finishWorkload(w, &d.Spec.Template)
+	o.finishWorkload(w, &d.Spec.Template, nil)
 }
 
-func (o *object) finishWorkload(w *workload, template *corev1.PodTemplateSpec) {
+func (o *object) finishWorkload(w *workload, template *corev1.PodTemplateSpec, of ties) {
 	w.template, w.restart = hashTemplate(template)
 	o.workload = w
 	o.ready = w.desired > 0 && w.available >= w.enough
 	if pinned(&template.Spec) {
 		o.attribute("images", "pinned")
 	}
+	of.template(template)
+	o.portable(of)
 }
 
 // pinned tells whether a pod runs only images that are named by their digest: always the same ones.

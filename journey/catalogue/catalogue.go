@@ -34,6 +34,11 @@
 //   - costs: what clusters cost in the period: cluster, namespace, team, part and money. Part is own (of the team itself), shared (its part of
 //     the namespaces that all share) or idle (of nodes, team is empty).
 //     A metric whose unit begins with "currency units" is shown in that of the prices.
+//   - cohorts: the values of each configured field (drift) in objects of the same kind, namespace and name in at least three clusters: path, objects,
+//     usual (the most frequent value), agreeing (how many have it) and having, an array of (cluster, value). It has no dim.
+//   - reclaimed: the volumes and load balancers that went in the period, a day or more after they had come: cluster, kind, namespace, name, team,
+//     and per_hour, what each cost by then.
+//   - restored: the incidents that ended in the period, with the columns of the table incidents; time is when. Split and filtered by service.
 //   - capabilities: what the platform offered at some time in the period: capability, title, owner and events, an array of names; dim is
 //     empty. A team that used one of the events used the capability.
 //   - spans: one row per period: days, how many days of it have passed at the time of evaluation, a fraction for the current one.

@@ -69,7 +69,7 @@ func TestOrder(t *testing.T) {
 		ids = append(ids, m.ID)
 	}
 	got := strings.Join(ids, " ")
-	if !strings.HasPrefix(got, "A1 A2 A3") || !strings.Contains(got, "C9 C10 C11") || !strings.HasSuffix(got, "X5 X6 X7 X8 X10 X11 X12") {
+	if !strings.HasPrefix(got, "A1 A2 A3") || !strings.Contains(got, "C9 C10 C11") || !strings.HasSuffix(got, "X5 X6 X7 X8 X9 X10 X11 X12") {
 		t.Errorf("the metrics come as %s", got)
 	}
 }

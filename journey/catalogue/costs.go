@@ -6,17 +6,42 @@ import "fmt"
 // all classes; has_price is 0 where there is none. Pods have the price of their nodes. It is neither split nor filtered, since what is
 // shared depends on all. weight is for how long somebody had it, in seconds.
 func (q question) amounts(string) string {
-	const inForce = `arrayFilter(p -> p.1 = priced_as AND p.4 <= at AND at < p.5 AND p.2 IN (class, ''), prices)`
-	return fmt.Sprintf(`WITH (SELECT groupArray((toString(kind), toString(class), per_hour, toUnixTimestamp64Milli(valid_from), toUnixTimestamp64Milli(valid_to))) FROM resource_prices_current) AS prices
+	return fmt.Sprintf(`%[3]s
     SELECT roundDown(at, {marks:Array(Int64)}) AS period, cluster, at, kind, class, namespace, team, seconds, core_seconds, byte_seconds,
         if(kind = 'pod', 'node', kind) AS priced_as, if(seconds > 0, seconds, 3600) AS weight,
-        arraySort(p -> p.2 = '', %[2]s) AS fitting, notEmpty(fitting) AS has_price, if(has_price, fitting[1].3, 0) AS price,
+        %[2]s,
         arrayExists(p -> p.1 = 'shared' AND p.2 = namespace, prices) AS shared
     FROM (
         SELECT toString(cluster) AS cluster, toUnixTimestamp64Milli(start) AS at, toString(kind) AS kind, toString(class) AS class,
             toString(namespace) AS namespace, toString(team) AS team, seconds, core_seconds, byte_seconds
         FROM (SELECT *, start AS time FROM consumption FINAL) WHERE %[1]s
-    )`, q.during(), inForce)
+    )`, q.during(), priceThen, allPrices)
+}
+
+// allPrices names the list of prices, and priceThen finds in it has_price and price of priced_as and class at an instant (at).
+const (
+	allPrices = `WITH (SELECT groupArray((toString(kind), toString(class), per_hour, toUnixTimestamp64Milli(valid_from), toUnixTimestamp64Milli(valid_to))) FROM resource_prices_current) AS prices`
+	priceThen = `arraySort(p -> p.2 = '', arrayFilter(p -> p.1 = priced_as AND p.4 <= at AND at < p.5 AND p.2 IN (class, ''), prices)) AS fitting,
+        notEmpty(fitting) AS has_price, if(has_price, fitting[1].3, 0) AS price`
+)
+
+// reclaimed are the volumes and load balancers that went in the periods, a day or more after they had come, each with what an hour of it cost
+// then: what lives for less is part of daily work. has_price and weight are as in amounts; all of them weigh the same.
+func (q question) reclaimed(string) string {
+	return fmt.Sprintf(`%[4]s
+SELECT *, size * price AS per_hour, %[1]s AS dim
+FROM (
+    SELECT *, %[5]s
+    FROM (
+        SELECT roundDown(toUnixTimestamp64Milli(time), {marks:Array(Int64)}) AS period, toUnixTimestamp64Milli(time) AS at, toString(cluster) AS cluster,
+            toString(kind) AS kind, toString(namespace) AS namespace, name, toString(team) AS team, 1 AS weight,
+            if(kind = 'Service', 'balancer', 'storage') AS priced_as, if(kind = 'Service', attributes['class'], attributes['storage_class']) AS class,
+            if(kind = 'Service', 1, toFloat64OrZero(attributes['storage_bytes']) / 1073741824) AS size
+        FROM resource_changes FINAL
+        WHERE kind IN ('PersistentVolume', 'Service') AND change = 'deleted' AND dateDiff('second', assumeNotNull(created), time) >= 86400 AND %[2]s
+    )
+)
+WHERE 1%[3]s`, q.split(), q.during(), q.watched(), allPrices, priceThen)
 }
 
 // priced is amounts as the figures need it: split and filtered.

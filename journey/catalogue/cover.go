@@ -18,7 +18,7 @@ import (
 // event ever. A source is expected in a period that ends after its first event, unless it was silent for all of the period and
 // forgottenAfter before it. The coverage is the covered share of the expected time that has passed, over all sources.
 //
-// Feedback is covered from the first record of its kind on: that people say nothing for a while is no outage. Of figures made of several
+// Feedback is covered from the first record of its kind on, and incidents from the first one: that people say nothing for a while is no outage. Of figures made of several
 // things the least covered counts. Clusters that are watched are sources of their own. They are renewed every hour, so each hour without a sign of them is not covered.
 const (
 	maxSilence     = 72 * time.Hour
@@ -49,7 +49,7 @@ func (e Evaluator) cover(ctx context.Context, m journey.Metric, periods []journe
 	}
 	from, to := periods[0].From.Add(-forgottenAfter), periods[len(periods)-1].To.Add(maxSilence+time.Hour)
 	var sources []reports
-	if !slices.Equal(m.Sources, []string{sourceKube}) && !slices.Equal(m.Sources, []string{sourceFeedback}) {
+	if slices.ContainsFunc(m.Sources, func(s string) bool { return s != sourceKube && expected(s) }) {
 		senders, err := e.reports(ctx, fmt.Sprintf(hoursSQL, "source", "source_hours"), from, to, maxSilence)
 		if err != nil {
 			return nil, err

@@ -18,15 +18,15 @@ import (
 // ErrUnknownMetric is wrapped by the error about a metric that the catalogue does not have.
 var ErrUnknownMetric = errors.New("unknown metric")
 
-// Evaluator computes values. The zero value of Objectives is allowed: metrics from the SLO engine are then undefined.
+// Evaluator computes values. The zero values of Objectives and Worth are allowed: metrics from the SLO engine are then undefined.
 type Evaluator struct {
 	Query    journey.QueryFunc
 	Settings journey.Settings
 	// Metrics are the definitions: Load's, and users' own.
 	Metrics []journey.Metric
-	// Objectives asks the SLO engine.
-	Objectives journey.ObjectivesFunc
-	Now        func() time.Time
+	// Objectives asks the SLO engine for budgets, Worth for the objectives of priced services with the money that they gained.
+	Objectives, Worth journey.ObjectivesFunc
+	Now               func() time.Time
 }
 
 // Metric finds a definition by its id.

@@ -17,14 +17,14 @@ func (e Evaluator) fromObjectives(ctx context.Context, m journey.Metric, r journ
 			cells[place{p.From.UnixMilli(), ""}] = &cell{}
 		}
 	}
-	if e.Objectives == nil {
+	if e.Objectives == nil || e.Worth == nil && m.Objective.Figure == journey.FigureGained {
 		return cells, nil
 	}
 	for _, p := range periods {
 		if p.From.After(now) {
 			continue
 		}
-		all, err := e.Objectives(ctx, p, now)
+		all, err := e.objectiveFigures(ctx, m, p, now)
 		if err != nil {
 			return nil, err
 		}
@@ -39,6 +39,44 @@ func (e Evaluator) fromObjectives(ctx context.Context, m journey.Metric, r journ
 		}
 	}
 	return cells, nil
+}
+
+// objectiveFigures are what the SLO engine says of a period for a metric.
+func (e Evaluator) objectiveFigures(ctx context.Context, m journey.Metric, p journey.Period, now time.Time) ([]journey.ObjectiveFigure, error) {
+	switch m.Objective.Figure {
+	case journey.FigureGained:
+		return e.Worth(ctx, p, now)
+	case figureChange:
+		return e.changes(ctx, p, now)
+	}
+	return e.Objectives(ctx, p, now)
+}
+
+// figureChange is the budget that was consumed less that of the period before.
+const figureChange = "budget_change"
+
+// changes have in BudgetConsumed the change since the period before; nil where one of them is not known, or the period is not over: the
+// budget of a part of a period is always less.
+func (e Evaluator) changes(ctx context.Context, p journey.Period, now time.Time) ([]journey.ObjectiveFigure, error) {
+	before, err := e.Objectives(ctx, e.Settings.Calendar.Previous(p), now)
+	if err != nil {
+		return nil, err
+	}
+	was := map[string]*float64{}
+	for _, o := range before {
+		was[o.Objective] = o.BudgetConsumed
+	}
+	all, err := e.Objectives(ctx, p, now)
+	all = slices.Clone(all)
+	for i := range all {
+		o := &all[i]
+		if then := was[o.Objective]; then == nil || o.BudgetConsumed == nil || !p.Complete(now) {
+			o.BudgetConsumed = nil
+		} else {
+			o.BudgetConsumed = new(*o.BudgetConsumed - *then)
+		}
+	}
+	return all, err
 }
 
 func dimOf(o journey.ObjectiveFigure, by string) string {
@@ -83,8 +121,12 @@ func combine(m journey.Metric, group []journey.ObjectiveFigure) *cell {
 			c.coverage = coverage
 		}
 	}
-	if pooled {
+	switch {
+	case pooled:
 		c.pool(group)
+		return c
+	case m.Objective.Combine == "sum":
+		c.add(group)
 		return c
 	}
 	for _, o := range group {
@@ -113,9 +155,23 @@ func (c *cell) pool(group []journey.ObjectiveFigure) {
 	}
 }
 
+// add sums up money, which has to be of one currency.
+func (c *cell) add(group []journey.ObjectiveFigure) {
+	currency := ""
+	for _, o := range group {
+		if o.Gained == nil {
+			continue
+		}
+		if c.value != nil && o.Currency != currency {
+			c.withheld = "several currencies"
+		}
+		currency, c.value = o.Currency, new(orZero(c.value)+*o.Gained)
+	}
+}
+
 func figureOf(o journey.ObjectiveFigure, figure string) *float64 {
 	switch figure {
-	case "budget_consumed":
+	case "budget_consumed", figureChange:
 		return o.BudgetConsumed
 	case "budget_remaining":
 		return o.BudgetRemaining
@@ -127,7 +183,7 @@ func figureOf(o journey.ObjectiveFigure, figure string) *float64 {
 
 // worse says whether a is worse than b.
 func worse(figure string, a, b float64) bool {
-	if figure == "budget_consumed" || figure == "burn_rate" {
+	if figure == "budget_consumed" || figure == "burn_rate" || figure == figureChange {
 		return a > b
 	}
 	return a < b

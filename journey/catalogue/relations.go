@@ -58,6 +58,9 @@ var relations = []relation{
 	{"amounts", regexp.MustCompile(`\bamounts\b`), question.amounts},
 	{"priced", regexp.MustCompile(`\bpriced\b`), question.priced},
 	{"costs", costsWord, question.costs},
+	{"cohorts", regexp.MustCompile(`\bcohorts\b`), question.cohorts},
+	{"reclaimed", reclaimedWord, question.reclaimed},
+	{"restored", regexp.MustCompile(`\brestored\b`), question.restored},
 	{"capabilities", regexp.MustCompile(`\bcapabilities\b`), question.capabilities},
 }
 
@@ -300,6 +303,17 @@ func (q question) voices(string) string {
 	return fmt.Sprintf(`SELECT *, roundDown(toUnixTimestamp64Milli(time), {marks:Array(Int64)}) AS period, %s AS dim
 FROM feedback FINAL
 WHERE %s%s`, q.split(), q.during(), q.ofTeam())
+}
+
+// restored are the incidents that ended in the periods.
+func (q question) restored(string) string {
+	condition := ""
+	if _, ok := q.filter[journey.DimensionService]; ok {
+		condition = " AND service = {service:String}"
+	}
+	return fmt.Sprintf(`SELECT *, roundDown(toUnixTimestamp64Milli(time), {marks:Array(Int64)}) AS period, %s AS dim
+FROM (SELECT *, assumeNotNull(resolved) AS time FROM incidents FINAL WHERE resolved IS NOT NULL)
+WHERE %s%s`, q.split(), q.during(), condition)
 }
 
 // ofTeam is the condition of the filter on a column team.

@@ -168,12 +168,12 @@ func (r *reader) incident(n *yamlfile.Node) schema.Incident {
 
 func (r *reader) objective(n *yamlfile.Node) Objective {
 	r.keys(n, "objective", "period", "service", "labels", "target", "sli", "good", "total", "budget_consumed", "budget_remaining", "burn_rate",
-		"coverage", "measured")
+		"gained", "currency", "coverage", "measured")
 	o := Objective{Period: r.text(n, "period"), ObjectiveFigure: journey.ObjectiveFigure{
 		Objective: r.required(n, "objective"), Service: r.text(n, "service"), Labels: r.texted(n, "labels"),
 		SLI: r.number(n, "sli"), Good: r.number(n, "good"), Total: r.number(n, "total"),
 		BudgetConsumed: r.number(n, "budget_consumed"), BudgetRemaining: r.number(n, "budget_remaining"),
-		BurnRate: r.number(n, "burn_rate"), Coverage: r.number(n, "coverage"),
+		BurnRate: r.number(n, "burn_rate"), Coverage: r.number(n, "coverage"), Gained: r.number(n, "gained"), Currency: r.text(n, "currency"),
 	}}
 	if v := r.number(n, "target"); v != nil {
 		o.Target = *v

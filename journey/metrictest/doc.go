@@ -29,7 +29,8 @@
 //   - aliases: [{from: a, to: b, at: …}].
 //   - incidents: [{id, service, objectives, start, resolved, class}], for the analysis reliability. Open without resolved.
 //   - objectives: what the SLO engine says, for metrics that take their figure from it: [{objective, period, service, labels,
-//     target, sli, good, total, budget_consumed, budget_remaining, burn_rate, coverage, measured}], for any period unless its label is given.
+//     target, sli, good, total, budget_consumed, budget_remaining, burn_rate, gained, currency, coverage,
+//     measured}], for any period unless its label is given.
 //   - expect: analysis or metric, args, then rows, value or error, and tolerance.
 //
 // Numbers agree within max(1e-6 |want|, 1e-6), or within tolerance where it is given. null means undefined.

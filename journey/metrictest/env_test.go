@@ -57,7 +57,7 @@ func newRunner(t testing.TB) metrictest.Runner {
 		AtOnce: cap(environments),
 		Evaluate: func(ctx context.Context, c metrictest.Case, query journey.QueryFunc, r journey.Request) ([]journey.Value, error) {
 			e := catalogue.Evaluator{Query: query, Settings: c.Settings, Metrics: metrics, Now: func() time.Time { return c.Now },
-				Objectives: c.Input.Figures}
+				Objectives: c.Input.Figures, Worth: c.Input.Figures}
 			return e.Evaluate(ctx, r)
 		},
 	}

@@ -42,6 +42,7 @@ func (db *DB) InsertIncidents(ctx context.Context, token string, rows []schema.I
 		pick("resolved", kindOptionalTime, rows, func(r *schema.Incident) *time.Time { return optional(r.Resolved) }),
 		pick("links", "Array(String)", rows, func(r *schema.Incident) []string { return r.Links }),
 		ready("followups", "String", followups),
+		pick("details", "String", rows, func(r *schema.Incident) string { return string(r.Details) }),
 		pick("version", "UInt64", rows, func(r *schema.Incident) uint64 { return r.Version }),
 	}})
 }
@@ -68,18 +69,18 @@ func (db *DB) Incidents(ctx context.Context, from, to time.Time) ([]schema.Incid
 	type row struct {
 		schema.Incident
 		detected, resolved *time.Time
-		followups          string
+		followups, details string
 	}
 	q := question{
 		op: "read incidents", table: tableIncidents, params: map[string]any{"from": from, "to": to}, sql: `
-		SELECT id, toString(service), objectives, title, toString(class), cause, toString(origin), start, detected, resolved, links, followups, version
+		SELECT id, toString(service), objectives, title, toString(class), cause, toString(origin), start, detected, resolved, links, followups, details, version
 		FROM incidents FINAL
 		WHERE start < {to:DateTime64(3, 'UTC')} AND (start >= {from:DateTime64(3, 'UTC')} OR ifNull(resolved > {from:DateTime64(3, 'UTC')}, true))
 		ORDER BY start, id`,
 	}
 	rows, err := ask(ctx, db, q, func(r *row) []any {
 		return []any{&r.ID, &r.Service, &r.Objectives, &r.Title, &r.Class, &r.Cause, (*string)(&r.Origin), &r.Start,
-			&r.detected, &r.resolved, &r.Links, &r.followups, &r.Version}
+			&r.detected, &r.resolved, &r.Links, &r.followups, &r.details, &r.Version}
 	})
 	if err != nil {
 		return nil, err
@@ -88,6 +89,9 @@ func (db *DB) Incidents(ctx context.Context, from, to time.Time) ([]schema.Incid
 	for _, r := range rows {
 		if err := json.Unmarshal([]byte(r.followups), &r.Followups); err != nil {
 			return nil, failed(q.op, q.table, fmt.Errorf("the follow-ups of incident %s are not what was written: %w", r.ID, err))
+		}
+		if r.details != "" {
+			r.Details = json.RawMessage(r.details)
 		}
 		if r.detected != nil {
 			r.Detected = *r.detected

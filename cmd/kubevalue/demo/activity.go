@@ -25,6 +25,8 @@ type Action struct {
 	Code            int
 	Message         string
 	Latency         time.Duration
+	// Removed is the release that will not have the version of the API any longer by which it was done; empty: it is not deprecated.
+	Removed string
 }
 
 // UsageEvent is one event for the native events API.
@@ -183,6 +185,9 @@ func (w *World) deployment(d *Day, r *rand.Rand, t *Team, midnight time.Time) {
 	if r.Float64() < 0.06+0.8*w.bad(cluster, a.At) {
 		outcome, a.Code, a.Message = "failure", 500, "rollout did not become ready"
 	}
+	if t.outdated(midnight, w) {
+		a.Removed = "1.38"
+	}
 	d.Actions = append(d.Actions, a)
 	rolled := func(a Action, commit, outcome string) {
 		if s := w.main(t, cluster); s != nil && a.At.After(s.Ready) {
@@ -196,6 +201,12 @@ func (w *World) deployment(d *Day, r *rand.Rand, t *Team, midnight time.Time) {
 		d.Actions = append(d.Actions, again)
 		rolled(again, d.told(r, t, w.Clusters[cluster], again, "success"), "success")
 	}
+}
+
+// outdated tells whether the CI jobs of a team still call a deprecated API: with each upgrade fewer do.
+func (t *Team) outdated(at time.Time, w *World) bool {
+	i := slices.Index(teamNames[:], t.Name)
+	return i%5 == 2 && at.Before(w.week(float64(12+2*(i/5)))) || t.abandons
 }
 
 // told is what the CI job tells of a deployment, whose commit it returns.

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strconv"
 	"time"
@@ -208,6 +209,7 @@ func (w *World) spaceChanges(s *Space, add func(schema.ResourceChange)) {
 	if !s.Gone.IsZero() {
 		add(at(ns, schema.ChangeDeleted, "", s.Gone))
 	}
+	w.keptChanges(s, add)
 	if s.Ready.IsZero() {
 		return
 	}
@@ -238,6 +240,7 @@ func (w *World) workload(s *Space, name string) schema.ResourceChange {
 	d := w.change(s.Cluster, schema.KindDeployment, s.Name, name)
 	d.Created, d.FirstReady = s.Deployed, s.Ready
 	d.Desired, d.Available = new(int64(3)), new(int64(3))
+	d.Attributes = map[string]string{schema.AttributeTies: w.ties(s, name)}
 	if s.Team%7 != 3 { // those deploy by hand
 		d.Labels = map[string]string{schema.LabelArgoInstance: s.Name}
 	}
@@ -247,10 +250,61 @@ func (w *World) workload(s *Space, name string) schema.ResourceChange {
 	return d
 }
 
+// ties are the providers without which a workload cannot run: some teams ask for the nodes or the disks of theirs.
+func (w *World) ties(s *Space, name string) string {
+	switch provider := []string{"google", "aws", "azure"}[s.Cluster/4]; {
+	case s.Team%11 == 4, name == "worker" && s.Team%6 == 1:
+		return provider
+	}
+	return schema.TiesNone
+}
+
+// keptChanges is the life of what a namespace keeps, see keptBy: a volume, and in production a load balancer. Every sixth team's volumes stay
+// when the namespace has gone.
+func (w *World) keptChanges(s *Space, add func(schema.ResourceChange)) {
+	c, team := w.Clusters[s.Cluster], w.Teams[s.Team].Name
+	var kept []schema.ResourceChange
+	volume := w.change(s.Cluster, schema.KindVolume, "", "pvc-"+s.Name)
+	size := 20 * gib
+	if !s.Feature {
+		size *= 5
+	}
+	volume.Attributes = map[string]string{"storage_class": StorageDisk, "storage_bytes": strconv.Itoa(size), "phase": "Bound", "claim": s.Name + "/data"}
+	kept = append(kept, volume)
+	if !s.Feature && c.environment() == "production" {
+		balancer := w.change(s.Cluster, schema.KindService, s.Name, "web")
+		balancer.Available = new(int64(3))
+		balancer.Attributes = map[string]string{"type": "LoadBalancer", schema.AttributeTies: w.ties(s, "web")}
+		kept = append(kept, balancer)
+	}
+	for _, k := range kept {
+		k.Created, k.Team, k.TeamSource = s.Born, team, "namespace"
+		if s.Born.Before(w.Start) {
+			add(at(k, schema.ChangeObserved, w.Start.Format(time.DateOnly), w.Start))
+		} else {
+			add(at(k, schema.ChangeCreated, "", s.Born))
+		}
+		if k.Kind == schema.KindService && !s.Emptied.IsZero() {
+			k.Available, k.Attributes = new(int64(0)), maps.Clone(k.Attributes)
+			k.Attributes["empty_since"] = s.Emptied.UTC().Format(time.RFC3339)
+			add(at(k, schema.ChangeEmptied, strconv.FormatInt(s.Emptied.UnixMilli(), 10), s.Emptied))
+		}
+		switch {
+		case s.Gone.IsZero():
+		case k.Kind == schema.KindVolume && s.Team%6 == 2:
+			k.Attributes = maps.Clone(k.Attributes)
+			k.Attributes["phase"] = "Released"
+			add(at(k, schema.ChangeUpdated, strconv.FormatInt(s.Gone.UnixMilli(), 10), s.Gone))
+		default:
+			add(at(k, schema.ChangeDeleted, "", s.Gone))
+		}
+	}
+}
+
 // rollout is what the clusters saw of a deployment by CI: one that fails stands still for ten minutes and is rolled back.
 func (w *World) rollout(r *rand.Rand, s *Space, name, revision string, began time.Time, failed bool) []schema.ResourceChange {
 	d := w.workload(s, name)
-	d.Revision, d.RolloutStarted, d.Attributes = revision, began, map[string]string{"rollout_reason": schema.RolloutTemplate}
+	d.Revision, d.RolloutStarted, d.Attributes["rollout_reason"] = revision, began, schema.RolloutTemplate
 	start := at(d, schema.ChangeRolloutStarted, revision, began)
 	start.Reason = schema.RolloutTemplate
 	if !failed {
@@ -265,7 +319,8 @@ func (w *World) rollout(r *rand.Rand, s *Space, name, revision string, began tim
 	fails := at(d, schema.ChangeRolloutFailed, revision, stuck)
 	fails.Reason = schema.RolloutDeadline
 	back := stuck.Add(time.Duration(3+r.ExpFloat64()*25) * time.Minute)
-	d.Revision, d.RolloutStarted, d.Attributes = revision+"-back", back, map[string]string{"rollout_reason": schema.RolloutRollback}
+	d.Attributes = maps.Clone(d.Attributes)
+	d.Revision, d.RolloutStarted, d.Attributes["rollout_reason"] = revision+"-back", back, schema.RolloutRollback
 	restart := at(d, schema.ChangeRolloutStarted, d.Revision, back)
 	restart.Reason = schema.RolloutRollback
 	d.Rollout = schema.RolloutSucceeded

@@ -145,6 +145,9 @@ func (a Action) auditEvent() map[string]any {
 	if a.Code == http.StatusForbidden && a.Resource == "secrets" {
 		e["annotations"] = map[string]string{"authorization.k8s.io/decision": "forbid"}
 	}
+	if a.Removed != "" {
+		e["annotations"] = map[string]string{"k8s.io/deprecated": "true", "k8s.io/removed-release": a.Removed}
+	}
 	return e
 }
 

@@ -206,6 +206,7 @@ func (w *World) makeIncidents(r, later *rand.Rand) {
 	for week := 1.3; week < 26; week += 1.4 {
 		w.addIncident(r, w.week(week), 6+r.IntN(8), 0.6, []int{4 + r.IntN(2)}, certificate)
 	}
+	w.addIncident(later, w.End.AddDate(0, 0, -10), 9, 0.6, []int{4}, certificate) // so that one is over in the last whole week, whatever day it is
 	w.addIncident(r, w.week(22.3), 55, 0.9, []int{8, 9, 10, 11}, Incident{Title: "Provider network outage in ap-south", Class: "provider", Origin: "upstream"})
 	w.addIncident(r, w.Until, 0, 0.25, []int{9}, Incident{Title: "Old API server overloaded in ap-south", Class: "old-version", Origin: "own"})
 	last := &w.Incidents[len(w.Incidents)-1]
