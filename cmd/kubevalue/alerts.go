@@ -36,7 +36,7 @@ func (s *service) alerting() func(context.Context) error {
 			<-ctx.Done()
 			return nil
 		}
-		turn := s.db.Turn("alerts", max(3*interval, 30*time.Second))
+		turn := s.db.Turn("alerts", max(3*interval, shortestTurn))
 		defer turn.GiveBack(ctx)
 		mine := false
 		for tick := time.NewTicker(interval); ; {
@@ -55,6 +55,9 @@ func (s *service) alerting() func(context.Context) error {
 		}
 	}
 }
+
+// shortestTurn is how long a service that was killed keeps its turn at least: longer than a tick takes on a busy machine.
+const shortestTurn = 15 * time.Second
 
 // alertingTurn says whether this service is the one that alerts, of all that share a warehouse. While it does not answer, it
 // stays as it was: resending an alert does no harm, and nobody resending one would resolve it.

@@ -307,16 +307,28 @@ func (s *mailSession) Data(r io.Reader) error {
 // startAlertmanager runs Debian's Alertmanager and returns its address.
 func startAlertmanager(t *testing.T, dir string) string {
 	t.Helper()
+	url := runAlertmanager(t, dir, "route: {receiver: none}\nreceivers: [{name: none}]\n", "--cluster.listen-address=")
+	awaitAlertmanager(t, url)
+	return url
+}
+
+// runAlertmanager starts one with a configuration, and does not wait for it.
+func runAlertmanager(t *testing.T, dir, text string, flags ...string) (url string) {
+	t.Helper()
 	config := filepath.Join(dir, "alertmanager.yml")
-	writeFile(t, config, "route: {receiver: none}\nreceivers: [{name: none}]\n")
-	url := fmt.Sprintf("http://127.0.0.1:%d", freePort(t))
-	start(t, "/usr/bin/prometheus-alertmanager", "--config.file="+config, "--storage.path="+filepath.Join(dir, "alertmanager"),
-		"--web.listen-address="+strings.TrimPrefix(url, "http://"), "--cluster.listen-address=")
+	writeFile(t, config, text)
+	url = fmt.Sprintf("http://127.0.0.1:%d", freePort(t))
+	start(t, "/usr/bin/prometheus-alertmanager", append([]string{"--config.file=" + config, "--storage.path=" + filepath.Join(dir, "alertmanager"),
+		"--web.listen-address=" + strings.TrimPrefix(url, "http://")}, flags...)...)
+	return url
+}
+
+func awaitAlertmanager(t *testing.T, url string) {
+	t.Helper()
 	eventually(t, "Alertmanager is ready", time.Minute, func() error {
 		_, err := getBody(t.Context(), http.DefaultClient, url+"/-/ready")
 		return err
 	})
-	return url
 }
 
 // getBody is the body of a 200 answer.
