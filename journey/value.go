@@ -89,6 +89,15 @@ type Value struct {
 	Published *Publication `json:"published,omitempty"`
 }
 
+// Compared is v as what another value is compared with: a count of 0 in a period in which no source reported is no figure, nor is there
+// anything to withhold.
+func (v Value) Compared() *Value {
+	if v.N == 0 && v.Coverage != nil && *v.Coverage == 0 {
+		v.Value, v.Numerator, v.Denominator, v.Withheld = nil, nil, nil, ""
+	}
+	return &v
+}
+
 // Missing says why there is no value; empty when there is one.
 func (v Value) Missing() string {
 	switch {

@@ -28,3 +28,16 @@ func TestMissingSaysWhy(t *testing.T) {
 		}
 	}
 }
+
+func TestAPeriodInWhichNothingWasMeasuredIsNothingToCompareWith(t *testing.T) {
+	for want, v := range map[string]journey.Value{
+		"no data: nothing was measured": {Value: new(0.0), Coverage: new(0.0)},
+		"":                              {Value: new(0.0), Coverage: new(0.5)},
+		"withheld: small group":         {N: 2, Withheld: "small group", Coverage: new(0.0)},
+	} {
+		v.ComputedAt = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
+		if got := v.Compared().Missing(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

@@ -66,13 +66,18 @@ func (l lookback) evaluate(_ context.Context, r journey.Request) ([]journey.Valu
 		if i < 0 {
 			return nil
 		}
-		v := l.values[r.Metric][i]
-		return &v
+		return new(l.values[r.Metric][i])
+	}
+	compared := func(p journey.Period) *journey.Value {
+		if v := at(p); v != nil {
+			return v.Compared()
+		}
+		return nil
 	}
 	var out []journey.Value
 	for _, p := range r.Periods {
 		if v := at(p); v != nil {
-			v.Previous, v.YearAgo = at(l.calendar.Previous(p)), at(l.calendar.YearAgo(p))
+			v.Previous, v.YearAgo = compared(l.calendar.Previous(p)), compared(l.calendar.YearAgo(p))
 			out = append(out, *v)
 		}
 	}

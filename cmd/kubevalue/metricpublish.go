@@ -275,8 +275,8 @@ func (f *figures) asPublished(evaluate journey.EvaluateFunc) journey.EvaluateFun
 		for i, p := range r.Periods {
 			out[i] = known[p.From.UnixMilli()]
 			if r.Compare {
-				out[i].Previous = new(known[f.calendar.Previous(p).From.UnixMilli()])
-				out[i].YearAgo = new(known[f.calendar.YearAgo(p).From.UnixMilli()])
+				out[i].Previous = known[f.calendar.Previous(p).From.UnixMilli()].Compared()
+				out[i].YearAgo = known[f.calendar.YearAgo(p).From.UnixMilli()].Compared()
 			}
 		}
 		return out, nil

@@ -228,8 +228,7 @@ func (e Evaluator) value(m journey.Metric, r journey.Request, c *cell, dim strin
 }
 
 func (e Evaluator) compared(m journey.Metric, r journey.Request, cells map[place]*cell, dim string, p journey.Period, now time.Time) *journey.Value {
-	v := e.value(m, r, cells[place{p.From.UnixMilli(), dim}], dim, p, now)
-	return &v
+	return e.value(m, r, cells[place{p.From.UnixMilli(), dim}], dim, p, now).Compared()
 }
 
 // source is where analyses get their facts.
