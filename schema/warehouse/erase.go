@@ -118,8 +118,11 @@ func (db *DB) ExportActor(ctx context.Context, actors []uint64, each func(table 
 	}
 	settings := clickhouse.Settings{"output_format_json_quote_64bit_integers": 1, "date_time_output_format": "iso", "max_execution_time": 0}
 	for _, table := range actorTables() {
-		op := "export a person's rows"
-		rows, err := db.conn.Query(with(ctx, settings), fmt.Sprintf("SELECT formatRowNoNewline('JSONEachRow', *) FROM %s WHERE %s", table, actorsAre(table, actors)))
+		op, columns := "export a person's rows", "*"
+		if table == schema.TableActorKeys {
+			columns = "* REPLACE (lower(hex(hash)) AS hash)" // its bytes are no text
+		}
+		rows, err := db.conn.Query(with(ctx, settings), fmt.Sprintf("SELECT formatRowNoNewline('JSONEachRow', %s) FROM %s WHERE %s", columns, table, actorsAre(table, actors)))
 		if err != nil {
 			return failed(op, table, err)
 		}

@@ -2,6 +2,7 @@ package warehouse_test
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -152,6 +153,8 @@ func TestEveryTableWithPeopleIsErased(t *testing.T) {
 	}
 }
 
+var keyExport = regexp.MustCompile(`^\{"key_version":\d+,"hash":"[0-9a-f]{64}","actor":"\d+","created":"[^"]+"\}$`)
+
 func TestExportOfAPerson(t *testing.T) {
 	db := warehousetest.Open(t)
 	seedPeople(t, db)
@@ -160,6 +163,9 @@ func TestExportOfAPerson(t *testing.T) {
 		rows[table]++
 		if table == schema.TableEvents && !strings.Contains(string(row), `"commit":"c"`) {
 			t.Errorf("an event without its attributes: %s", row)
+		}
+		if table == schema.TableActorKeys && !keyExport.Match(row) {
+			t.Errorf("a link that is not as it should be: %q", row)
 		}
 		return nil
 	})
