@@ -119,6 +119,11 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limits BodyLimits, memory 
 // and what lies there must be readable, and no other body.
 const BodySpare = 16
 
+// WithSpare puts BodySpare zero bytes behind a document that is no body, in its own memory where that has room.
+func WithSpare(document []byte) []byte {
+	return append(document, make([]byte, BodySpare)...)[:len(document)]
+}
+
 // largestReused bounds, in bytes, the memory of a body that is kept for the next one.
 const largestReused = 1 << 20
 

@@ -242,3 +242,13 @@ func TestBodiesReuseMemory(t *testing.T) {
 		t.Errorf("%d bytes are held after all", held)
 	}
 }
+
+// TestSpareBytesAreZero has a document in front of another one in the same memory.
+func TestSpareBytesAreZero(t *testing.T) {
+	for _, memory := range [][]byte{[]byte("tru" + strings.Repeat("e", 2*BodySpare)), []byte("tru")} {
+		document := WithSpare(memory[:3:len(memory)])
+		if behind := document[3 : 3+BodySpare]; string(document) != "tru" || len(bytes.Trim(behind, "\x00")) > 0 {
+			t.Errorf("%q, and behind it %q", document, behind)
+		}
+	}
+}

@@ -249,7 +249,7 @@ func (i *importer) values(unwrap *unwrapper, chunk []byte, fault LineFault) erro
 	if stamped {
 		return unwrap.text(chunk, "")
 	}
-	cursor := collectors.NewJSONCursor(chunk)
+	cursor := collectors.NewJSONCursor(collectors.WithSpare(chunk))
 	for cursor.Peek() != 0 {
 		err := unwrap.value(cursor)
 		if errors.As(err, &syntax) {

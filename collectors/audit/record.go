@@ -164,7 +164,7 @@ func (u *unwrapper) eks(r *record) error {
 			u.leave(LeftOutOtherLogEntry)
 			return nil
 		}
-		return u.text([]byte(entry.Message), cluster)
+		return u.text(collectors.WithSpare([]byte(entry.Message)), cluster)
 	})
 }
 
@@ -202,5 +202,5 @@ func inside(value []byte) []byte {
 	if len(value) == 0 || value[0] != '"' || json.Unmarshal(value, &text) != nil {
 		return value
 	}
-	return []byte(text)
+	return collectors.WithSpare([]byte(text))
 }

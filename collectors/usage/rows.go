@@ -100,7 +100,7 @@ func ndjsonRows(r *bufio.Reader) rowReader {
 			if len(text) == 0 {
 				continue
 			}
-			cursor.Reset(bytes.ToValidUTF8(bytes.Clone(text), []byte("\ufffd")))
+			cursor.Reset(collectors.WithSpare(bytes.ToValidUTF8(bytes.Clone(text), []byte("\ufffd"))))
 			found := make(row)
 			err := flatten(cursor, "", found)
 			if err == nil {
