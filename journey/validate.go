@@ -94,6 +94,9 @@ func (m Metric) validateComputation(add func(string, ...any)) {
 	}
 }
 
+// settingsClause finds the word anywhere: where a text or a comment ends is for the engine to say.
+var settingsClause = regexp.MustCompile(`(?i)\bsettings\b`)
+
 // validateSQL returns the interval methods that fit.
 func (m Metric) validateSQL(add func(string, ...any)) []IntervalMethod {
 	s := m.SQL
@@ -104,6 +107,9 @@ func (m Metric) validateSQL(add func(string, ...any)) []IntervalMethod {
 		add("sql: numerator and denominator belong together")
 	case given != 1 && (s.Numerator == "" || given != 2):
 		add("sql: want numerator and denominator, or ratio, or value, or sample")
+	}
+	if slices.ContainsFunc(s.Statements(), func(part MetricStatement) bool { return settingsClause.MatchString(part.SQL) }) {
+		add("sql: a statement may not have SETTINGS of its own, nor that word in a text: in a subquery they lift what it may read")
 	}
 	if (s.Sample != "") != (s.Statistic != "") {
 		add("sql: sample and statistic belong together")

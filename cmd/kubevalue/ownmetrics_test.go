@@ -49,7 +49,7 @@ func TestUsersOwnMetrics(t *testing.T) {
 		"a way out of the brackets": {"SELECT 1 AS period, '' AS dim, 1 AS value); DROP TABLE events; SELECT (1", "Multi-statements"},
 		"files":                     {"SELECT toInt64(1) AS period, '' AS dim, 1 AS value FROM file('/etc/passwd', 'LineAsString')", "run a query"},
 		"other hosts":               {"SELECT toInt64(1) AS period, '' AS dim, 1 AS value FROM url('http://127.0.0.1:1/', 'LineAsString')", "run a query"},
-		"too much memory":           {"SELECT toInt64(1) AS period, '' AS dim, length(range(toUInt64(materialize(400000000)))) AS value SETTINGS max_memory_usage = 0", "memory limit"},
+		"too much memory":           {"SELECT toInt64(1) AS period, '' AS dim, length(range(toUInt64(materialize(400000000)))) AS value", "memory limit"},
 		"an unbound parameter":      {"SELECT period, dim, count() AS value FROM acts WHERE name = {nam:String} GROUP BY period, dim", "nam"},
 		"no column of that name":    {"SELECT period, dim, count() AS n FROM acts GROUP BY period, dim", `the statement returns no column "value"`},
 		"a text for a value":        {"SELECT period, dim, 'many' AS value FROM acts GROUP BY period, dim", `column "value" is a string, want a number`},
@@ -106,6 +106,20 @@ func TestOwnMetricsInTheConfiguration(t *testing.T) {
 		write("own-1.yaml", text)
 		if code, _, stderr := program(t, "metric", "list", "--config", config); code != 1 || !strings.Contains(stderr, want) || !strings.Contains(stderr, own) {
 			t.Errorf("exit code %d\n%s\nwant %q and the file's name", code, stderr, want)
+		}
+	}
+}
+
+// The engine takes settings of a subquery for good, readonly included.
+func TestOwnMetricsHaveNoSettings(t *testing.T) {
+	for sql, refused := range map[string]bool{
+		"SELECT period, dim, count() AS value FROM (SELECT * FROM file('/etc/passwd', 'LineAsString') SETTINGS readonly = 0) GROUP BY period, dim": true,
+		"SELECT period, dim, count() AS value FROM acts GROUP BY period, dim settings/**/max_threads = 1":                                          true,
+		"SELECT period, dim, count() AS value FROM acts WHERE name = 'app_settings' GROUP BY period, dim":                                          false,
+	} {
+		_, err := catalogue.Parse([]byte(ownMetric("U1", sql)))
+		if got := err != nil && strings.Contains(err.Error(), "SETTINGS"); got != refused {
+			t.Errorf("%s: %v", sql, err)
 		}
 	}
 }
