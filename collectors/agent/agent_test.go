@@ -123,7 +123,7 @@ func TestAgentRefuses(t *testing.T) {
 		"another team":             {"good", `{"changes":[{"cluster":"prod-eu","team":"search"}]}`, nil, http.StatusForbidden, `team \"search\"`},
 		"another team's ticket":    {"good", `{"feedback":[{"kind":"ticket","id":"1","team":"search"}]}`, nil, http.StatusForbidden, `feedback 0 is of team \"search\"`},
 		"a change's unknown key":   {"good", `{"changes":[{"cluster":"prod-eu","colour":"red"}]}`, nil, http.StatusBadRequest, `unknown field \"colour\"`},
-		"a slice without good":     {"good", `{"slices":[{"indicator":"a","state":"gap"},{"indicator":"a","total":5}]}`, nil, http.StatusBadRequest, "1 records refused; slice 1: good or total is missing"},
+		"a slice without good":     {"good", `{"slices":[{"indicator":"a","state":"gap"},{"indicator":"a","total":5}]}`, nil, http.StatusBadRequest, "1 record refused; slice 1: good or total is missing"},
 		"a slice without total":    {"good", `{"slices":[{"indicator":"a","good":5}]}`, nil, http.StatusBadRequest, "slice 0: good or total is missing"},
 		"counts of null":           {"good", `{"slices":[{"indicator":"a","good":null,"total":null}]}`, nil, http.StatusBadRequest, "slice 0: good or total is missing"},
 		"two objects":              {"good", `{"slices":[{"indicator":"a","state":"gap"}]}{}`, nil, http.StatusBadRequest, "more behind"},
