@@ -154,14 +154,23 @@ func Minutes(v float64) string {
 	return digits(v, 3) + " min"
 }
 
-// singular has the units whose name changes at one.
-var singular = map[string]string{"people": "person", "teams": "team", "events": "event", "denials": "denial", "denial hours": "denial hour", "namespaces": "namespace", "clusters": "cluster", "objectives": "objective", "capabilities": "capability", "incidents": "incident", "follow-ups": "follow-up", "sources": "source", "eligible teams": "eligible team"}
+// irregular are the names of units whose singular is not the plural without its s.
+var irregular = map[string]string{"people": "person", "capabilities": "capability"}
 
+// inNumber is the unit of so many: its noun is what comes before "per".
 func inNumber(unit string, v float64) string {
-	if one, ok := singular[unit]; ok && v == 1 {
-		return one
+	if v != 1 {
+		return unit
 	}
-	return unit
+	noun, per, _ := strings.Cut(unit, " per ")
+	if one, ok := irregular[noun]; ok {
+		noun = one
+	}
+	noun = strings.TrimSuffix(noun, "s")
+	if per != "" {
+		noun += " per " + per
+	}
+	return noun
 }
 
 // count writes a number with its noun.

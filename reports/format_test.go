@@ -18,7 +18,7 @@ func TestValuesAreWrittenWithTheirUnits(t *testing.T) {
 		{0.575, "ratio", "57.5%"}, {1, "ratio", "100%"}, {0, "ratio", "0%"}, {0.5, "ratio", "50%"}, {0.9, "ratio", "90%"}, {23. / 40, "ratio", "57.5%"},
 		{0.9982, "ratio", "99.82%"}, {0.99995, "ratio", "99.995%"}, {0.999999, "ratio", "99.9999%"}, {0.0004, "ratio", "0.04%"}, {0.999, "ratio", "99.9%"},
 		{1.8, "ratio", "180%"}, {0.73, "times", "0.73×"}, {12.345, "ratio", "1,234%"}, {-1.12, "ratio", "−112%"}, {-0.02, "ratio", "−2%"},
-		{231, "people", "231 people"}, {1, "people", "1 person"}, {1, "teams", "1 team"}, {1234567, "events", "1,234,567 events"}, {0.25, "denials", "0.25 denials"}, {12, "", "12"},
+		{231, "people", "231 people"}, {1, "people", "1 person"}, {1, "teams", "1 team"}, {1, "load balancers", "1 load balancer"}, {1, "tickets per team", "1 ticket per team"}, {1, "capabilities", "1 capability"}, {1234567, "events", "1,234,567 events"}, {0.25, "denials", "0.25 denials"}, {12, "", "12"},
 		{42, "seconds", "42 s"}, {750, "seconds", "12.5 min"}, {74, "minutes", "74 min"}, {41, "hours", "41 h"}, {96, "hours", "4 d"}, {12.5, "days", "12.5 d"}, {-90, "minutes", "−90 min"},
 		{1234.5678, "EUR", "1,235 EUR"}, {0.012345, "EUR", "0.0123 EUR"},
 	} {
