@@ -8,6 +8,9 @@ import (
 	"github.com/kubevalue/kubevalue/schema"
 )
 
+// askedAtOnce is how many statements of one page, report or run are on their way at a time: others need connections, too.
+const askedAtOnce = 6
+
 // Remember answers a statement that was asked before, with the same parameters, from memory: for the questions of one
 // report, page or test case, all of which ask for the roster, the merged identities and the coverage. Who asks for what
 // another one is asking for waits for that answer; an error is not remembered. It forgets nothing, so it is made anew for
@@ -19,6 +22,7 @@ func Remember(query QueryFunc) QueryFunc {
 		result schema.Result
 	}
 	var mu sync.Mutex
+	places := make(chan struct{}, askedAtOnce)
 	answers := map[string]*answer{}
 	return func(ctx context.Context, sql string, params map[string]any) (schema.Result, error) {
 		asked := fmt.Sprintf("%s\x00%v", sql, params)
@@ -33,6 +37,12 @@ func Remember(query QueryFunc) QueryFunc {
 		defer a.Unlock()
 		if a.known {
 			return a.result, nil
+		}
+		select {
+		case places <- struct{}{}:
+			defer func() { <-places }()
+		case <-ctx.Done():
+			return a.result, ctx.Err()
 		}
 		var err error
 		a.result, err = query(ctx, sql, params)

@@ -108,7 +108,7 @@ func (c Composite) Slices(grid Grid, children map[string][]Slice) ([]Slice, erro
 				of[i], left[i] = rest[0], rest[1:]
 			}
 		}
-		out = append(out, c.slice(start, of))
+		out = append(out, c.slice(grid.start(grid.floor(start)), of))
 	}
 }
 

@@ -138,7 +138,7 @@ func (f *figures) publishableValues(ctx context.Context, periods []journey.Perio
 	for n, m := range f.evaluator.Metrics {
 		for i, v := range all[n] {
 			old := published[publishedKey{m.ID, v.Period.From.UnixMilli()}]
-			if len(old) == 0 && settled && f.now().Sub(inputs[i].received) < settleTime || f.eventsGone(v.Period, len(old) > 0) {
+			if len(old) == 0 && settled && f.now().Sub(inputs[i].received) < settleTime || f.gone(m, v.Period) {
 				continue
 			}
 			made, err := inputs[i].of(m)
@@ -169,19 +169,14 @@ func (f *figures) publishableValues(ctx context.Context, periods []journey.Perio
 	return out, nil
 }
 
-// eventsGone says that a value of a period would be made of what is left of its events or changes: it stays as it was published. One
-// that was not published yet is told nothing once all of them have gone.
-func (f *figures) eventsGone(p journey.Period, published bool) bool {
-	last := p.To
-	if published {
-		last = p.From
+// gone says that a value of a period would be made of what is left of its events and changes, or slices: it stays as it was published, and
+// is not published if it was not.
+func (f *figures) gone(m journey.Metric, p journey.Period) bool {
+	keeps := []Duration{f.cfg.Retention.Events, f.cfg.Retention.Changes}
+	if m.Objective != nil {
+		keeps = []Duration{f.cfg.Retention.Slices}
 	}
-	for _, keeps := range []Duration{f.cfg.Retention.Events, f.cfg.Retention.Changes} {
-		if keeps > 0 && last.Before(f.now().Add(-time.Duration(keeps))) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(keeps, func(d Duration) bool { return d > 0 && p.From.Before(f.now().Add(-time.Duration(d))) })
 }
 
 type publishedKey struct {

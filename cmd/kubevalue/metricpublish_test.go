@@ -179,10 +179,14 @@ func TestLateEventsOfOldPeriods(t *testing.T) {
 		t.Errorf("a day later (-want +got):\n%s", diff)
 	}
 	m.cfg.Retention.Events = Duration(200 * 24 * time.Hour) // since 19 January
-	m.ingest(januaryRoster + ", events: [{id: e6, time: 2026-01-08T10:00:00Z, actor: dee, name: deploy}, {id: e7, time: 2026-01-28T10:00:00Z, actor: dee, name: deploy}]")
+	m.ingest(januaryRoster + ", events: [{id: e6, time: 2026-01-08T10:00:00Z, actor: dee, name: deploy}, {id: e7, time: 2026-01-28T10:00:00Z, actor: dee, name: deploy}, " +
+		"{id: e8, time: 2026-01-22T10:00:00Z, actor: dee, name: deploy}]")
 	publish(48 * time.Hour)
 	if diff := cmp.Diff(want, m.revised("A1", "2026-W02")); diff != "" {
 		t.Errorf("after its events have gone (-want +got):\n%s", diff)
+	}
+	if got := m.revised("A1", "2026-W04"); len(got) > 0 {
+		t.Errorf("a week of which half a day has gone was published: %v", got)
 	}
 	if diff := cmp.Diff([]string{"1 closed: 1"}, m.revised("A1", "2026-W05")); diff != "" {
 		t.Errorf("a week whose events are there (-want +got):\n%s", diff)

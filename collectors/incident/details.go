@@ -16,10 +16,10 @@ const (
 	maxText    = 500
 )
 
-// consumed are the fields that an incident has already, or that only repeat those of the alerts.
+// consumed are the fields that an incident has already, or that only repeat those of the alerts; groupKey repeats labels within one text.
 var consumed = map[string]bool{
 	"version": true, "alerts": true, "externalURL": true, "commonLabels": true, "commonAnnotations": true, "status": true, "startsAt": true, "endsAt": true,
-	"generatorURL": true, "fingerprint": true, "labels": true, "annotations": true,
+	"generatorURL": true, "fingerprint": true, "groupKey": true, "labels": true, "annotations": true,
 }
 
 // details are what an alert and its notification say besides, under labels, annotations, alert and notification. What names persons and what
@@ -35,7 +35,7 @@ func details(alert, notification map[string]json.RawMessage) (json.RawMessage, e
 	} {
 		stay := map[string]json.RawMessage{}
 		for key, raw := range part.fields {
-			if (part.name == "alert" || part.name == "notification") && consumed[key] || personal(key) {
+			if (part.name == "alert" || part.name == "notification") && consumed[key] || !stays(key) {
 				continue
 			}
 			if text, ok := kept(raw, part.words); ok {
@@ -65,13 +65,16 @@ func object(raw json.RawMessage) map[string]json.RawMessage {
 	return fields
 }
 
-// personal tells whether a field is named like one that names a person.
-func personal(key string) bool {
-	switch strings.ReplaceAll(strings.ToLower(key), "_", "") {
-	case "user", "username", "email", "mail", "login", "author", "assignee", "assignees", "person", "phone":
-		return true
+var separators = strings.NewReplacer("_", "", "-", "", ".", "")
+
+// stays tells whether a field may stay by its name: it is a plain text, and not named like one that names a person.
+func stays(key string) bool {
+	switch separators.Replace(strings.ToLower(key)) {
+	case "user", "userid", "username", "email", "mail", "login", "author", "assignee", "assignees", "reporter", "contact", "person", "phone":
+		return false
 	}
-	return false
+	_, ok := plain(key, false)
+	return ok
 }
 
 // kept is a value as it stays: without the addresses of persons, and without sentences, unless words may be several. False: nothing stays.
@@ -106,7 +109,7 @@ func plain(value any, words bool) (any, bool) {
 	case map[string]any:
 		kept := map[string]any{}
 		for key, item := range v {
-			if item, ok := plain(item, words); ok && !personal(key) {
+			if item, ok := plain(item, words); ok && stays(key) {
 				kept[key] = item
 			}
 		}

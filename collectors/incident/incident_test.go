@@ -97,7 +97,7 @@ func fired(minute, ended int) string {
 
 // keptOfSlow is what told and fired say besides.
 const keptOfSlow = `{"annotations":{"runbook_url":"http://wiki/slow"},"labels":{"alertname":"Slow","objective":"api-latency","origin":"upstream","service":"api"},` +
-	`"notification":{"futureField":1,"groupKey":"{}","groupLabels":{},"receiver":"kubevalue","truncatedAlerts":0}}`
+	`"notification":{"futureField":1,"groupLabels":{},"receiver":"kubevalue","truncatedAlerts":0}}`
 
 func TestFieldsThatNobodyKnowsAreKept(t *testing.T) {
 	huge := strings.Repeat("x", 400)
@@ -106,14 +106,15 @@ func TestFieldsThatNobodyKnowsAreKept(t *testing.T) {
 		labels = append(labels, fmt.Sprintf(`"l%02d":%q`, i, huge))
 	}
 	for name, test := range map[string]struct{ alert, top, want string }{
-		"nothing more":             {`"labels":{"service":"api"}`, ``, `{"labels":{"service":"api"}}`},
-		"of the alert":             {`"labels":{"service":"api"},"novel":{"a":[1,null,2.50]}`, ``, `{"alert":{"novel":{"a":[1,2.50]}},"labels":{"service":"api"}}`},
-		"of the notification":      {`"labels":{"service":"api"}`, `"novel":true,"commonLabels":{"a":"b"},"status":"firing",`, `{"labels":{"service":"api"},"notification":{"novel":true}}`},
-		"labels of several words":  {`"labels":{"service":"api","region":"EU West"}`, ``, `{"labels":{"region":"EU West","service":"api"}}`},
-		"what somebody wrote":      {`"labels":{"service":"api"},"annotations":{"description":"Ann saw it first","severity":"high"},"novel":["two words","one"]`, ``, `{"alert":{"novel":["one"]},"annotations":{"severity":"high"},"labels":{"service":"api"}}`},
-		"who it was":               {`"labels":{"service":"api","user":"ann","User_Name":"ann","contact":"ann@example.com"},"novel":{"author":"ann","n":1}`, ``, `{"alert":{"novel":{"n":1}},"labels":{"service":"api"}}`},
-		"a text beyond all bounds": {`"labels":{"service":"api"},"novel":"` + huge + huge + `"`, ``, `{"labels":{"service":"api"}}`},
-		"labels beyond all bounds": {`"labels":{"service":"api",` + strings.Join(labels, ",") + `}`, ``, `{"labels":{` + strings.Join(labels[:7], ",") + `}}`},
+		"nothing more":                 {`"labels":{"service":"api"}`, ``, `{"labels":{"service":"api"}}`},
+		"of the alert":                 {`"labels":{"service":"api"},"novel":{"a":[1,null,2.50]}`, ``, `{"alert":{"novel":{"a":[1,2.50]}},"labels":{"service":"api"}}`},
+		"of the notification":          {`"labels":{"service":"api"}`, `"novel":true,"commonLabels":{"a":"b"},"status":"firing",`, `{"labels":{"service":"api"},"notification":{"novel":true}}`},
+		"labels of several words":      {`"labels":{"service":"api","region":"EU West"}`, ``, `{"labels":{"region":"EU West","service":"api"}}`},
+		"what somebody wrote":          {`"labels":{"service":"api"},"annotations":{"description":"Ann saw it first","severity":"high"},"novel":["two words","one"]`, ``, `{"alert":{"novel":["one"]},"annotations":{"severity":"high"},"labels":{"service":"api"}}`},
+		"who it was":                   {`"labels":{"service":"api","user":"ann","User_Name":"ann","contact":"ann@example.com"},"novel":{"author":"ann","n":1}`, ``, `{"alert":{"novel":{"n":1}},"labels":{"service":"api"}}`},
+		"whom a name of a field tells": {`"labels":{"service":"api","user-id":"ann"},"novel":{"ann@example.com":1,"n":1}`, `"groupKey":"{}:{user=\"ann\"}","ann@example.com":1,`, `{"alert":{"novel":{"n":1}},"labels":{"service":"api"}}`},
+		"a text beyond all bounds":     {`"labels":{"service":"api"},"novel":"` + huge + huge + `"`, ``, `{"labels":{"service":"api"}}`},
+		"labels beyond all bounds":     {`"labels":{"service":"api",` + strings.Join(labels, ",") + `}`, ``, `{"labels":{` + strings.Join(labels[:7], ",") + `}}`},
 	} {
 		s := &store{}
 		body := `{"version":"4",` + test.top + `"alerts":[{"status":"firing","startsAt":"2026-03-01T11:00:00Z","fingerprint":"f",` + test.alert + `}]}`

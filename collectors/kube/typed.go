@@ -110,7 +110,7 @@ func (c apiClient) version(ctx context.Context) (string, error) {
 	return info.GitVersion, nil
 }
 
-// serves asks which version of a resource the server prefers; empty: it has none.
+// serves asks which version of a resource, not of the core group, the server prefers; empty: it has none.
 func (c apiClient) serves(ctx context.Context, of kubeschema.GroupResource) (string, error) {
 	var group metav1.APIGroup
 	if err := c.ask(ctx, pathOf(of.Group), &group); err != nil {
