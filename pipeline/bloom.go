@@ -18,7 +18,7 @@ type bloom struct {
 const (
 	// The size of a filter lies between these, in bytes.
 	smallestBloom, largestBloom = 8 << 20, 32 << 20
-	// roomyBits are the bits that there should be for each id, with which it takes one of 20,000 others for its own; crowdedBits are
+	// roomyBits are the bits that there should be for each id, with which it takes some eight of 100,000 others for its own; crowdedBits are
 	// those with which a larger filter should take its place.
 	roomyBits, crowdedBits = 32, 24
 	// manyMarks suit a filter with room, fewMarks one that has grown as large as it may: with 80 million ids, it takes one of four others
