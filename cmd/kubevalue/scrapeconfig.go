@@ -19,8 +19,8 @@ type ScrapeConfig struct {
 	// Targets are URLs, or host:port with Scheme and Path; Files are globs of lists of targets in the format of Prometheus' file_sd.
 	Targets []string `yaml:"targets"`
 	Files   []string `yaml:"files"`
-	// Kubernetes adds the pods of watched clusters that ask for it by the annotation prometheus.io/scrape: "true".
-	Kubernetes *PodTargetsConfig `yaml:"kubernetes"`
+	// Kubernetes adds the pods of watched clusters, and the endpoints of Services, that ask for it by the annotation prometheus.io/scrape: "true".
+	Kubernetes *AnnotatedConfig  `yaml:"kubernetes"`
 	Scheme     string            `yaml:"scheme"`
 	Path       string            `yaml:"path"`
 	Labels     map[string]string `yaml:"labels"`
@@ -33,20 +33,28 @@ type ScrapeConfig struct {
 	MaxSeries int  `yaml:"max_series"`
 }
 
-// PodTargetsConfig says which pods may ask for their metrics pages to be read.
-type PodTargetsConfig struct {
-	// Clusters are the watched ones whose pods may, Namespaces theirs; empty: all.
+// AnnotatedConfig says which pods and Services may ask for metrics pages to be read.
+type AnnotatedConfig struct {
+	// Clusters are the watched ones whose pods and Services may, Namespaces theirs; empty: all.
 	Clusters   []string `yaml:"clusters"`
 	Namespaces []string `yaml:"namespaces"`
 }
 
-// found are the targets among all pods that ask for it.
-func (p PodTargetsConfig) found(all []kube.Target) []scrape.Found {
+// found are the pages among all that are asked for. One of a cluster that several ask for is read for the first of them: it would count twice.
+func (a AnnotatedConfig) found(all []kube.Target) []scrape.Found {
 	var out []scrape.Found
+	seen := map[[2]string]bool{}
 	for _, t := range all {
-		if among(p.Clusters, t.Cluster) && among(p.Namespaces, t.Namespace) {
-			out = append(out, scrape.Found{Address: t.URL, Labels: map[string]string{"cluster": t.Cluster, "namespace": t.Namespace, "pod": t.Pod}})
+		page := [2]string{t.Cluster, t.URL}
+		if seen[page] || !among(a.Clusters, t.Cluster) || !among(a.Namespaces, t.Namespace) {
+			continue
 		}
+		seen[page] = true
+		labels := map[string]string{"cluster": t.Cluster, "namespace": t.Namespace, "pod": t.Pod}
+		if t.Service != "" {
+			labels = map[string]string{"cluster": t.Cluster, "namespace": t.Namespace, "service": t.Service}
+		}
+		out = append(out, scrape.Found{Address: t.URL, Labels: labels})
 	}
 	return out
 }
@@ -54,8 +62,8 @@ func (p PodTargetsConfig) found(all []kube.Target) []scrape.Found {
 // among says whether a list has a name, or has none and so means all.
 func among(names []string, name string) bool { return len(names) == 0 || slices.Contains(names, name) }
 
-// scrapeJob is a job as it is run; pods lists those of watched clusters that ask to be read.
-func (c *Config) scrapeJob(s ScrapeConfig, pods func() []kube.Target) scrape.Job {
+// scrapeJob is a job as it is run; annotated lists the pages of watched clusters that are asked for.
+func (c *Config) scrapeJob(s ScrapeConfig, annotated func() []kube.Target) scrape.Job {
 	j := scrape.Job{
 		Name: s.Job, Targets: s.Targets, Scheme: s.Scheme, Path: s.Path, Labels: s.Labels,
 		Interval: time.Duration(s.Interval), Timeout: time.Duration(s.Timeout), Access: c.http(s.Access), Limits: scrape.DefaultLimits,
@@ -64,7 +72,7 @@ func (c *Config) scrapeJob(s ScrapeConfig, pods func() []kube.Target) scrape.Job
 		j.Files = append(j.Files, c.path(file))
 	}
 	if s.Kubernetes != nil {
-		j.Discover = func() []scrape.Found { return s.Kubernetes.found(pods()) }
+		j.Discover = func() []scrape.Found { return s.Kubernetes.found(annotated()) }
 	}
 	if s.MaxBody != 0 {
 		j.Limits.Body = int64(s.MaxBody)
@@ -87,29 +95,30 @@ func (c *Config) checkScrapes(f *yamlFile) {
 			f.At(path, "%v", err)
 		}
 		c.checkAccess(f, path+".access", s.Access)
-		c.checkPodTargets(f, path, s)
+		c.checkAnnotated(f, path, s)
 	}
 }
 
-// checkPodTargets refuses clusters that nobody watches, and credentials that every pod could ask for.
-func (c *Config) checkPodTargets(f *yamlFile, path string, s ScrapeConfig) {
+// checkAnnotated refuses clusters that nobody watches, and credentials that everybody who may annotate something could ask for.
+func (c *Config) checkAnnotated(f *yamlFile, path string, s ScrapeConfig) {
 	if s.Kubernetes == nil {
 		return
 	}
 	watched := c.kubeClusters()
-	isWatched := func(name string) bool {
-		return slices.ContainsFunc(watched, func(w kube.ClusterConfig) bool { return w.Name == name })
-	}
 	if len(watched) == 0 {
 		f.At(path+".kubernetes", "no cluster is watched: give one a kubeconfig under clusters")
 	}
 	for i, name := range s.Kubernetes.Clusters {
-		if !isWatched(name) {
+		at := slices.IndexFunc(watched, func(w kube.ClusterConfig) bool { return w.Name == name })
+		switch {
+		case at < 0:
 			f.At(indexed(path+".kubernetes.clusters", i), "%q is no watched cluster: give it a kubeconfig under clusters", name)
+		case !watched[at].FindsTargets():
+			f.At(indexed(path+".kubernetes.clusters", i), "%q has neither Pod nor both Service and EndpointSlice among its kinds: nothing of it can be found", name)
 		}
 	}
 	if len(s.Kubernetes.Namespaces) == 0 && (s.Access.TokenFile != "" || s.Access.Username != "" || s.Access.CertFile != "") {
-		f.At(path+".access", "every pod that asks for it would be sent these credentials: name the namespaces that are trusted under kubernetes")
+		f.At(path+".access", "every pod and every endpoint of a Service that asks for it would be sent these credentials: name the namespaces that are trusted under kubernetes")
 	}
 }
 
@@ -159,10 +168,10 @@ func (s *service) remoteWrite(memory *collectors.BodyMemory) (*remotewrite.Recei
 }
 
 // scrapes reads the metrics pages of the configured targets.
-func (s *service) scrapes(pods func() []kube.Target) (*scrape.Collector, error) {
+func (s *service) scrapes(annotated func() []kube.Target) (*scrape.Collector, error) {
 	var jobs []scrape.Job
 	for _, j := range s.cfg.Scrapes {
-		jobs = append(jobs, s.cfg.scrapeJob(j, pods))
+		jobs = append(jobs, s.cfg.scrapeJob(j, annotated))
 	}
 	return scrape.New(scrape.Config{
 		Jobs: jobs, Indicators: s.cfg.scrapeIndicators, Sink: s.pipe, Now: s.now, Logger: s.log, Registerer: s.registry,

@@ -5,7 +5,33 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kubevalue/kubevalue/collectors/kube"
+	"github.com/kubevalue/kubevalue/collectors/scrape"
 )
+
+func TestAPageThatSeveralAskForIsReadOnce(t *testing.T) {
+	all := []kube.Target{
+		{Cluster: "a", Namespace: "shop", Pod: "web", URL: "http://10.0.0.1/metrics"},
+		{Cluster: "a", Namespace: "bank", Service: "till", URL: "http://10.0.0.2/metrics"},
+		{Cluster: "a", Namespace: "shop", Service: "web", URL: "http://10.0.0.1/metrics"},
+		{Cluster: "a", Namespace: "shop", Service: "web", URL: "http://10.0.0.2/metrics"},
+		{Cluster: "a", Namespace: "shop", Service: "web-headless", URL: "http://10.0.0.2/metrics"},
+		{Cluster: "b", Namespace: "shop", Pod: "web", URL: "http://10.0.0.1/metrics"}, // another one of the same address
+		{Cluster: "c", Namespace: "shop", Pod: "web", URL: "http://10.0.0.3/metrics"},
+	}
+	got := AnnotatedConfig{Clusters: []string{"a", "b"}, Namespaces: []string{"shop"}}.found(all)
+	want := []scrape.Found{
+		{Address: "http://10.0.0.1/metrics", Labels: map[string]string{"cluster": "a", "namespace": "shop", "pod": "web"}},
+		{Address: "http://10.0.0.2/metrics", Labels: map[string]string{"cluster": "a", "namespace": "shop", "service": "web"}},
+		{Address: "http://10.0.0.1/metrics", Labels: map[string]string{"cluster": "b", "namespace": "shop", "pod": "web"}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("found pages differ (-want +got):\n%s", diff)
+	}
+}
 
 func TestControlPlaneObjectivesAreUnderstood(t *testing.T) {
 	for source, settings := range map[string]string{

@@ -45,6 +45,10 @@ func (c *cluster) ids(f *feed) map[uid]bool {
 		for id := range c.endpoints {
 			ids[id] = true
 		}
+	case schema.KindService:
+		for id := range c.asking {
+			ids[id] = true
+		}
 	}
 	return ids
 }
@@ -64,6 +68,8 @@ func (c *cluster) apply(f *feed, o *object, w when) {
 		c.applySet(o)
 	case o.backends != nil:
 		c.applyBackends(shortUID(o.uid), o.backends, w)
+	case o.service != nil:
+		c.applyService(f, o, w)
 	default:
 		c.applyResource(f, o, w)
 	}
@@ -81,6 +87,8 @@ func (c *cluster) remove(f *feed, id uid, w when) {
 	case kindEndpointSlice:
 		c.applyBackends(id, nil, w)
 		return
+	case schema.KindService:
+		delete(c.asking, id)
 	}
 	if f.gone != nil {
 		f.gone[id] = true
@@ -157,7 +165,7 @@ func (c *cluster) applyResource(f *feed, o *object, w when) {
 	if o.job != nil {
 		c.finishJob(t, o.job)
 	}
-	if o.balancer {
+	if o.service != nil {
 		c.ownBalancer(t, w)
 	}
 	if f.name == schema.KindApplication {

@@ -10,8 +10,9 @@ import (
 // spaceName names something in a namespace.
 type spaceName struct{ namespace, name string }
 
-// backends is how many endpoints of a service an EndpointSlice has that are ready.
+// backends is how many endpoints of a service an EndpointSlice has that are ready, and where they are.
 type backends struct {
+	doors
 	service spaceName
 	ready   int64
 }
@@ -35,6 +36,18 @@ func (c *cluster) applyBackends(id uid, now *backends, w when) {
 	if known && c.serving[was.service] == 0 && (now == nil || now.service != was.service) {
 		delete(c.serving, was.service)
 	}
+}
+
+// applyService takes a Service as it is now. One that is no load balancer any longer has gone as what is stored.
+func (c *cluster) applyService(f *feed, o *object, w when) {
+	id := shortUID(o.uid)
+	switch {
+	case o.service.balancer:
+		c.applyResource(f, o, w)
+	case f.tracked[id] != nil:
+		c.remove(f, id, w)
+	}
+	c.setAsking(id, o.service.asks)
 }
 
 // ownBalancer links a load balancer to its endpoints.

@@ -50,7 +50,9 @@ type cluster struct {
 	projects  *projects
 	names     interned
 	costs     meteredCosts
-	targets   map[uid]Target
+	// targets are the pods that ask for their metrics pages to be read, asking the Services.
+	targets map[uid]Target
+	asking  map[uid]asking
 	// setsByRevision finds the ReplicaSets that belong to a revision of a Deployment.
 	setsByRevision map[setKey]*setEntry
 	// self is the cluster as a resource, nil until its kube-system namespace has been seen.
@@ -81,7 +83,7 @@ func newCluster(cfg Config, cc ClusterConfig, out *collectors.Outbox, m metrics)
 		keep: keeper{labels: cfg.KeepLabels},
 		wake: make(chan struct{}, 1), feeds: map[string]*feed{}, pods: map[uid]podEntry{}, sets: map[uid]*setEntry{},
 		endpoints: map[uid]backends{}, serving: map[spaceName]int64{}, names: interned{}, costs: newCosts(), balancers: map[spaceName]*tracked{}, projects: newProjects(),
-		setsByRevision: map[setKey]*setEntry{}, spaces: map[string]*space{}, targets: map[uid]Target{}, slices: newSlicer(cfg.Slice),
+		setsByRevision: map[setKey]*setEntry{}, spaces: map[string]*space{}, targets: map[uid]Target{}, asking: map[uid]asking{}, slices: newSlicer(cfg.Slice),
 	}
 }
 

@@ -180,6 +180,11 @@ func (c ClusterConfig) Validate() error {
 	return errors.Join(faults...)
 }
 
+// FindsTargets tells whether the kinds that are watched let Targets find any: Pods, or Services and EndpointSlices.
+func (c ClusterConfig) FindsTargets() bool {
+	return c.watches(kindPod) || c.watches(schema.KindService) && c.watches(kindEndpointSlice)
+}
+
 // watches tells whether a kind is to be watched.
 func (c ClusterConfig) watches(kind string) bool {
 	return len(c.Kinds) == 0 || slices.Contains(c.Kinds, kind)

@@ -43,7 +43,10 @@ func fromVolume(o *object, v *corev1.PersistentVolume) {
 }
 
 func fromService(o *object, s *corev1.Service) {
-	o.balancer = true
+	o.service = &service{balancer: s.Spec.Type == corev1.ServiceTypeLoadBalancer, asks: askingOf(s)}
+	if !o.service.balancer {
+		return
+	}
 	o.attribute("class", text(s.Spec.LoadBalancerClass))
 	o.attribute("type", string(s.Spec.Type))
 	var of ties
@@ -61,7 +64,7 @@ func text(s *string) string {
 }
 
 func fromEndpointSlice(o *object, e *discoveryv1.EndpointSlice) {
-	b := &backends{service: spaceName{o.namespace, bounded(e.Labels[discoveryv1.LabelServiceName])}}
+	b := &backends{service: spaceName{o.namespace, bounded(e.Labels[discoveryv1.LabelServiceName])}, doors: doorsOf(e)}
 	for _, endpoint := range e.Endpoints {
 		if r := endpoint.Conditions.Ready; r == nil || *r {
 			b.ready++

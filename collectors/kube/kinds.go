@@ -19,7 +19,7 @@ import (
 const (
 	kindPod        = "Pod"
 	kindReplicaSet = "ReplicaSet"
-	// kindEndpointSlice tells which load balancers have something behind them.
+	// kindEndpointSlice tells which load balancers have something behind them, and where the metrics pages are that a Service asks to be read.
 	kindEndpointSlice = "EndpointSlice"
 )
 
@@ -61,20 +61,6 @@ func whole[L any, P interface {
 	}
 }
 
-// only restricts a source to the objects that fit a field selector.
-func (s source) only(fields string) source {
-	return source{
-		list: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			o.FieldSelector = fields
-			return s.list(ctx, o)
-		},
-		watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			o.FieldSelector = fields
-			return s.watch(ctx, o)
-		},
-	}
-}
-
 func metadataOnly(group, version, resource string) func(*Clients) source {
 	return func(c *Clients) source {
 		of := c.Metadata.Resource(kubeschema.GroupVersionResource{Group: group, Version: version, Resource: resource})
@@ -97,9 +83,7 @@ var kinds = []kind{
 	{name: kindPod, resource: "pods", convert: as(fromPod), source: whole[corev1.PodList]("", "pods")},
 	{name: schema.KindClaim, resource: "persistentvolumeclaims", convert: as(fromClaim), source: whole[corev1.PersistentVolumeClaimList]("", "persistentvolumeclaims")},
 	{name: schema.KindVolume, resource: "persistentvolumes", convert: as(fromVolume), source: whole[corev1.PersistentVolumeList]("", "persistentvolumes")},
-	{name: schema.KindService, resource: "services", convert: as(fromService), source: func(c *Clients) source {
-		return whole[corev1.ServiceList]("", "services")(c).only("spec.type=" + string(corev1.ServiceTypeLoadBalancer))
-	}},
+	{name: schema.KindService, resource: "services", convert: as(fromService), source: whole[corev1.ServiceList]("", "services")},
 	{name: schema.KindManagedCluster, group: "cluster.x-k8s.io", resource: "clusters", custom: true, convert: as(fromManagedCluster)},
 	{name: schema.KindQuota, resource: "resourcequotas", convert: as(fromQuota), source: whole[corev1.ResourceQuotaList]("", "resourcequotas")},
 }

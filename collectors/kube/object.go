@@ -39,7 +39,7 @@ type object struct {
 	job                  *jobEnd
 	pod                  *pod
 	set                  *replicaSet
-	balancer             bool // a Service of type LoadBalancer
+	service              *service
 	backends             *backends
 	application          string // the project of an Argo CD Application
 	syncs                []syncEnd
@@ -82,6 +82,12 @@ type pod struct {
 	ready   bool
 	readyAt time.Time
 	target  string // the metrics page that it asks to be read; empty: none
+}
+
+// service is what a Service is good for: only a load balancer is stored.
+type service struct {
+	balancer bool
+	asks     *asking
 }
 
 type replicaSet struct {

@@ -73,7 +73,7 @@ func TestClassesOfOneProviderTie(t *testing.T) {
 		{"", "example.com/x", "none"}, {"service.k8s.aws/nlb", "", "aws"}, {"metallb", "service.beta.kubernetes.io/azure-load-balancer-internal", "azure"},
 		{"", "networking.gke.io/load-balancer-type", "google"}, {"", "service.beta.kubernetes.io/do-loadbalancer-name", "digitalocean"},
 	} {
-		s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{test.annotation: ""}}, Spec: corev1.ServiceSpec{LoadBalancerClass: &test.class}}
+		s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{test.annotation: ""}}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, LoadBalancerClass: &test.class}}
 		o := &object{}
 		if fromService(o, s); o.attributes[schema.AttributeTies] != test.want {
 			t.Errorf("a load balancer of class %q with %q is tied to %q, want %q", test.class, test.annotation, o.attributes[schema.AttributeTies], test.want)
