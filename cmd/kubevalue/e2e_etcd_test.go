@@ -94,6 +94,8 @@ objectives: {openslo: [%[6]q]}
 	if read(`{job="nobody",result="ok"}`)() == nil || read(`{job="elsewhere",result="ok"}`)() == nil {
 		t.Error("a page was read without the right certificate, or from a server of an unknown authority")
 	}
+	jobs := map[string]string{"etcd-requests": "etcd", "etcd-fsync": "etcd"}
+	before := s.onPages(t, jobs)
 	const puts = 25
 	for i := range puts {
 		resp, err := client.Post("https://"+clients+"/v3/kv/put", "application/json", strings.NewReader(fmt.Sprintf(`{"key": "a2V5", "value": "%02d=="}`, 10+i)))
@@ -103,12 +105,10 @@ objectives: {openslo: [%[6]q]}
 			t.Fatalf("etcd answered %s", resp.Status)
 		}
 	}
-	for _, objective := range []string{"etcd-requests", "etcd-fsync"} {
-		eventually(t, objective+" is counted", 3*time.Minute, func() error {
-			if sum := s.sums(t, objective); sum.Total < puts || sum.Good < sum.Total/2 {
-				return fmt.Errorf("%v good of %v, want %d and more", sum.Good, sum.Total, puts)
-			}
-			return nil
-		})
+	for objective, now := range s.onPages(t, jobs) {
+		if then := before[objective]; now.Total < then.Total+puts {
+			t.Fatalf("%s: %d writes later, etcd has counted %v after %v", objective, puts, now.Total, then.Total)
+		}
 	}
+	s.awaitAsOnPages(t, jobs, before)
 }

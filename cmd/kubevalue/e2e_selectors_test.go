@@ -4,10 +4,12 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/common/config"
 	"github.com/prometheus/prometheus/model/labels"
@@ -15,15 +17,16 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/kubevalue/kubevalue/collectors/scrape"
+	"github.com/kubevalue/kubevalue/schema"
 )
 
 // checkSelectors looks on the real pages for what the objectives of a control plane select: Good and Total must match series, and of Bad,
 // which nothing may match as long as nothing fails, all but the label that tells of the failure.
 func (s *scraping) checkSelectors(t *testing.T) {
 	t.Helper()
-	pages := map[string][]labels.Labels{}
+	var series []pageSeries
 	for _, job := range []string{"apiserver", "scheduler", "controller-manager", "etcd"} {
-		pages[job] = s.seriesOf(t, job)
+		series = append(series, s.seriesOf(t, job)...)
 	}
 	checked := 0
 	for _, ind := range s.cfg.scrapeIndicators {
@@ -34,7 +37,7 @@ func (s *scraping) checkSelectors(t *testing.T) {
 			matchers, err := parser.NewParser(parser.Options{}).ParseMetricSelector(selector)
 			must(t, "parse "+selector, err)
 			checked++
-			if n := matching(pages, matchers, what == "bad"); n == 0 {
+			if n, _ := matching(series, matchers, what == "bad"); n == 0 {
 				t.Errorf("%s: %s of %s matches no series of the real pages", ind.Name, selector, what)
 			} else {
 				t.Logf("%s: %s matches %d series", ind.Name, selector, n)
@@ -49,28 +52,88 @@ func (s *scraping) checkSelectors(t *testing.T) {
 // outcomes are the labels that tell of failures.
 var outcomes = map[string]bool{"code": true, "grpc_code": true, "result": true}
 
-// matching counts the series that have what all matchers want. Where outcomes need not match, their labels must be there.
-func matching(pages map[string][]labels.Labels, matchers []*labels.Matcher, anyOutcome bool) (n int) {
-	for _, page := range pages {
-		for _, l := range page {
-			ok := true
-			for _, m := range matchers {
-				if anyOutcome && outcomes[m.Name] {
-					ok = ok && l.Has(m.Name)
-					continue
-				}
-				ok = ok && m.Matches(l.Get(m.Name))
+// pageSeries is a series of a page with its value.
+type pageSeries struct {
+	labels.Labels
+	value float64
+}
+
+// matching counts the series that have what all matchers want, and adds up their values. Where outcomes need not match, their labels must
+// be there.
+func matching(page []pageSeries, matchers []*labels.Matcher, anyOutcome bool) (n int, sum float64) {
+	for _, series := range page {
+		ok := true
+		for _, m := range matchers {
+			if anyOutcome && outcomes[m.Name] {
+				ok = ok && series.Has(m.Name)
+				continue
 			}
-			if ok {
-				n++
-			}
+			ok = ok && m.Matches(series.Get(m.Name))
+		}
+		if ok {
+			n++
+			sum += series.value
 		}
 	}
-	return n
+	return n, sum
+}
+
+// onPages is what the pages of components, which are told by objective, say at this moment of the objectives that count by them.
+func (s *scraping) onPages(t *testing.T, jobs map[string]string) map[string]schema.Slice {
+	t.Helper()
+	sums := map[string]schema.Slice{}
+	for _, ind := range s.cfg.scrapeIndicators {
+		job := jobs[ind.Name]
+		if job == "" {
+			continue
+		}
+		page := s.seriesOf(t, job)
+		value := func(selector string) float64 {
+			matchers, err := parser.NewParser(parser.Options{}).ParseMetricSelector(selector)
+			must(t, "parse "+selector, err)
+			_, sum := matching(page, matchers, false)
+			return sum
+		}
+		sum := schema.Slice{Total: value(ind.Total)}
+		if ind.Good != "" {
+			sum.Good = value(ind.Good)
+		} else {
+			sum.Good = sum.Total - value(ind.Bad)
+		}
+		sums[ind.Name] = sum
+	}
+	if len(sums) != len(jobs) {
+		t.Fatalf("not all of %v are objectives", jobs)
+	}
+	return sums
+}
+
+// awaitAsOnPages waits until the slices of objectives have counted at least what happened on the pages since before, and no more than the
+// pages have ever counted: how much of it is good is for the components to say, since it depends on the machine.
+func (s *scraping) awaitAsOnPages(t *testing.T, jobs map[string]string, before map[string]schema.Slice) {
+	t.Helper()
+	for objective, after := range s.onPages(t, jobs) {
+		then := before[objective]
+		good, bad := after.Good-then.Good, (after.Total-after.Good)-(then.Total-then.Good)
+		if good+bad == 0 {
+			t.Errorf("%s: nothing happened on the page of %s", objective, jobs[objective])
+		}
+		var sum schema.Slice
+		eventually(t, objective+" is counted", 3*time.Minute, func() error {
+			if sum = s.sums(t, objective); sum.Good < good || sum.Total-sum.Good < bad {
+				return fmt.Errorf("%v good of %v, want %v good and %v bad, or more", sum.Good, sum.Total, good, bad)
+			}
+			return nil
+		})
+		if most := s.onPages(t, map[string]string{objective: jobs[objective]})[objective]; sum.Good > most.Good || sum.Total-sum.Good > most.Total-most.Good {
+			t.Errorf("%s: %v good of %v, and %s has counted %v of %v only", objective, sum.Good, sum.Total, jobs[objective], most.Good, most.Total)
+		}
+		t.Logf("%s: %v good of %v", objective, sum.Good, sum.Total)
+	}
 }
 
 // seriesOf fetches the page of a component as a job does, and parses it.
-func (s *scraping) seriesOf(t *testing.T, job string) (all []labels.Labels) {
+func (s *scraping) seriesOf(t *testing.T, job string) (all []pageSeries) {
 	t.Helper()
 	var j scrape.Job
 	for _, c := range s.cfg.Scrapes {
@@ -103,6 +166,7 @@ func (s *scraping) seriesOf(t *testing.T, job string) (all []labels.Labels) {
 		p.Labels(&l)
 		b := labels.NewBuilder(l)
 		b.Set("job", job)
-		all = append(all, b.Labels())
+		_, _, value := p.Series()
+		all = append(all, pageSeries{b.Labels(), value})
 	}
 }
