@@ -156,9 +156,13 @@ func (s *server) fail(c *gin.Context, err error) {
 }
 
 // NotFoundError says that the thing asked for does not exist.
-type NotFoundError struct{ What string }
+type NotFoundError struct {
+	What string
+	// Hint is what to do instead, from its separator on; it may be empty.
+	Hint string
+}
 
-func (e NotFoundError) Error() string { return e.What + " does not exist" }
+func (e NotFoundError) Error() string { return e.What + " does not exist" + e.Hint }
 
 // BadRequestError says what is wrong with a question.
 type BadRequestError struct{ Why string }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -170,12 +171,17 @@ func TestComparisonsAttributeTheChange(t *testing.T) {
 	// A tighter target: what was used before is twice as much of the later budget.
 	tighter := status(0.995, next, incidents, append(repeat(2, 0, 1), repeat(166, 1, 1)...))
 	c = Compare(before, tighter)
+	was := 0.0
 	sum = 0
 	for _, p := range c.Parts {
 		sum += p.Change
+		was += p.Before
 		if p.ID == DefinitionChange && !close(p.Change, 5/1.68) {
 			t.Errorf("the definition changed the budget by %v", p.Change)
 		}
+	}
+	if !close(was, 5/1.68) || c.Parts[0].ID != DefinitionChange || c.Parts[len(c.Parts)-1].ID != Unattributed {
+		t.Errorf("the parts sum to %v before: %v", was, c.Parts)
 	}
 	if !close(sum, *c.Consumed) || len(c.Notes) != 1 || !strings.Contains(c.Notes[0], "from 0.99 to 0.995") {
 		t.Errorf("parts sum to %v of %v, notes %v", sum, *c.Consumed, c.Notes)
@@ -212,7 +218,7 @@ func TestValueIsMoneyByHourOfTheWeek(t *testing.T) {
 	}
 	// loss 3 x 10 + 30 x 0 + 6 x 10 = 90; gained: 0.5 x 60 - 3 = 27 minutes x 10, the night costs nothing, noon has no
 	// earlier hour; objective: (6 - 3) x 10 + (6 - 6) x 10
-	want := Value{Service: "shop", Amounts: []Amount{{"EUR", 90, 270, 30, 180, 39}}, UncomparedMinutes: 60}
+	want := Value{Service: "shop", Amounts: []Amount{{Currency: "EUR", Loss: 90, Gained: 270, AgainstObjective: 30, GainedMinutes: 27 - 30, AgainstObjectiveMinutes: 18 - 39, MeasuredMinutes: 180, BadMinutes: 39}}, UncomparedMinutes: 60}
 	if diff := cmp.Diff(want, v); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -282,7 +288,7 @@ func TestExplanationsCanBeRecomputed(t *testing.T) {
 		Grid:      EpochGrid(5 * time.Minute), At: march.Add(time.Hour), Since: march,
 		Exclusions: []Exclusion{{From: march.Add(55 * time.Minute), To: march.Add(time.Hour), Reason: "upgrade"}},
 		Incidents:  []Incident{{ID: "INC-1", From: march.Add(45 * time.Minute), To: march.Add(50 * time.Minute)}},
-	}, slicesOf(march, 5*time.Minute, values...))
+	}, map[string][]Slice{"login": slicesOf(march, 5*time.Minute, values...)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,11 +310,42 @@ func TestExplanationsCanBeRecomputed(t *testing.T) {
 		"burn rate over 5m = 0 bad / 0 valid / 0.01 = undefined",
 		"burn rate over 30m = 10 bad / 400 valid / 0.01 = 2.5",
 		"alert page 30m/5m above 2: long 2.5, short undefined: frozen, coverage 0.8 of the long window is below 0.9",
+		"share of INC-1 = 10 of 10 bad events = 1, of the budget 1",
+		"share of unattributed = 0 of 10 bad events = 0, of the budget 0",
 	}, x.Formulas); diff != "" {
 		t.Errorf("formulas (-want +got):\n%s", diff)
 	}
 	if len(x.Definition) != 6 || x.Definition[1] != "target 0.99, error budget 0.01" {
 		t.Errorf("definition %q", x.Definition)
+	}
+}
+
+func TestExplanationsOfCompositesHaveTheirChildren(t *testing.T) {
+	one := slicesOf(march, 5*time.Minute, [2]float64{10, 10}, [2]float64{10, 10}, [2]float64{10, 10}, [2]float64{5, 10})
+	other := slicesOf(march, 5*time.Minute, [2]float64{4, 4}, [2]float64{-1, -1}, [2]float64{0, 0}, [2]float64{4, 4})
+	x, err := Explain(Request{
+		Objective: Objective{Name: "shop", Target: 0.5, Window: RollingWindow(20 * time.Minute), MinCoverage: 0.7, Alerts: []AlertWindow{}, Composite: &Composite{Kind: Weighted, Of: []Child{{"web", 3, 1}, {"db", 1, 1}}}},
+		Grid:      EpochGrid(5 * time.Minute), At: march.Add(20 * time.Minute), Since: march,
+	}, map[string][]Slice{"web": one, "db": other})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var runs []string
+	for _, r := range x.Runs {
+		runs = append(runs, r.String())
+	}
+	if diff := cmp.Diff([]string{"1/1 of web 10/10, db 4/4", "_ of web 10/10, db _", "1/1 of web 10/10, db 0/0", "0.625/1 of web 5/10, db 4/4"}, runs); diff != "" {
+		t.Errorf("runs (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{
+		"a slice is the sum of weight x good/total / the sum of weights, over the children with events; any child's gap makes a gap",
+		"weighted of web, weight 3", "weighted of db, weight 1",
+	}, x.Definition[4:7]); diff != "" {
+		t.Errorf("definition (-want +got):\n%s", diff)
+	}
+	const forecast = "used up in remaining x window / burn rate over 5m = 0.75 x 20 minutes / 0.75 = 20 minutes"
+	if !slices.Contains(x.Formulas, forecast) {
+		t.Errorf("no formula %q in %q", forecast, x.Formulas)
 	}
 }
 

@@ -47,21 +47,7 @@ func (e *evaluation) attribution(s Status) *Attribution {
 		return nil
 	}
 	n := len(e.req.Incidents)
-	bad, minutes := make([]float64, n+1), make([]float64, n+1)
-	for i, seg := range e.segments {
-		if !e.window.covers(seg.span) || len(seg.exclusions) > 0 {
-			continue
-		}
-		t := e.segment(i, true)
-		to := seg.incidents
-		if len(to) == 0 {
-			to = []int{n}
-		}
-		for _, k := range to {
-			bad[k] += e.o.amounts(t).bad / float64(len(to))
-			minutes[k] += e.o.badMinutes(t, e.step) / float64(len(to))
-		}
-	}
+	bad, minutes := e.badOf()
 	whole := sum(bad)
 	if whole == 0 {
 		return nil
@@ -87,6 +73,27 @@ func (e *evaluation) attribution(s Status) *Attribution {
 		a.Parts = append(a.Parts, p)
 	}
 	return a
+}
+
+// badOf is what each incident, and at last nobody, has of the window's bad events or slices, and of its bad minutes.
+func (e *evaluation) badOf() (bad, minutes []float64) {
+	n := len(e.req.Incidents)
+	bad, minutes = make([]float64, n+1), make([]float64, n+1)
+	for i, seg := range e.segments {
+		if !e.window.covers(seg.span) || len(seg.exclusions) > 0 {
+			continue
+		}
+		t := e.segment(i, true)
+		to := seg.incidents
+		if len(to) == 0 {
+			to = []int{n}
+		}
+		for _, k := range to {
+			bad[k] += e.o.amounts(t).bad / float64(len(to))
+			minutes[k] += e.o.badMinutes(t, e.step) / float64(len(to))
+		}
+	}
+	return bad, minutes
 }
 
 func sum(v []float64) float64 {

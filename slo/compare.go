@@ -1,8 +1,10 @@
 package slo
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // DefinitionChange is the name of the part of a comparison that a changed target accounts for.
@@ -16,14 +18,15 @@ type Comparison struct {
 	Consumed   *float64 `json:"budget_consumed_change"`
 	SLI        *float64 `json:"sli_change"`
 	BadMinutes float64  `json:"bad_minutes_change"`
-	// Parts attribute the change of the budget consumed and sum to it: incidents of either period, Unattributed, and
-	// DefinitionChange when the target changed. nil when the change is undefined.
+	// Parts attribute the change of the budget consumed: DefinitionChange when the target changed, incidents of either period, and
+	// Unattributed last. Before, after and change sum to those of the whole. nil when the change is undefined.
 	Parts []ChangePart `json:"parts"`
 	// Notes are what a reader has to know before believing the comparison.
 	Notes []string `json:"notes,omitempty"`
 }
 
-// ChangePart is one part of the change of the budget consumed. Before is expressed in the later period's budget.
+// ChangePart is one part of the change of the budget consumed. Before is expressed in the later period's budget; what that leaves of
+// the budget consumed as it was then is the definition's.
 type ChangePart struct {
 	ID     string  `json:"id"`
 	Class  string  `json:"class,omitempty"`
@@ -48,7 +51,7 @@ func Compare(before, after Status) Comparison {
 	restate := 1.0
 	if before.Target != after.Target {
 		restate = Objective{Target: before.Target}.Budget() / Objective{Target: after.Target}.Budget()
-		c.Parts = append(c.Parts, ChangePart{ID: DefinitionChange, Before: *before.Consumed, After: *before.Consumed * restate})
+		c.Parts = append(c.Parts, ChangePart{ID: DefinitionChange, Before: *before.Consumed - *before.Consumed*restate})
 	}
 	index := map[string]int{}
 	add := func(p AttributionPart, was, is float64) {
@@ -66,6 +69,9 @@ func Compare(before, after Status) Comparison {
 	for _, p := range after.parts() {
 		add(p, 0, p.Consumed)
 	}
+	slices.SortStableFunc(c.Parts, func(a, b ChangePart) int {
+		return cmp.Compare(map[bool]int{true: 1}[a.ID == Unattributed], map[bool]int{true: 1}[b.ID == Unattributed])
+	})
 	for i := range c.Parts {
 		c.Parts[i].Change = c.Parts[i].After - c.Parts[i].Before
 	}

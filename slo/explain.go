@@ -1,6 +1,7 @@
 package slo
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -27,16 +28,26 @@ type SliceRun struct {
 	State      State     `json:"state"`
 	Exclusions []string  `json:"exclusions,omitempty"` // their reasons
 	Incidents  []string  `json:"incidents,omitempty"`
+	// Of are the slices that a composite's follows from, in the order of its children; nil for others.
+	Of []ChildSlice `json:"of,omitempty"`
+}
+
+// ChildSlice is what a child of a composite measured in a slice.
+type ChildSlice struct {
+	Name  string  `json:"name"`
+	Good  float64 `json:"good"`
+	Total float64 `json:"total"`
+	State State   `json:"state"`
 }
 
 // String writes the run as the notation of tests does: 99/100*3, _ for a gap.
 func (r SliceRun) String() string {
-	text := "_"
-	if r.State == Measured {
-		text = number(r.Good) + "/" + number(r.Total)
-	}
+	text := amountText(r.State, r.Good, r.Total)
 	if r.Slices > 1 {
 		text += "*" + strconv.FormatInt(r.Slices, 10)
+	}
+	for i, c := range r.Of {
+		text += map[bool]string{true: " of ", false: ", "}[i == 0] + c.Name + " " + amountText(c.State, c.Good, c.Total)
 	}
 	if len(r.Exclusions) > 0 {
 		text += " excluded: " + strings.Join(r.Exclusions, ", ")
@@ -47,9 +58,27 @@ func (r SliceRun) String() string {
 	return text
 }
 
-// Explain evaluates raw slices and says how.
-func Explain(req Request, in []Slice) (Explanation, error) {
-	status, err := Evaluate(req, in)
+func amountText(state State, good, total float64) string {
+	if state != Measured {
+		return "_"
+	}
+	return number(good) + "/" + number(total)
+}
+
+// Explain evaluates raw slices and says how. A composite's slices are computed from those of its children, by name; others have one
+// series, under whatever name.
+func Explain(req Request, in map[string][]Slice) (Explanation, error) {
+	var own []Slice
+	for _, own = range in {
+		break
+	}
+	if c := req.Objective.Composite; c != nil {
+		var err error
+		if own, err = c.Slices(req.Grid, in); err != nil {
+			return Explanation{}, fmt.Errorf("objective %s: %w", req.Objective.Name, err)
+		}
+	}
+	status, err := Evaluate(req, own)
 	if err != nil {
 		return Explanation{}, err
 	}
@@ -57,12 +86,12 @@ func Explain(req Request, in []Slice) (Explanation, error) {
 	if err != nil {
 		return Explanation{}, err
 	}
-	series, err := NewSeries(req.Grid, in)
+	series, err := NewSeries(req.Grid, own)
 	if err != nil {
 		return Explanation{}, err
 	}
 	e := evaluation{Plan: p, o: req.Objective, step: req.Grid.Step, sums: p.Sum(series), groups: 1}
-	x := Explanation{Status: status, Definition: req.Objective.describe(), Runs: p.runs(series)}
+	x := Explanation{Status: status, Definition: req.Objective.describe(), Runs: p.runs(series, p.children(in))}
 	x.Formulas = e.formulas(status)
 	return x, nil
 }
@@ -79,9 +108,7 @@ func (o Objective) describe() []string {
 		out = append(out, "a slice is good from good/total = "+number(o.SliceTarget()))
 	}
 	if c := o.Composite; c != nil {
-		for _, child := range c.Of {
-			out = append(out, fmt.Sprintf("%s of %s, weight %s, good from %s", c.Kind, child.Name, number(child.Weight), number(child.TimeSliceTarget)))
-		}
+		out = append(out, c.describe()...)
 	}
 	missing := o.Missing
 	if missing == "" {
@@ -90,6 +117,22 @@ func (o Objective) describe() []string {
 	out = append(out, "a missing slice counts as "+string(missing), "minimum coverage "+number(o.MinCoverage))
 	if o.MinEvents > 0 {
 		out = append(out, "alerts need "+number(o.MinEvents)+" valid events")
+	}
+	return out
+}
+
+// describe says how a slice follows from the children's, and what of them.
+func (c Composite) describe() []string {
+	out := []string{"a slice is the sum of weight x good/total / the sum of weights, over the children with events; any child's gap makes a gap"}
+	if c.Kind == AnyDown {
+		out[0] = "a slice is bad if any measured child's good/total is below its target, else a gap if any child has a gap, else good"
+	}
+	for _, child := range c.Of {
+		if c.Kind == AnyDown {
+			out = append(out, fmt.Sprintf("%s of %s, good from %s", c.Kind, child.Name, number(child.TimeSliceTarget)))
+			continue
+		}
+		out = append(out, fmt.Sprintf("%s of %s, weight %s", c.Kind, child.Name, number(child.Weight)))
 	}
 	return out
 }
@@ -134,6 +177,26 @@ func (e *evaluation) formulas(s Status) []string {
 		}
 		out = append(out, line)
 	}
+	if f := s.Forecast; f.At != nil {
+		out = append(out, fmt.Sprintf("used up in remaining x window / burn rate over %s = %s x %s minutes / %s = %s minutes", FormatDuration(f.Window), value(s.Remaining),
+			number(e.period.Length().Minutes()), value(f.Burn), number(f.At.Sub(s.At).Minutes())))
+	}
+	return append(out, e.attributionFormulas(s, what)...)
+}
+
+// attributionFormulas say how what was used is divided.
+func (e *evaluation) attributionFormulas(s Status, what string) []string {
+	if s.Attribution == nil {
+		return nil
+	}
+	var out []string
+	bad, _ := e.badOf()
+	for i, p := range s.Attribution.Parts {
+		if p.Share == 0 && p.ID != Unattributed {
+			continue
+		}
+		out = append(out, fmt.Sprintf("share of %s = %s of %s bad %s = %s, of the budget %s", p.ID, number(bad[i]), number(sum(bad)), what, number(p.Share), number(p.Consumed)))
+	}
 	return out
 }
 
@@ -145,20 +208,45 @@ func (e *evaluation) consumedFormula(s Status, a amounts) string {
 	return fmt.Sprintf("budget consumed = %s / %s = %s", value(s.ErrorRatio), number(e.o.Budget()), value(s.Consumed))
 }
 
-// runs folds the window's slices.
-func (p *Plan) runs(series Series) []SliceRun {
-	known := map[int64]Slice{}
-	for _, s := range series.Within(Interval{p.req.Grid.start(p.window.lo), p.at}) {
-		known[p.req.Grid.floor(s.Start)] = s
+// byNumber are those of a series' slices that are in the window.
+func (p *Plan) byNumber(in []Slice) map[int64]Slice {
+	out := map[int64]Slice{}
+	for _, s := range in {
+		if k := p.req.Grid.floor(s.Start); k >= p.window.lo && k < p.window.hi {
+			out[k] = s
+		}
 	}
+	return out
+}
+
+// children finds the slices of a composite's children in a step, in their order; nothing for other objectives.
+func (p *Plan) children(in map[string][]Slice) func(k int64) []ChildSlice {
+	c := p.req.Objective.Composite
+	if c == nil {
+		return func(int64) []ChildSlice { return nil }
+	}
+	known := make([]map[int64]Slice, len(c.Of))
+	for i, child := range c.Of {
+		known[i] = p.byNumber(in[child.Name])
+	}
+	return func(k int64) []ChildSlice {
+		out := make([]ChildSlice, len(c.Of))
+		for i, child := range c.Of {
+			s := known[i][k]
+			out[i] = ChildSlice{child.Name, s.Good, s.Total, cmp.Or(s.State, Gap)}
+		}
+		return out
+	}
+}
+
+// runs folds the window's slices.
+func (p *Plan) runs(series Series, children func(k int64) []ChildSlice) []SliceRun {
+	known := p.byNumber(series.slices)
 	var out []SliceRun
 	for _, seg := range p.segments {
 		for k := max(seg.lo, p.window.lo); k < min(seg.hi, p.window.hi); k++ {
 			s := known[k]
-			r := SliceRun{From: p.req.Grid.start(k), Slices: 1, Good: s.Good, Total: s.Total, State: s.State}
-			if r.State == "" {
-				r.State = Gap
-			}
+			r := SliceRun{From: p.req.Grid.start(k), Slices: 1, Good: s.Good, Total: s.Total, State: cmp.Or(s.State, Gap), Of: children(k)}
 			for _, i := range seg.exclusions {
 				r.Exclusions = append(r.Exclusions, p.req.Exclusions[i].Reason)
 			}
@@ -176,5 +264,6 @@ func (p *Plan) runs(series Series) []SliceRun {
 }
 
 func (r SliceRun) same(o SliceRun) bool {
-	return r.State == o.State && r.Good == o.Good && r.Total == o.Total && slices.Equal(r.Exclusions, o.Exclusions) && slices.Equal(r.Incidents, o.Incidents)
+	return r.State == o.State && r.Good == o.Good && r.Total == o.Total && slices.Equal(r.Exclusions, o.Exclusions) && slices.Equal(r.Incidents, o.Incidents) &&
+		slices.Equal(r.Of, o.Of)
 }

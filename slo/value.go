@@ -101,6 +101,9 @@ type Amount struct {
 	Gained float64 `json:"gained"`
 	// AgainstObjective = what the bad minutes that the objective allows would have cost, less the loss.
 	AgainstObjective float64 `json:"against_objective"`
+	// GainedMinutes and AgainstObjectiveMinutes are the same in minutes, each counted once whatever its price.
+	GainedMinutes           float64 `json:"gained_minutes"`
+	AgainstObjectiveMinutes float64 `json:"against_objective_minutes"`
 	MeasuredMinutes  float64 `json:"measured_minutes"`
 	BadMinutes       float64 `json:"bad_minutes"`
 }
@@ -132,11 +135,14 @@ func (r ValueRequest) Evaluate() (Value, error) {
 		a.BadMinutes += m.Bad
 		a.Loss += m.Bad * price
 		a.AgainstObjective += (budget*m.Measured - m.Bad) * price
+		a.AgainstObjectiveMinutes += budget*m.Measured - m.Bad
 		if before[h].Measured == 0 {
 			v.UncomparedMinutes += m.Measured
 			continue
 		}
-		a.Gained += (before[h].Bad/before[h].Measured*m.Measured - m.Bad) * price
+		gained := before[h].Bad/before[h].Measured*m.Measured - m.Bad
+		a.Gained += gained * price
+		a.GainedMinutes += gained
 	}
 	return v, nil
 }

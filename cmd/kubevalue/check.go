@@ -14,11 +14,12 @@ var exampleConfig string
 
 func checkCommand() *cobra.Command {
 	var example bool
+	var path *string
 	cmd := &cobra.Command{
-		Use:   "check FILE",
+		Use:   "check [FILE]",
 		Short: "Explain every fault of a configuration at once",
 		Long: `Reads a configuration and everything that it refers to, and prints every fault with file, line, column and what would be
-right. Nothing is started and nothing is written. Exit code 1 when there is a fault.`,
+right. Nothing is started and nothing is written. Exit code 1 when there is a fault. The FILE may as well be given by --config, as for other commands.`,
 		Example: "  kubevalue check --example > kubevalue.yaml\n  kubevalue check kubevalue.yaml",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -26,14 +27,17 @@ right. Nothing is started and nothing is written. Exit code 1 when there is a fa
 				fmt.Fprint(cmd.OutOrStdout(), exampleConfig)
 				return nil
 			}
-			if len(args) == 0 {
-				return usageError{err: fmt.Errorf("kubevalue check wants a FILE, or --example"), text: cmd.UsageString()}
+			if len(args) == 1 {
+				if cmd.Flags().Changed("config") && *path != args[0] {
+					return usageError{err: fmt.Errorf("kubevalue check wants one FILE: %s is named, and %s by --config", args[0], *path), text: cmd.UsageString()}
+				}
+				*path = args[0]
 			}
-			cfg, err := loadConfig(args[0])
+			cfg, err := loadConfig(*path)
 			var faults Faults
 			if asError(err, &faults) {
 				fmt.Fprintln(cmd.OutOrStdout(), faults.Error())
-				fmt.Fprintf(cmd.OutOrStdout(), "faults in %s: %d\n", args[0], len(faults))
+				fmt.Fprintf(cmd.OutOrStdout(), "faults in %s: %d\n", *path, len(faults))
 				return exitError{1}
 			}
 			if err != nil {
@@ -42,6 +46,7 @@ right. Nothing is started and nothing is written. Exit code 1 when there is a fa
 			return describe(cmd.OutOrStdout(), cfg)
 		},
 	}
+	path = configFlag(cmd)
 	cmd.Flags().BoolVar(&example, "example", false, "print a commented configuration to start from")
 	return cmd
 }

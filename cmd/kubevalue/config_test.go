@@ -83,3 +83,28 @@ func TestVariablesAreReplacedInValuesOnly(t *testing.T) {
 		t.Errorf("keys must be left alone, got %v", cfg.Identity.Same)
 	}
 }
+
+// The file to check may be named as an argument, by --config, or not at all.
+func TestCheckFindsItsFile(t *testing.T) {
+	t.Setenv(configEnv, "")
+	file := filepath.Join(t.TempDir(), "kubevalue.yaml")
+	if err := os.WriteFile(file, []byte("objectives: {openslo: [none.yaml]}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		want string
+	}{
+		"an argument":   {[]string{file}, 1, "faults in " + file},
+		"a flag":        {[]string{"-c", file}, 1, "faults in " + file},
+		"both the same": {[]string{file, "-c", file}, 1, "faults in " + file},
+		"two files":     {[]string{file, "-c", "other.yaml"}, 2, "wants one FILE"},
+		"no file":       {nil, 1, "there is no configuration at kubevalue.yaml"},
+	} {
+		code, stdout, stderr := program(t, append([]string{"check"}, c.args...)...)
+		if code != c.code || !strings.Contains(stdout+stderr, c.want) {
+			t.Errorf("%s: exit code %d\n%s%s\nwant %d and %q", name, code, stdout, stderr, c.code, c.want)
+		}
+	}
+}

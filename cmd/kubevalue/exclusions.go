@@ -269,7 +269,7 @@ func (s *objectiveSet) recordedExclusion(ctx context.Context, id string) (schema
 		}
 		names = append(names, e.ID)
 	}
-	return schema.Exclusion{}, fmt.Errorf("%w%s", dashboards.NotFoundError{What: fmt.Sprintf("the exclusion %q", id)}, suggestion(id, names))
+	return schema.Exclusion{}, dashboards.NotFoundError{What: fmt.Sprintf("the exclusion %q", id), Hint: suggestion(id, names)}
 }
 
 // changedExclusions say what became of the exclusions of an objective's period since a time: why its figures are others now.

@@ -36,7 +36,7 @@ aliases, or what happened to resources in clusters, and expects rows of an analy
           args: {entity: actor, event: deploy, grain: day, from: 2026-01-05, to: 2026-01-06}
           rows: [[2026-01-05, 1]]
 
-The files in journey/testdata show every key. Exit code 0 when all passed, 1 when an expectation was not met, 2 when a file is malformed.`,
+- stands for standard input. The files in journey/testdata show every key. Exit code 0 when all passed, 1 when an expectation was not met, 2 when a file is malformed.`,
 		Args: atLeastOne("the FILEs to run"),
 	}
 	cmd.Flags().StringVar(&library, "library", "", "path of libchdb (default: searched)")
@@ -51,7 +51,7 @@ The files in journey/testdata show every key. Exit code 0 when all passed, 1 whe
 		}
 		defer engine.close()
 		var databases atomic.Int64
-		runner := metrictest.Runner{AtOnce: caseDatabases, Evaluate: evaluateCase(metrics), Open: func(ctx context.Context) (metrictest.Environment, error) {
+		runner := metrictest.Runner{AtOnce: caseDatabases, Stdin: cmd.InOrStdin(), Evaluate: evaluateCase(metrics), Open: func(ctx context.Context) (metrictest.Environment, error) {
 			db, err := engine.database(ctx, fmt.Sprintf("case%d", databases.Add(1)))
 			if err != nil {
 				return nil, err

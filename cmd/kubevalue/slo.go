@@ -30,7 +30,8 @@ func sloStatusCommand() *cobra.Command {
 		Use:   "status [NAME]",
 		Short: "Print SLI, budget, burn rates, forecast, coverage and watermark of objectives",
 		Long: `Prints all objectives in a table, or one with all that is known of it. Figures are of the objective's own window up to the watermark, the time
-up to which measurement is complete. A dash is an undefined value, never a zero. An objective per group is shown for all groups
+up to which measurement is complete. A dash is an undefined value, never a zero. USED UP is when, at the present burn rate, nothing will be left of
+the budget: a dash if that cannot be told, or not before the calendar period ends. An objective per group is shown for all groups
 together, and by its name for each of them.`,
 		Args: cobra.MaximumNArgs(1),
 	}
@@ -67,17 +68,36 @@ func printObjectives(out io.Writer, all []groupedObjective) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "OBJECTIVE\tTARGET\tWINDOW\tSLI\tBUDGET USED\tLEFT\tLEFT (MIN)\tCOVERAGE\tWATERMARK (UTC)\tALERTS")
+	fmt.Fprintln(w, "OBJECTIVE\tTARGET\tWINDOW\tSLI\tBUDGET USED\tLEFT\tLEFT (MIN)\tBURN RATE\tUSED UP\tCOVERAGE\tN (SLICES)\tWATERMARK (UTC)\tALERTS")
 	for _, o := range all {
 		if o.Status == nil {
 			fmt.Fprintf(w, "%s\t%s\n", o.Name, o.Error)
 			continue
 		}
 		s := o.Status
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", o.Name, reports.Ratio(s.Target), o.Window, optionalText(s.SLI, reports.Ratio), optionalText(s.Consumed, reports.Ratio),
-			optionalText(s.Remaining, reports.Ratio), optionalText(s.RemainingMinutes, reports.Number), coverageText(s), timeText(s.At), alertText(s))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", o.Name, reports.Ratio(s.Target), o.Window, optionalText(s.SLI, reports.Ratio), optionalText(s.Consumed, reports.Ratio),
+			optionalText(s.Remaining, reports.Ratio), optionalText(s.RemainingMinutes, reports.Number), burnText(s.Forecast), usedUp(s.Forecast), coverageText(s),
+			reports.Number(float64(s.MeasuredSlices)), timeText(s.At), alertText(s))
 	}
 	return w.Flush()
+}
+
+// burnText is the present burn rate with the window that it is of.
+func burnText(f slo.Forecast) string {
+	return optionalText(f.Burn, reports.Number) + " (" + slo.FormatDuration(f.Window) + ")"
+}
+
+// usedUp is the date of the forecast; a dash when there is none.
+func usedUp(f slo.Forecast) string {
+	switch {
+	case f.Exhausted:
+		return "already"
+	case f.At != nil && time.Until(*f.At) > farAway:
+		return "not in a year"
+	case f.At != nil:
+		return timeText(*f.At)
+	}
+	return "-"
 }
 
 func coverageText(s *slo.Status) string {

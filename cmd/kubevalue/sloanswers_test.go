@@ -245,6 +245,7 @@ func TestValueByHourOfTheWeek(t *testing.T) {
 	for name, pair := range map[string][2]float64{
 		"loss": {got.Loss, want.Loss}, "gained": {got.Gained, want.Gained}, "against objective": {got.AgainstObjective, want.AgainstObjective},
 		"measured": {got.MeasuredMinutes, want.MeasuredMinutes}, "bad": {got.BadMinutes, want.BadMinutes},
+		"minutes gained": {got.GainedMinutes, 0}, "minutes against the objective": {got.AgainstObjectiveMinutes, 167*6 - 120}, // an hour better, two of which one each worse
 	} {
 		if math.Abs(pair[0]-pair[1]) > 1e-6 {
 			t.Errorf("%s %v, want %v", name, pair[0], pair[1])

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/kubevalue/kubevalue/dashboards"
@@ -90,13 +89,13 @@ var apiQuestions = map[string]apiQuestion{
 func (f *figures) askBudgets(ctx context.Context, name string, given map[string]string) (any, error) {
 	q, known := apiQuestions[name]
 	if !known {
-		return nil, dashboards.NotFoundError{What: fmt.Sprintf("the question %q (there are %s)", name, strings.Join(slices.Sorted(maps.Keys(apiQuestions)), ", "))}
+		return nil, dashboards.NotFoundError{What: fmt.Sprintf("the question %q", name), Hint: suggestion(name, slices.Collect(maps.Keys(apiQuestions)))}
 	}
 	all := apiArguments(maps.Clone(q.defaults))
 	names := slices.Sorted(maps.Keys(q.defaults))
 	for argument, value := range given {
 		if _, known := all[argument]; !known {
-			return nil, dashboards.BadRequestError{Why: fmt.Sprintf("%s has no parameter %q%s; it has %s", name, argument, suggestion(argument, names), strings.Join(names, ", "))}
+			return nil, dashboards.BadRequestError{Why: fmt.Sprintf("%s has no parameter %q%s", name, argument, suggestion(argument, names))}
 		}
 		all[argument] = value
 	}

@@ -152,7 +152,7 @@ func TestAnswersOfTheAPIHaveTheFigures(t *testing.T) {
 func TestQuestionsOfTheAPIThatAreRefused(t *testing.T) {
 	h := budgetAPI(t)
 	for address, want := range map[string]string{
-		"/slo/guess":                             `the question "guess" (there are attribute, compare`,
+		"/slo/guess":                             `the question "guess" does not exist; known here: attribute, compare`,
 		"/slo/compare?peroid=2026-10":            `did you mean "period"?`,
 		"/slo/compare?period=2026-10&period=w":   "period is given twice",
 		"/slo/compare?period=2030-01":            "still to come",

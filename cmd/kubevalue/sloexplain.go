@@ -80,8 +80,8 @@ func (s *objectiveSet) explain(ctx context.Context, name, group string, at time.
 	return answer, nil
 }
 
-// rawSlices are all slices that a request can look at.
-func rawSlices(ctx context.Context, store sliceStore, req slo.Request, of map[string]indicator) ([]slo.Slice, error) {
+// rawSlices are all slices that a request can look at, by the child's name for a composite.
+func rawSlices(ctx context.Context, store sliceStore, req slo.Request, of map[string]indicator) (map[string][]slo.Slice, error) {
 	plan, err := slo.NewPlan(req)
 	if err != nil {
 		return nil, err
@@ -91,14 +91,7 @@ func rawSlices(ctx context.Context, store sliceStore, req slo.Request, of map[st
 		return nil, nil
 	}
 	whole := slo.Interval{From: segments[0].From, To: segments[len(segments)-1].To}
-	if req.Objective.Composite != nil {
-		return compositeSlices(ctx, store, req, of, whole)
-	}
-	rows, err := store.Slices(ctx, of[req.Objective.Name].query(whole.From, whole.To))
-	if err != nil {
-		return nil, fmt.Errorf("objective %s: %w", req.Objective.Name, err)
-	}
-	return pureSlices(rows), nil
+	return storedSlices(ctx, store, req.Objective.Name, of, whole)
 }
 
 func sloExplainCommand() *cobra.Command {

@@ -34,8 +34,11 @@ const longestFollowup = "90d"
 // followups studies the incidents since a time, the first incident's start when it is zero.
 func (s *objectiveSet) followups(ctx context.Context, since time.Time, longest time.Duration) (followupsAnswer, error) {
 	answer := followupsAnswer{Classes: []slo.FollowUpEffect{}, From: since, Until: s.now(), zone: s.calendar.Zone}
-	if longest < 0 || !since.Before(answer.Until) {
-		return answer, dashboards.BadRequestError{Why: fmt.Sprintf("incidents since %s compared over at most %s: must be in the past, and not negative", timeText(since), slo.FormatDuration(longest))}
+	if longest <= 0 {
+		return answer, dashboards.BadRequestError{Why: fmt.Sprintf("longest %s: the time that is compared must be above 0, such as %s", slo.FormatDuration(longest), longestFollowup)}
+	}
+	if !since.Before(answer.Until) {
+		return answer, dashboards.BadRequestError{Why: fmt.Sprintf("since %s: must be in the past", clockText(since, s.calendar.Zone))}
 	}
 	all, err := s.store.Incidents(ctx, time.Unix(0, 0), answer.Until)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -32,11 +31,11 @@ func openSLOCheckCommand() *cobra.Command {
 		Short: "Say what OpenSLO documents mean, and what is wrong with them",
 		Long: `Reads documents as the service does, without asking where their data is, and prints the objectives that they define. Mistakes that can be understood
 all the same are warnings; --strict refuses them, as objectives.strict does in the configuration. Each finding has file, line, column and, in
-brackets, the rule. References may lead from one file to another: name all of them. Exit code 1 when something is refused.`,
+brackets, the rule. References may lead from one file to another: name all of them. - stands for standard input. Exit code 1 when something is refused.`,
 		Example: "  kubevalue slo openslo check slo/*.yaml\n  kubevalue slo openslo check --strict vendor.yaml",
 		Args:    atLeastOne("the FILEs to check"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			result, err := importFiles(args, strict)
+			result, err := importFiles(cmd.InOrStdin(), args, strict)
 			for _, warning := range result.Warnings {
 				fmt.Fprintln(cmd.OutOrStdout(), "warning:", warning)
 			}
@@ -51,14 +50,14 @@ brackets, the rule. References may lead from one file to another: name all of th
 }
 
 // importFiles reads documents; the error lists each refusal with its place.
-func importFiles(names []string, strict bool) (openslo.Result, error) {
+func importFiles(stdin io.Reader, names []string, strict bool) (openslo.Result, error) {
 	var sources []openslo.Source
 	for _, name := range names {
-		text, err := os.ReadFile(name)
+		shown, text, err := readInput(stdin, name)
 		if err != nil {
 			return openslo.Result{}, fmt.Errorf("read an OpenSLO document: %w", err)
 		}
-		sources = append(sources, openslo.Source{Name: name, Text: text})
+		sources = append(sources, openslo.Source{Name: shown, Text: text})
 	}
 	result, err := openslo.Import(sources, strict)
 	var findings openslo.Findings
@@ -154,7 +153,7 @@ less than a minute) is left out, with a warning that says why; --strict refuses 
 			}
 			strict = strict || cfg.Objectives.Strict
 		}
-		result, err := importFiles(args, strict)
+		result, err := importFiles(cmd.InOrStdin(), args, strict)
 		if err != nil {
 			return err
 		}

@@ -60,10 +60,15 @@ func (s *objectiveSet) period(text string) (journey.Period, error) {
 	if err != nil {
 		return p, dashboards.BadRequestError{Why: fmt.Sprintf("%v; or week, month, quarter for the last one that has ended, or current, current-week, current-quarter", err)}
 	}
+	return p, s.begun(p)
+}
+
+// begun refuses a period of the future.
+func (s *objectiveSet) begun(p journey.Period) error {
 	if p.From.After(s.now()) {
-		return p, dashboards.BadRequestError{Why: fmt.Sprintf("period %s begins on %s, which is still to come", p.Label, p.From.In(s.calendar.Zone).Format(time.DateOnly))}
+		return dashboards.BadRequestError{Why: fmt.Sprintf("period %s begins on %s, which is still to come", p.Label, p.From.In(s.calendar.Zone).Format(time.DateOnly))}
 	}
-	return p, nil
+	return nil
 }
 
 // periods reads --period and --with.
@@ -90,7 +95,7 @@ func (s *objectiveSet) other(p journey.Period, text string) (journey.Period, err
 	if with.From.Equal(p.From) {
 		return with, dashboards.BadRequestError{Why: fmt.Sprintf("period %s cannot be compared with itself", p.Label)}
 	}
-	return with, nil
+	return with, s.begun(with)
 }
 
 // window is the calendar window of which p is a period, weeks beginning on the day that the organisation chose.

@@ -37,7 +37,8 @@ unless --pure is given, through tables and SQL of an embedded engine of its own;
         - {at: 1h, sli: 0.990909, coverage: 0.916667, budget_consumed: 0.909091, budget_remaining: 0.090909}
 
 Exit code 0 when all passed, 1 when a test failed (it prints what it wanted, what it got and the slices around), 2 when a file is
-malformed (with line and column) or cannot be read; the tests of the other files run. The files in slo/testdata show every key.
+malformed (with line and column) or cannot be read; the tests of the other files run. - stands for standard input. The files in slo/testdata
+show every key.
 
 A test
   objective    {name, target, window, method, time_slice_target: 1, missing: gap, min_coverage: 0.9, min_events: 0, alerts}, with the
@@ -94,13 +95,13 @@ Rules
 			var files []slotest.Source
 			unread := false
 			for _, name := range args {
-				text, err := os.ReadFile(name)
+				shown, text, err := readInput(cmd.InOrStdin(), name)
 				if err != nil {
 					fmt.Fprintf(cmd.ErrOrStderr(), "kubevalue: %v: name files with tests\n", err)
 					unread = true
 					continue
 				}
-				files = append(files, slotest.Source{Name: name, Text: text})
+				files = append(files, slotest.Source{Name: shown, Text: text})
 			}
 			var others []slotest.Evaluator
 			if !pure {

@@ -5,7 +5,30 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 )
+
+func TestADashIsStandardInput(t *testing.T) {
+	for name, c := range map[string]struct {
+		cmd  *cobra.Command
+		args []string
+		text string
+		want string
+	}{
+		"tests of objectives": {sloTestCommand(), []string{"--pure", "-"}, "tests:\n  - name: x\n    objectiv: {}\n", "stdin:3:5: "},
+		"OpenSLO documents":   {openSLOCheckCommand(), []string{"-"}, "apiVersion: openslo/v1\nkind: Service\nmetadata: {name: shop}\nspec: {}\n", "1 services, "},
+	} {
+		var out strings.Builder
+		c.cmd.SetIn(strings.NewReader(c.text))
+		c.cmd.SetOut(&out)
+		c.cmd.SetArgs(c.args)
+		_ = c.cmd.ExecuteContext(t.Context())
+		if !strings.Contains(out.String(), c.want) {
+			t.Errorf("%s: no %q in\n%s", name, c.want, out.String())
+		}
+	}
+}
 
 // A file that cannot be read, or is malformed, is told and keeps no other file's tests from running.
 func TestSLOTestRunsWhatItCan(t *testing.T) {

@@ -167,19 +167,28 @@ func evaluateComposite(ctx context.Context, store sliceStore, plan *slo.Plan, re
 
 // compositeSlices are the slices of a composite that start in a period.
 func compositeSlices(ctx context.Context, store sliceStore, req slo.Request, of map[string]indicator, period slo.Interval) ([]slo.Slice, error) {
-	children := map[string][]slo.Slice{}
-	for _, child := range req.Objective.Composite.Of {
-		rows, err := store.Slices(ctx, of[child.Name].query(period.From, period.To))
-		if err != nil {
-			return nil, fmt.Errorf("objective %s, child %s: %w", req.Objective.Name, child.Name, err)
-		}
-		children[child.Name] = pureSlices(rows)
+	children, err := storedSlices(ctx, store, req.Objective.Name, of, period)
+	if err != nil {
+		return nil, err
 	}
 	combined, err := req.Objective.Composite.Slices(req.Grid, children)
 	if err != nil {
 		return nil, fmt.Errorf("objective %s: %w", req.Objective.Name, err)
 	}
 	return combined, nil
+}
+
+// storedSlices are the slices of an objective's indicators that start in a period, by the child's name for a composite.
+func storedSlices(ctx context.Context, store sliceStore, objective string, of map[string]indicator, period slo.Interval) (map[string][]slo.Slice, error) {
+	out := map[string][]slo.Slice{}
+	for name, ind := range of {
+		rows, err := store.Slices(ctx, ind.query(period.From, period.To))
+		if err != nil {
+			return nil, fmt.Errorf("objective %s, slices of %s: %w", objective, name, err)
+		}
+		out[name] = pureSlices(rows)
+	}
+	return out, nil
 }
 
 func pureSums(rows []schema.SliceSums) []slo.Sums {

@@ -141,7 +141,9 @@ func (a *valueAnswer) add(amount slo.Amount) {
 	t := &a.Totals[i]
 	t.Loss += amount.Loss
 	t.Gained += amount.Gained
+	t.GainedMinutes += amount.GainedMinutes
 	t.AgainstObjective += amount.AgainstObjective
+	t.AgainstObjectiveMinutes += amount.AgainstObjectiveMinutes
 	t.MeasuredMinutes += amount.MeasuredMinutes
 	t.BadMinutes += amount.BadMinutes
 }
@@ -280,6 +282,7 @@ func sloValueCommand() *cobra.Command {
   GAINED             what the earlier period's share of bad minutes would have cost in the minutes measured now, less the loss;
                      negative when it got worse
   AGAINST OBJECTIVE  what the bad minutes that the objective allows would have cost, less the loss
+  ... (MIN)          the same in minutes of availability, whatever their price
 
 Minutes without a price in force, and hours of the week that the earlier period did not measure, are listed and not guessed. So are
 services without any price.`,
@@ -303,7 +306,7 @@ func (a valueAnswer) print(out io.Writer) error {
 	fmt.Fprintf(out, "%s\nagainst %s\n\n", a.Period, a.With)
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	if len(a.Services) > 0 {
-		fmt.Fprintln(w, "SERVICE\tOBJECTIVE\tTARGET\tCURRENCY\tLOSS\tGAINED\tAGAINST OBJECTIVE\tBAD (MIN)\tMEASURED (MIN)\tCOVERAGE\tBEFORE")
+		fmt.Fprintln(w, "SERVICE\tOBJECTIVE\tTARGET\tCURRENCY\tLOSS\tGAINED\tGAINED (MIN)\tAGAINST OBJECTIVE\tAGAINST (MIN)\tBAD (MIN)\tMEASURED (MIN)\tCOVERAGE\tBEFORE")
 	}
 	for _, s := range a.Services {
 		for _, m := range s.Amounts {
@@ -311,7 +314,7 @@ func (a valueAnswer) print(out io.Writer) error {
 				optionalText(s.Coverage, reports.Ratio), optionalText(s.CoverageBefore, reports.Ratio))
 		}
 		if !s.Priced() {
-			fmt.Fprintf(w, "%s\t%s\t%s\t-\t-\t-\t-\t-\t-\t%s\t%s\n", s.Service, s.Objective, reports.Ratio(s.Target), optionalText(s.Coverage, reports.Ratio), optionalText(s.CoverageBefore, reports.Ratio))
+			fmt.Fprintf(w, "%s\t%s\t%s\t-\t-\t-\t-\t-\t-\t-\t-\t%s\t%s\n", s.Service, s.Objective, reports.Ratio(s.Target), optionalText(s.Coverage, reports.Ratio), optionalText(s.CoverageBefore, reports.Ratio))
 		}
 	}
 	for _, t := range a.Totals {
@@ -336,10 +339,11 @@ func (a valueAnswer) print(out io.Writer) error {
 
 // moneyColumns are currency, loss, gain and the difference to the objective.
 func moneyColumns(a slo.Amount) string {
-	return strings.Join([]string{a.Currency, moneyText(a.Loss), signedMoney(a.Gained), signedMoney(a.AgainstObjective)}, "\t")
+	return strings.Join([]string{a.Currency, moneyText(a.Loss), signedMoney(a.Gained), reports.Change(a.GainedMinutes, ""), signedMoney(a.AgainstObjective),
+		reports.Change(a.AgainstObjectiveMinutes, "")}, "\t")
 }
 
 // moneyText writes an amount to the cent.
 func moneyText(v float64) string { return fmt.Sprintf("%.2f", v) }
 
-func signedMoney(v float64) string { return fmt.Sprintf("%+.2f", v) }
+func signedMoney(v float64) string { return strings.Replace(fmt.Sprintf("%+.2f", v), "-", "−", 1) }

@@ -227,7 +227,7 @@ func objectiveNamed(all []configuredObjective, name string) ([]configuredObjecti
 		}
 		names = append(names, o.Definition.Name)
 	}
-	return nil, fmt.Errorf("%w%s", dashboards.NotFoundError{What: fmt.Sprintf("the objective %q", name)}, suggestion(name, names))
+	return nil, dashboards.NotFoundError{What: fmt.Sprintf("the objective %q", name), Hint: suggestion(name, names)}
 }
 
 // definedAt is an objective as it was defined at a time. What is asked about now is answered by the configuration, recorded or not.

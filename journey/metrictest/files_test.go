@@ -97,6 +97,18 @@ func TestAMissingFileIsMalformed(t *testing.T) {
 	}
 }
 
+func TestADashIsStandardInput(t *testing.T) {
+	var out strings.Builder
+	r := metrictest.Runner{
+		Open:  func(context.Context) (metrictest.Environment, error) { return nothing{}, nil },
+		Stdin: strings.NewReader("tests:\n  - name: a\n    now: 2026-01-10T00:00:00Z\n    expect: [{nalysis: active}]\n"),
+	}
+	exit, err := r.Files(t.Context(), []string{"-"}, &out)
+	if err != nil || exit != metrictest.ExitMalformed || !strings.Contains(out.String(), "stdin:4:15: ") {
+		t.Errorf("exit %d, error %v, output %s", exit, err, out.String())
+	}
+}
+
 func TestFailuresShowExpectedAndGot(t *testing.T) {
 	exit, out := run(t, `tests:
   - name: passes

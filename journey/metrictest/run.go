@@ -50,6 +50,18 @@ type Runner struct {
 	// AtOnce is how many cases run at once, each in an environment of its own; 1 unless given.
 	AtOnce   int
 	Evaluate EvaluateFunc
+	// Stdin is what a path "-" stands for.
+	Stdin io.Reader
+}
+
+// read reads a file, or standard input, and returns how to call it in messages.
+func (r Runner) read(path string) (shown string, data []byte, err error) {
+	if path == "-" && r.Stdin != nil {
+		data, err = io.ReadAll(r.Stdin)
+		return "stdin", data, err
+	}
+	data, err = os.ReadFile(path)
+	return path, data, err
 }
 
 // Files runs all cases of the files and writes what failed, and a summary, to out. All files are parsed first: a malformed
@@ -58,7 +70,7 @@ func (r Runner) Files(ctx context.Context, paths []string, out io.Writer) (Exit,
 	var cases []Case
 	malformed := false
 	for _, path := range paths {
-		data, err := os.ReadFile(path)
+		path, data, err := r.read(path)
 		if err == nil {
 			var parsed []Case
 			parsed, err = Parse(path, data)
