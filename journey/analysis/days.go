@@ -42,7 +42,7 @@ func SegmentsOf(slots []int64, end int64) (s Segments, ok bool) {
 				day = (at - dayMillis + 1) / dayMillis
 			}
 			until := min(to, (day+1)*dayMillis)
-			morning, evening := bits((at-day*dayMillis)/quarter, (until-day*dayMillis)/quarter)
+			morning, evening := quarters((at-day*dayMillis)/quarter, (until-day*dayMillis)/quarter)
 			s.Days, s.Slots = append(s.Days, day), append(s.Slots, from)
 			s.Morning, s.Evening = append(s.Morning, morning), append(s.Evening, evening)
 			at = until
@@ -51,8 +51,8 @@ func SegmentsOf(slots []int64, end int64) (s Segments, ok bool) {
 	return s, true
 }
 
-// bits selects the quarters [from, to) of a day.
-func bits(from, to int64) (morning, evening uint64) {
+// quarters selects the quarter hours [from, to) of a day.
+func quarters(from, to int64) (morning, evening uint64) {
 	below := func(n int64) uint64 { return uint64(1)<<max(0, min(n, quartersOfHalf)) - 1 }
 	return below(to) &^ below(from), below(to-quartersOfHalf) &^ below(from-quartersOfHalf)
 }

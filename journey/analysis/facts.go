@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"math/bits"
 	"slices"
 	"strings"
 
@@ -80,19 +81,20 @@ func (w *where) during(from, to int64) {
 	w.add("time < fromUnixTimestamp64Milli({to:Int64}, 'UTC')", "to", to)
 }
 
-// slotsSQL reduces events to the slots of time in which an actor acted. The beginnings of the slots come as a parameter, so
-// that the calendar, with its changes of the clocks, exists in one place only.
-const slotsSQL = `SELECT actor, actor_team, arraySort(groupUniqArray(roundDown(toUnixTimestamp64Milli(time), {slots:Array(Int64)}))) AS slots
-FROM events
-WHERE %s
-GROUP BY actor, actor_team`
-
-// daySlotsSQL is slotsSQL on activity_days.
-const daySlotsSQL = `SELECT actor, actor_team, arraySort(groupUniqArray(slot)) AS slots
+// slotsSQL reduces rows of a slot in which an actor acted to bits: the i-th bit of bits in the w-th word is the slot of index 64w+i. The
+// beginnings of the slots come as a parameter, so that the calendar, with its changes of the clocks, exists in one place only.
+const slotsSQL = `SELECT actor, actor_team, toUInt32(intDiv(n, 64)) AS word, groupBitOr(bitShiftLeft(toUInt64(1), n %% 64)) AS bits
 FROM (
+    SELECT actor, actor_team, transform(slot, {slots:Array(Int64)}, range(length({slots:Array(Int64)})), 0) AS n FROM (
         %s
+    )
 )
-GROUP BY actor, actor_team`
+GROUP BY actor, actor_team, word`
+
+// eventSlotsSQL are the slots as events tell them; days and months tell them as Segments do.
+const eventSlotsSQL = `SELECT actor, actor_team, roundDown(toUnixTimestamp64Milli(time), {slots:Array(Int64)}) AS slot
+        FROM events
+        WHERE %s`
 
 // activity finds who was active in which of the periods, which must follow each other without a gap.
 func (s Source) activity(ctx context.Context, a Args, p people, periods []journey.Period) ([]entity, error) {
@@ -111,13 +113,19 @@ func (s Source) activity(ctx context.Context, a Args, p people, periods []journe
 		slots = slices.Compact(slots)
 	}
 	sql, params := s.slotsStatement(a, slots, end)
-	sets := newSets(a.MinMembers)
+	sets := newSets(a.MinMembers, len(periods))
+	cuts := p.cuts(slots[0], end)
 	err := s.rows(ctx, sql, params, func(r row) {
-		actor, team := p.one(r.uint64(0)), r.string(1)
-		for _, slot := range r.int64s(2) {
-			period := slotOf(starts, slot)
-			for _, k := range p.entities(a.Entity, actor, team, slot) {
-				sets.add(k, period, actor)
+		actor, team, first := p.one(r.uint64(0)), r.string(1), int(r.uint32(2))*64
+		var keys []key
+		era := -1 // between two cuts, an actor's teams stay the same
+		for left := r.uint64(3); left != 0; left &= left - 1 {
+			slot := slots[first+bits.TrailingZeros64(left)]
+			if at := slotOf(cuts, slot) + 1; at != era {
+				keys, era = p.entities(a.Entity, actor, team, slot), at
+			}
+			for _, k := range keys {
+				sets.add(k, slotOf(starts, slot), actor)
 			}
 		}
 	})
@@ -130,18 +138,18 @@ func (s Source) activity(ctx context.Context, a Args, p people, periods []journe
 // slotsStatement asks activity_days where it can tell, which is much smaller than events, else events.
 func (s Source) slotsStatement(a Args, slots []int64, end int64) (string, map[string]any) {
 	w := s.selection(a)
+	w.params["slots"] = slots
 	if len(a.Events) == 0 && a.Cluster == "" && a.Persona == "" && RollupKnows(s.NotValue) && slots[0] >= 0 {
 		if segments, ok := SegmentsOf(slots, end); ok {
 			for i, condition := range w.conditions {
 				w.conditions[i] = strings.Replace(condition, "name NOT IN", "look NOT IN", 1)
 			}
 			maps.Copy(w.params, segments.Params())
-			return fmt.Sprintf(daySlotsSQL, segments.Seen("actor, actor_team", w.String())), w.params
+			return fmt.Sprintf(slotsSQL, segments.Seen("actor, actor_team", w.String())), w.params
 		}
 	}
 	w.during(slots[0], end)
-	w.params["slots"] = slots
-	return fmt.Sprintf(slotsSQL, w), w.params
+	return fmt.Sprintf(slotsSQL, fmt.Sprintf(eventSlotsSQL, w)), w.params
 }
 
 // entities are those for which an event of the actor counts; ownTeam is the team that the event names.
@@ -160,26 +168,58 @@ func (p people) entities(entity Entity, actor uint64, ownTeam string, ms int64) 
 	return keys
 }
 
-// sets collects who acted for an entity in each period.
-type sets struct {
-	minMembers int
-	actors     map[uint64][]int
-	teams      map[string]map[int]map[uint64]struct{}
+// periodSet is a set of indices of periods, a bit each.
+type periodSet []uint64
+
+func newPeriodSet(periods int) periodSet { return make(periodSet, (periods+63)/64) }
+
+func (s periodSet) add(i int) { s[i/64] |= 1 << (i % 64) }
+
+// sorted are the indices in order.
+func (s periodSet) sorted() []int {
+	n := 0
+	for _, word := range s {
+		n += bits.OnesCount64(word)
+	}
+	out := make([]int, 0, n)
+	for w, word := range s {
+		for ; word != 0; word &= word - 1 {
+			out = append(out, w*64+bits.TrailingZeros64(word))
+		}
+	}
+	return out
 }
 
-func newSets(minMembers int) *sets {
-	return &sets{minMembers, map[uint64][]int{}, map[string]map[int]map[uint64]struct{}{}}
+// sets collects who acted for an entity in each period.
+type sets struct {
+	minMembers, periods int
+	active              map[key]periodSet
+	// members are the actors of teams of which several must act.
+	members map[key]map[int]map[uint64]struct{}
+}
+
+func newSets(minMembers, periods int) *sets {
+	return &sets{minMembers, periods, map[key]periodSet{}, map[key]map[int]map[uint64]struct{}{}}
 }
 
 func (s *sets) add(k key, period int, actor uint64) {
-	if k.team == "" {
-		s.actors[k.actor] = append(s.actors[k.actor], period)
+	if k.team != "" && s.minMembers > 1 && !s.enough(k, period, actor) {
 		return
 	}
-	periods := s.teams[k.team]
+	set := s.active[k]
+	if set == nil {
+		set = newPeriodSet(s.periods)
+		s.active[k] = set
+	}
+	set.add(period)
+}
+
+// enough notes an actor of a team, and says whether the team has enough of them in the period.
+func (s *sets) enough(k key, period int, actor uint64) bool {
+	periods := s.members[k]
 	if periods == nil {
 		periods = map[int]map[uint64]struct{}{}
-		s.teams[k.team] = periods
+		s.members[k] = periods
 	}
 	actors := periods[period]
 	if actors == nil {
@@ -187,26 +227,14 @@ func (s *sets) add(k key, period int, actor uint64) {
 		periods[period] = actors
 	}
 	actors[actor] = struct{}{}
+	return len(actors) >= s.minMembers
 }
 
 // entities are those that were active at all, in no particular order.
 func (s *sets) entities() []entity {
-	out := make([]entity, 0, len(s.actors)+len(s.teams))
-	for actor, active := range s.actors {
-		slices.Sort(active)
-		out = append(out, entity{key{actor: actor}, slices.Compact(active), afterAll})
-	}
-	for team, periods := range s.teams {
-		e := entity{key: key{team: team}, first: afterAll}
-		for period, actors := range periods {
-			if len(actors) >= s.minMembers {
-				e.active = append(e.active, period)
-			}
-		}
-		if len(e.active) > 0 {
-			slices.Sort(e.active)
-			out = append(out, e)
-		}
+	out := make([]entity, 0, len(s.active))
+	for k, set := range s.active {
+		out = append(out, entity{k, set.sorted(), afterAll})
 	}
 	return out
 }

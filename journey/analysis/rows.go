@@ -21,6 +21,7 @@ func column[T any](r row, i int) T {
 }
 
 func (r row) uint64(i int) uint64  { return column[uint64](r, i) }
+func (r row) uint32(i int) uint32  { return column[uint32](r, i) }
 func (r row) int64(i int) int64    { return column[int64](r, i) }
 func (r row) string(i int) string  { return column[string](r, i) }
 func (r row) bool(i int) bool      { return column[bool](r, i) }

@@ -32,7 +32,7 @@ func (s Source) activityBy(ctx context.Context, a Args, p people, periods []jour
 	err := s.rows(ctx, fmt.Sprintf(columnSlotsSQL, column, w), w.params, func(r row) {
 		value, actor, team := r.string(0), p.one(r.uint64(1)), r.string(2)
 		if found[value] == nil {
-			found[value] = newSets(a.MinMembers)
+			found[value] = newSets(a.MinMembers, len(periods))
 		}
 		for _, slot := range r.int64s(3) {
 			for _, k := range p.entities(a.Entity, actor, team, slot) {

@@ -25,10 +25,16 @@ const (
 	forgottenAfter = 28 * 24 * time.Hour
 )
 
-// hoursSQL reads the hours of a table (source or cluster, hour).
-const hoursSQL = `SELECT toString(%[1]s) AS name, toUnixTimestamp(min(hour)) AS first,
-    arraySort(groupUniqArrayIf(toUnixTimestamp(hour), toUnixTimestamp(hour) >= {from:Int64} AND toUnixTimestamp(hour) < {to:Int64})) AS hours
-FROM %[2]s GROUP BY %[1]s ORDER BY name`
+// runsSQL reads the hours of a table (source or cluster, hour) as runs: the first and the last hour of each. Hours of a run are at most step
+// seconds apart.
+const runsSQL = `SELECT name, first, arrayFilter((hour, gap) -> gap = 0 OR gap > {step:Int64}, hours, gaps) AS firsts,
+    arrayFilter((hour, gap) -> gap = 0 OR gap > {step:Int64}, hours, arrayResize(arrayPopFront(gaps), length(gaps))) AS lasts
+FROM (
+    SELECT toString(%[1]s) AS name, toUnixTimestamp(min(hour)) AS first,
+        arraySort(groupUniqArrayIf(toUnixTimestamp(hour), toUnixTimestamp(hour) >= {from:Int64} AND toUnixTimestamp(hour) < {to:Int64})) AS hours,
+        arrayDifference(hours) AS gaps
+    FROM %[2]s GROUP BY %[1]s
+) ORDER BY name`
 
 // reports say when one source reported.
 type reports struct {
@@ -50,7 +56,7 @@ func (e Evaluator) cover(ctx context.Context, m journey.Metric, periods []journe
 	from, to := periods[0].From.Add(-forgottenAfter), periods[len(periods)-1].To.Add(maxSilence+time.Hour)
 	var sources []reports
 	if slices.ContainsFunc(m.Sources, func(s string) bool { return s != sourceKube && expected(s) }) {
-		senders, err := e.reports(ctx, fmt.Sprintf(hoursSQL, "source", "source_hours"), from, to, maxSilence)
+		senders, err := e.reports(ctx, fmt.Sprintf(runsSQL, "source", "source_hours"), from, to, maxSilence)
 		if err != nil {
 			return nil, err
 		}
@@ -61,7 +67,7 @@ func (e Evaluator) cover(ctx context.Context, m journey.Metric, periods []journe
 		}
 	}
 	if slices.Contains(m.Sources, sourceKube) {
-		clusters, err := e.reports(ctx, fmt.Sprintf(hoursSQL, "cluster", "cluster_hours"), from, to, 0)
+		clusters, err := e.reports(ctx, fmt.Sprintf(runsSQL, "cluster", "cluster_hours"), from, to, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -78,9 +84,9 @@ func (e Evaluator) cover(ctx context.Context, m journey.Metric, periods []journe
 	return byPeriod, nil
 }
 
-// reports reads hours by name.
+// reports reads runs of hours by name.
 func (e Evaluator) reports(ctx context.Context, sql string, from, to time.Time, patience time.Duration) (map[string]reports, error) {
-	result, err := e.Query(ctx, sql, map[string]any{"from": from.Unix(), "to": to.Unix()})
+	result, err := e.Query(ctx, sql, map[string]any{"from": from.Unix(), "to": to.Unix(), "step": int64((time.Hour + patience) / time.Second)})
 	if err != nil {
 		return nil, err
 	}
@@ -88,25 +94,18 @@ func (e Evaluator) reports(ctx context.Context, sql string, from, to time.Time, 
 	for _, row := range result.Rows {
 		name, _ := row[0].(string)
 		first, _ := row[1].(uint32)
-		hours, _ := row[2].([]uint32)
-		all[name] = reports{first: time.Unix(int64(first), 0).UTC(), patience: patience, runs: runsOf(hours, patience)}
+		firsts, _ := row[2].([]uint32)
+		lasts, _ := row[3].([]uint32)
+		if len(firsts) != len(lasts) {
+			return nil, fmt.Errorf("%s: %d runs of hours begin and %d end", name, len(firsts), len(lasts))
+		}
+		r := reports{first: time.Unix(int64(first), 0).UTC(), patience: patience}
+		for i := range firsts {
+			r.runs = append(r.runs, run{time.Unix(int64(firsts[i]), 0).UTC(), time.Unix(int64(lasts[i]), 0).UTC()})
+		}
+		all[name] = r
 	}
 	return all, nil
-}
-
-// runsOf puts sorted hours, in Unix seconds, together.
-func runsOf(hours []uint32, patience time.Duration) []run {
-	var runs []run
-	step := int64((time.Hour + patience) / time.Second)
-	for i := 0; i < len(hours); {
-		j := i
-		for j+1 < len(hours) && int64(hours[j+1])-int64(hours[j]) <= step {
-			j++
-		}
-		runs = append(runs, run{time.Unix(int64(hours[i]), 0).UTC(), time.Unix(int64(hours[j]), 0).UTC()})
-		i = j + 1
-	}
-	return runs
 }
 
 // sourceKube is the collector of resources in clusters, whose sources are the clusters.
@@ -181,9 +180,10 @@ func overlap(a, b, from, to time.Time) time.Duration {
 	return max(0, b.Sub(a))
 }
 
-// The people of a group: those in the roster, and only where these are too few, also those who acted.
+// The people of a group: those in the roster, as far as it takes to tell that they are enough, and only where they are not, also those who
+// acted.
 const (
-	rosterPeopleSQL = `SELECT period, dim, uniqExact(actor) AS value FROM eligible WHERE actor != 0 GROUP BY period, dim`
+	rosterPeopleSQL = `SELECT period, dim, %s(actor) AS value FROM eligible WHERE actor != 0 GROUP BY period, dim`
 	allPeopleSQL    = `SELECT period, dim, uniqExact(actor) AS value FROM (
     SELECT period, dim, actor FROM activity UNION ALL SELECT period, dim, actor FROM eligible WHERE actor != 0
 ) GROUP BY period, dim`
@@ -194,11 +194,19 @@ func (e Evaluator) crowds(ctx context.Context, m journey.Metric, r journey.Reque
 	if e.Settings.SmallGroup <= 1 || m.SmallGroup != journey.SmallGroupWithhold || m.Objective != nil {
 		return nil, nil
 	}
-	sql := rosterPeopleSQL
+	sql := fmt.Sprintf(rosterPeopleSQL, uniqUpTo(e.Settings.SmallGroup))
 	if groups := groupsOf(r); groups != "" {
 		r, sql = split(r, groups), allPeopleSQL
 	}
 	return e.people(ctx, sql, r, periods)
+}
+
+// uniqUpTo counts exactly up to n at least.
+func uniqUpTo(n int) string {
+	if n > 100 { // the engine counts no further
+		return "uniqExact"
+	}
+	return fmt.Sprintf("uniqUpTo(%d)", n)
 }
 
 // withhold marks figures about groups of people, or samples, that are too small, as far as the settings ask for it. The

@@ -1,11 +1,15 @@
 package catalogue
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/kubevalue/kubevalue/schema/warehouse/warehousetest"
 )
 
 // silentHours counts the hours of [0, end) that a source which reported in some hours did not cover, one by one.
@@ -35,6 +39,7 @@ func silentHours(first int, hours []int, patience, end int) int {
 func TestCoveredTimeIsThatOfEveryHour(t *testing.T) {
 	t.Parallel()
 	epoch := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
+	e := Evaluator{Query: warehousetest.Open(t).Query}
 	rapid.Check(t, func(t *rapid.T) {
 		hours := rapid.SliceOfNDistinct(rapid.IntRange(-300, 400), 1, 40, rapid.ID[int]).Draw(t, "hours")
 		slices.Sort(hours)
@@ -44,12 +49,17 @@ func TestCoveredTimeIsThatOfEveryHour(t *testing.T) {
 			first = -2000
 		}
 		end := rapid.IntRange(1, 200).Draw(t, "end")
-		var seconds []uint32
+		var seconds []int64
 		for _, h := range hours {
-			seconds = append(seconds, uint32(epoch.Unix()+int64(h)*3600))
+			seconds = append(seconds, epoch.Unix()+int64(h)*3600)
 		}
-		s := reports{first: epoch.Add(time.Duration(first) * time.Hour), patience: time.Duration(patience) * time.Hour}
-		s.runs = runsOf(seconds, s.patience)
+		table := fmt.Sprintf("(SELECT 'a' AS source, toDateTime(arrayJoin(%s), 'UTC') AS hour)", strings.ReplaceAll(fmt.Sprint(seconds), " ", ","))
+		all, err := e.reports(t.Context(), fmt.Sprintf(runsSQL, "source", table), epoch.Add(-2000*time.Hour), epoch.Add(2000*time.Hour), time.Duration(patience)*time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := all["a"]
+		s.first = epoch.Add(time.Duration(first) * time.Hour)
 		covered, expected := s.covered(epoch, epoch.Add(time.Duration(end)*time.Hour))
 		if hours[0] >= end {
 			if expected != 0 {

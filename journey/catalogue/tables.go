@@ -1,11 +1,13 @@
 package catalogue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/fnv"
 	"math"
 	"reflect"
+	"runtime"
 	"slices"
 	"time"
 
@@ -311,23 +313,35 @@ func bootstrapRatio(m journey.Metric, q question, cells, byTeam map[place]*cell)
 			}
 		}
 	}
+	resampling := inParallel()
 	for p, c := range cells {
 		of := parts[p.period]
 		if c.value == nil {
 			continue
 		}
-		low, high, ok := interval.Bootstrap(len(of), seed(m, p), func(drawn []int) (float64, bool) {
-			numerator, denominator := 0.0, 0.0
-			for _, i := range drawn {
-				numerator += of[i].numerator
-				denominator += of[i].denominator
+		resampling.Go(func() error {
+			low, high, ok := interval.Bootstrap(len(of), seed(m, p), func(drawn []int) (float64, bool) {
+				numerator, denominator := 0.0, 0.0
+				for _, i := range drawn {
+					numerator += of[i].numerator
+					denominator += of[i].denominator
+				}
+				return numerator / denominator, denominator > 0
+			})
+			if ok {
+				c.low, c.high = &low, &high
 			}
-			return numerator / denominator, denominator > 0
+			return nil
 		})
-		if ok {
-			c.low, c.high = &low, &high
-		}
 	}
+	_ = resampling.Wait() // none fails
+}
+
+// inParallel is for work that keeps a core busy, such as resampling.
+func inParallel() *errgroup.Group {
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	return &g
 }
 
 func orZero(v *float64) float64 {
@@ -363,34 +377,42 @@ func seed(m journey.Metric, p place) uint64 {
 
 // sample reduces arrays of numbers.
 func (e Evaluator) sample(ctx context.Context, m journey.Metric, q question, cells map[place]*cell) error {
-	return e.rows(ctx, m.SQL.Sample, q, func(p place, l line) error {
+	reducing := inParallel()
+	err := e.rows(ctx, m.SQL.Sample, q, func(p place, l line) error {
 		values, err := l.numbers("sample")
 		if err != nil {
 			return err
 		}
 		c := at(cells, p)
-		c.n = len(values)
-		switch m.SQL.Statistic {
-		case journey.StatisticKMMedian:
-			return c.survival(l, values)
-		case journey.StatisticMean:
-			mean, low, high, ok, bounded := interval.Mean(values)
-			if ok {
-				c.value = &mean
-			}
-			if bounded && m.Interval == journey.IntervalT {
-				c.low, c.high = &low, &high
-			}
-		case journey.StatisticMedian:
-			if median, ok := interval.Median(values); ok {
-				c.value = &median
-			}
-		}
-		if m.Interval == journey.IntervalBootstrap {
-			return c.bootstrap(m, p, l, values)
-		}
+		reducing.Go(func() error { return c.reduce(m, p, l, values) })
 		return nil
 	})
+	return cmp.Or(err, reducing.Wait())
+}
+
+// reduce is the statistic of a sample with its interval.
+func (c *cell) reduce(m journey.Metric, p place, l line, values []float64) error {
+	c.n = len(values)
+	switch m.SQL.Statistic {
+	case journey.StatisticKMMedian:
+		return c.survival(l, values)
+	case journey.StatisticMean:
+		mean, low, high, ok, bounded := interval.Mean(values)
+		if ok {
+			c.value = &mean
+		}
+		if bounded && m.Interval == journey.IntervalT {
+			c.low, c.high = &low, &high
+		}
+	case journey.StatisticMedian:
+		if median, ok := interval.Median(values); ok {
+			c.value = &median
+		}
+	}
+	if m.Interval == journey.IntervalBootstrap {
+		return c.bootstrap(m, p, l, values)
+	}
+	return nil
 }
 
 func (c *cell) survival(l line, durations []float64) error {

@@ -2,6 +2,7 @@ package interval
 
 import (
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -186,6 +187,21 @@ func TestBootstrap(t *testing.T) {
 	if _, _, ok := Bootstrap(9, 7, func([]int) (float64, bool) { return 0, false }); ok {
 		t.Error("an undefined statistic has an interval")
 	}
+}
+
+// Intervals that were published stay the same when they are computed anew.
+func TestDrawsAreThoseOfTheStandardLibrary(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		seed := rapid.Uint64().Draw(rt, "seed")
+		drawn := make([]int, rapid.SampledFrom([]int{1, 2, 3, 17, 64, 400, 1 << 12}).Draw(rt, "n"))
+		draw(rand.NewPCG(seed, 1), drawn)
+		library := rand.New(rand.NewPCG(seed, 1))
+		for i, got := range drawn {
+			if want := library.IntN(len(drawn)); got != want {
+				rt.Fatalf("the draw %d is %d, want %d", i, got, want)
+			}
+		}
+	})
 }
 
 func TestSystemUsability(t *testing.T) {
