@@ -43,6 +43,7 @@ func TestUsersOwnMetrics(t *testing.T) {
 	}
 	for name, c := range map[string]struct{ sql, refusal string }{
 		"a good one":                {sql: "SELECT period, dim, count() AS value FROM acts WHERE name = 'deploy' GROUP BY period, dim"},
+		"names of relations":        {sql: "SELECT period, dim, count() AS value, 'costs' AS reclaimed FROM acts WHERE name = 'deploy' GROUP BY period, dim"},
 		"a syntax error":            {"SELECT period, dim, count( AS value FROM acts", "Syntax error"},
 		"an unknown column":         {"SELECT period, dim, colour AS value FROM acts", "colour"},
 		"a statement that drops":    {"DROP TABLE events", "Syntax error"},
@@ -63,8 +64,8 @@ func TestUsersOwnMetrics(t *testing.T) {
 			e.Metrics = []journey.Metric{own}
 			values, err := e.Evaluate(t.Context(), journey.Request{Metric: "U1", Periods: []journey.Period{period}})
 			if c.refusal == "" {
-				if err != nil || *values[0].Value != 3 {
-					t.Fatalf("%v, %v", values, err)
+				if err != nil || values[0].Value == nil || *values[0].Value != 3 {
+					t.Fatalf("%+v, %v", values, err)
 				}
 				return
 			}

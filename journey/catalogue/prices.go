@@ -29,9 +29,10 @@ func InCurrency(metrics []journey.Metric, costs, minutes string) []journey.Metri
 	return metrics
 }
 
+// What reads relations about costs is priced; a column or a text may have the same name.
 var (
-	costsWord     = regexp.MustCompile(`\bcosts\b`)
-	reclaimedWord = regexp.MustCompile(`\breclaimed\b`)
+	readsCosts     = regexp.MustCompile(`(?i)\b(from|join|in)\s+costs\b`)
+	readsReclaimed = regexp.MustCompile(`(?i)\b(from|join|in)\s+reclaimed\b`)
 )
 
 // pricedSQL tells how much of what a relation has (what was had, or what went) has a price; without names up to twenty kinds and classes that have none.
@@ -48,9 +49,9 @@ func (e Evaluator) price(ctx context.Context, m journey.Metric, r journey.Reques
 	if m.SQL != nil {
 		for _, s := range m.SQL.Statements() {
 			switch {
-			case costsWord.MatchString(s.SQL):
+			case readsCosts.MatchString(s.SQL):
 				relation = had
-			case reclaimedWord.MatchString(s.SQL):
+			case readsReclaimed.MatchString(s.SQL):
 				relation = went
 			}
 		}

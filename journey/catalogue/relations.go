@@ -57,9 +57,9 @@ var relations = []relation{
 	{"consumed", regexp.MustCompile(`\bconsumed\b`), question.consumed},
 	{"amounts", regexp.MustCompile(`\bamounts\b`), question.amounts},
 	{"priced", regexp.MustCompile(`\bpriced\b`), question.priced},
-	{"costs", costsWord, question.costs},
+	{"costs", regexp.MustCompile(`\bcosts\b`), question.costs},
 	{"cohorts", regexp.MustCompile(`\bcohorts\b`), question.cohorts},
-	{"reclaimed", reclaimedWord, question.reclaimed},
+	{"reclaimed", regexp.MustCompile(`\breclaimed\b`), question.reclaimed},
 	{"restored", regexp.MustCompile(`\brestored\b`), question.restored},
 	{"capabilities", regexp.MustCompile(`\bcapabilities\b`), question.capabilities},
 }
