@@ -23,7 +23,7 @@ run: engine ## Start the service on the embedded engine with a sample organisati
 	$(BIN) demo
 
 test: engine ## Run the unit tests, on the real embedded engine
-	$(GO) test ./...
+	$(GO) test -timeout 60m ./...
 
 generate: engine debian ## Renew golden files, generated documentation and the pictures of the pages
 	$(GO) generate ./...
@@ -39,7 +39,7 @@ kubetest: ## Build a real Kubernetes control plane into the user's cache directo
 	cd collectors/kube/kubetest && $(GO) run . build
 
 e2e: engine debian kubetest ## Run the end-to-end tests on a real control plane, Alertmanager, Prometheus, SMTP and Chromium
-	$(GO) test -tags e2e -run "^TestE2E" -count=1 -timeout 30m -parallel 8 ./cmd/kubevalue ./slo/... ./dashboards ./collectors/kube
+	$(GO) test -tags e2e -run "^TestE2E" -count=1 -timeout 60m -parallel 8 ./cmd/kubevalue ./slo/... ./dashboards ./collectors/kube
 
 bench: engine kubetest ## Print the measures, each ratio measured side by side in one run
 	TMPDIR=$${TMPDIR:-/tmp} $(GO) test -tags bench -run '^TestBench' -count=1 -timeout 60m -v ./cmd/kubevalue ./journey/metrictest ./collectors/kube | grep -E '^(bench |ok|FAIL|---)'

@@ -213,7 +213,7 @@ func look(browser context.Context, t *testing.T, s screen, address string) looks
 	if err := chromedp.Do(page); err != nil { // opens the tab, which lives as long as this context
 		t.Fatal(err)
 	}
-	tab, cancel := context.WithTimeout(page, 30*time.Second)
+	tab, cancel := context.WithTimeout(page, 5*time.Minute)
 	defer cancel()
 	var heard listener
 	if err := chromedp.Listen(page, heard.hear); err != nil {

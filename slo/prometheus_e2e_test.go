@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -91,9 +91,7 @@ func startPrometheus(t *testing.T, openmetrics string) string {
 	if out, err := exec.CommandContext(t.Context(), "promtool", "tsdb", "create-blocks-from", "openmetrics", file, data).CombinedOutput(); err != nil {
 		t.Fatalf("%v: install prometheus\n%s", err, out)
 	}
-	free := httptest.NewServer(http.NotFoundHandler())
-	address := free.Listener.Addr().String()
-	free.Close()
+	address := freeAddress(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, "prometheus", "--config.file="+config, "--storage.tsdb.path="+data, "--storage.tsdb.retention.time=100y", "--web.listen-address="+address)
 	var log bytes.Buffer
@@ -107,12 +105,30 @@ func startPrometheus(t *testing.T, openmetrics string) string {
 			t.Log(log.String())
 		}
 	})
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		if resp, err := get(t, "http://"+address+"/-/ready"); err == nil && resp.Body.Close() == nil && resp.StatusCode == http.StatusOK {
 			return "http://" + address
 		}
 	}
 	t.Fatal("Prometheus never became ready")
+	return ""
+}
+
+// freeAddress is one on loopback for a server to listen on, a moment later: of a port below those that the system gives to outgoing connections,
+// one of which would else take it meanwhile.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	const lowest, above = 12000, 32768
+	for range 2000 {
+		address := fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(above-lowest))
+		if l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address); err == nil {
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return address
+		}
+	}
+	t.Fatalf("no port from %d to %d is free", lowest, above-1)
 	return ""
 }
 

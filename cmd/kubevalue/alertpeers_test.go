@@ -69,7 +69,7 @@ func (e *ear) posts(of string) []string {
 
 func waitUntil(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("never: %s", what)
 		}
@@ -88,11 +88,14 @@ spec:
   objectives: [{target: 0.99}]
 `
 
-// storeTwoHours stores the last two hours of checkout, in which either everything failed or nothing did.
-func storeTwoHours(t *testing.T, db *warehouse.DB, until time.Time, good float64) {
+// twoHoursAgo is when what is stored of checkout begins.
+func twoHoursAgo() time.Time { return time.Now().UTC().Truncate(time.Minute).Add(-2 * time.Hour) }
+
+// storeSince stores the minutes of checkout from an instant to now, in which either everything failed or nothing did.
+func storeSince(t *testing.T, db *warehouse.DB, from time.Time, good float64) {
 	t.Helper()
 	var rows []schema.Slice
-	for at := until.Add(-2 * time.Hour); at.Before(until); at = at.Add(time.Minute) {
+	for at, until := from, time.Now().Truncate(time.Minute); at.Before(until); at = at.Add(time.Minute) {
 		rows = append(rows, schema.Slice{Indicator: "checkout", Revision: "r", Start: at, Seconds: 60, Good: good, Total: 10, State: schema.SliceMeasured, Version: uint64(1 + good)})
 	}
 	storeSlices(t, db, rows)
@@ -113,8 +116,8 @@ func TestTwoServicesOnOneEngineNotifyOnce(t *testing.T) {
 			document, e.URL+"/hook", e.URL+"/"+name))
 	}
 	services := map[string]*booted{"a": serve("a"), "b": serve("b")}
-	until := time.Now().UTC().Truncate(time.Minute)
-	storeTwoHours(t, services["a"].db, until, 0)
+	from := twoHoursAgo()
+	storeSince(t, services["a"].db, from, 0)
 
 	waitUntil(t, "one of them alerts, at three ticks", func() bool { return len(e.posts("a"))+len(e.posts("b")) >= 3 })
 	one, other := "a", "b"
@@ -133,7 +136,7 @@ func TestTwoServicesOnOneEngineNotifyOnce(t *testing.T) {
 	if first, last := e.posts(one)[0], e.posts(one); last[len(last)-1] != first || e.posts(other)[0] != first {
 		t.Errorf("it fires since %s, then %s, then %s", first, e.posts(other)[0], last[len(last)-1])
 	}
-	storeTwoHours(t, services[one].db, until, 10)
+	storeSince(t, services[one].db, from, 10)
 	waitUntil(t, "the end is told", func() bool { return len(e.heard()) >= 2 })
 	services[other] = serve(other)
 	services[one].stop()

@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"os"
 	"testing"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	authv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -68,7 +68,7 @@ func grant(t *testing.T, admin *kubernetes.Clientset) {
 		},
 	}
 	must(t, "bind the role", second(admin.RbacV1().ClusterRoleBindings().Create(ctx, binding, metav1.CreateOptions{})))
-	eventually(t, "the API server knows the binding", 30*time.Second, func() error {
+	eventually(t, "the API server knows the binding", func() error {
 		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 			User: "somebody", Groups: []string{"team-payments"}, ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "create", Resource: "namespaces"},
 		}}
@@ -117,7 +117,7 @@ func createDeployment(ctx context.Context, client *kubernetes.Clientset, namespa
 // waitReady waits until all pods of a deployment are there, available, and of its newest template.
 func waitReady(t *testing.T, client *kubernetes.Clientset, namespace, name string) {
 	t.Helper()
-	eventually(t, "deployment "+name+" is rolled out", time.Minute, func() error {
+	eventually(t, "deployment "+name+" is rolled out", func() error {
 		d, err := client.AppsV1().Deployments(namespace).Get(t.Context(), name, metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -136,18 +136,26 @@ func rollOut(ctx context.Context, client *kubernetes.Clientset, namespace, name,
 	return err
 }
 
-// limitDeployments allows so many deployments in a namespace, and waits until the quota is counted.
+// limitDeployments allows so many deployments in a namespace, and waits until the quota is counted and the API server keeps to it. That a
+// quota is there the API server learns late: it also allows no leases, of which none is audited, and is tried with one.
 func limitDeployments(t *testing.T, admin *kubernetes.Clientset, namespace string, n int64) {
 	t.Helper()
-	const key = "count/deployments.apps"
-	quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "team"}, Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{key: *resource.NewQuantity(n, resource.DecimalSI)}}}
+	hard := corev1.ResourceList{"count/deployments.apps": *resource.NewQuantity(n, resource.DecimalSI), "count/leases.coordination.k8s.io": resource.MustParse("0")}
+	quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "team"}, Spec: corev1.ResourceQuotaSpec{Hard: hard}}
 	must(t, "create the quota", second(admin.CoreV1().ResourceQuotas(namespace).Create(t.Context(), quota, metav1.CreateOptions{})))
-	eventually(t, "the quota is counted", time.Minute, func() error {
+	eventually(t, "the quota is counted", func() error {
 		q, err := admin.CoreV1().ResourceQuotas(namespace).Get(t.Context(), "team", metav1.GetOptions{})
 		if err == nil && len(q.Status.Hard) == 0 {
 			err = fmt.Errorf("the quota has no status yet")
 		}
 		return err
+	})
+	eventually(t, "the quota is kept to", func() error {
+		lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{GenerateName: "beyond-"}}
+		if _, err := admin.CoordinationV1().Leases(namespace).Create(t.Context(), lease, metav1.CreateOptions{}); !apierrors.IsForbidden(err) {
+			return fmt.Errorf("a lease was answered with %w, want it refused", err)
+		}
+		return nil
 	})
 }
 

@@ -64,7 +64,7 @@ func TestE2EEtcdWithCertificates(t *testing.T) {
 	pool := x509.NewCertPool()
 	pool.AddCert(authority.Leaf)
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{own}}}}
-	eventually(t, "etcd is ready", 30*time.Second, func() error {
+	eventually(t, "etcd is ready", func() error {
 		_, err := getBody(t.Context(), client, "https://"+clients+"/health")
 		return err
 	})
@@ -89,7 +89,7 @@ objectives: {openslo: [%[6]q]}
 	for _, line := range []string{
 		`kubevalue_scrape_pages_total{job="etcd",result="ok"}`, `kubevalue_scrape_pages_total{job="nobody",result="failed"}`, `kubevalue_scrape_pages_total{job="elsewhere",result="failed"}`,
 	} {
-		eventually(t, line, time.Minute, read(line))
+		eventually(t, line, read(line))
 	}
 	if read(`{job="nobody",result="ok"}`)() == nil || read(`{job="elsewhere",result="ok"}`)() == nil {
 		t.Error("a page was read without the right certificate, or from a server of an unknown authority")

@@ -17,7 +17,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // lateNetwork stands between a service and its server. When the service has sent its first block of events, it freezes the service, and
@@ -96,7 +95,7 @@ func TestE2EAFrozenServiceStoresNothingLate(t *testing.T) {
 		writeFile(t, p.config, fmt.Sprintf("identity: {key_file: identity.key}\nspool: {dir: %s}\nserver: {listen: %q, tokens: tokens.json}\nwarehouse: {dsn: %q}\n", name, p.address, dsn))
 		p.token = strings.TrimSpace(kubevalue(t, "token", "create", name, "--source", "app", "--endpoint", "events", "-c", p.config))
 		p.process = start(t, kubevalueBinary(t), "serve", "-c", p.config)
-		eventually(t, name+" is ready", time.Minute, func() error {
+		eventually(t, name+" is ready", func() error {
 			_, err := getBody(t.Context(), http.DefaultClient, "http://"+p.address+"/readyz")
 			return err
 		})
@@ -115,7 +114,7 @@ func TestE2EAFrozenServiceStoresNothingLate(t *testing.T) {
 	}
 	drained := func(p peer) {
 		t.Helper()
-		eventually(t, "all is stored", 5*time.Minute, func() error {
+		eventually(t, "all is stored", func() error {
 			body, err := getBody(t.Context(), http.DefaultClient, "http://"+p.address+"/metrics")
 			if err == nil && !strings.Contains(string(body), "\nkubevalue_pipeline_spool_batches 0\n") {
 				err = fmt.Errorf("some batches wait")

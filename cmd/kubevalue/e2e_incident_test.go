@@ -47,11 +47,11 @@ receivers: [{name: kubevalue, webhook_configs: [{url: '%s/v1/alertmanager', send
 			return nil
 		}
 	}
-	eventually(t, "Alertmanager takes the alert", 20*time.Second, alert(time.Now().Add(time.Hour)))
+	eventually(t, "Alertmanager takes the alert", alert(time.Now().Add(time.Hour)))
 	var in schema.Incident
 	found := func(what string, ok func() bool) {
 		t.Helper()
-		eventually(t, what, 30*time.Second, func() error {
+		eventually(t, what, func() error {
 			all, err := b.db.Incidents(t.Context(), began.Add(-time.Hour), time.Now())
 			if err != nil || len(all) != 1 {
 				return fmt.Errorf("%d incidents, %w", len(all), err)
@@ -76,7 +76,7 @@ receivers: [{name: kubevalue, webhook_configs: [{url: '%s/v1/alertmanager', send
 	command("incident", "set", in.ID, "--cause", "a full disk", "--origin", "own")
 	command("incident", "followup", in.ID, "P-1", "--owner", "platform", "--due", "2030-01-01")
 	ended := time.Now().UTC().Truncate(time.Millisecond)
-	eventually(t, "Alertmanager takes the end", 20*time.Second, alert(ended))
+	eventually(t, "Alertmanager takes the end", alert(ended))
 	found("the incident is over, and what was said of it is still there", func() bool {
 		return in.Resolved.Equal(ended) && in.Cause == "a full disk" && in.Origin == schema.OriginOwn && len(in.Followups) == 1 && in.Followups[0].Owner == "platform"
 	})

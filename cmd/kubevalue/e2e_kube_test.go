@@ -42,6 +42,12 @@ type between struct {
 	n         int
 }
 
+// bounds says what a figure must be that was evaluated in some span.
+type bounds func(evaluated span) between
+
+// always is a figure that does not depend on when it is evaluated.
+func (b between) always() bounds { return func(span) between { return b } }
+
 // lasted bounds the time from an instant in one interval to one in another.
 func lasted(from, to span, unit time.Duration) between {
 	return between{max(0, float64(to.from.Sub(from.to)-stamp)/float64(unit)), float64(to.to.Sub(from.from)+stamp) / float64(unit), 1}
@@ -63,7 +69,7 @@ func (b between) check(v journey.Value) error {
 // showsOn waits until a metrics page has lines: all of them.
 func showsOn(t *testing.T, what string, client *http.Client, url string, lines ...string) {
 	t.Helper()
-	eventually(t, what, time.Minute, func() error {
+	eventually(t, what, func() error {
 		body, err := getBody(t.Context(), client, url+"/metrics")
 		if err != nil {
 			return err
@@ -110,13 +116,14 @@ func (e *e2e) workTimed(t *testing.T) {
 	ownedNamespace(t, admin, "shaky", map[string]string{"environment": "staging"})
 	broken := newDeployment("broken", 1)
 	broken.Spec.Template.Annotations = map[string]string{imageError: "true"}
+	broken.Spec.ProgressDeadlineSeconds = new(int32(24 * time.Hour / time.Second)) // it has not failed when the test ends
 	must(t, "deploy what never runs", second(admin.AppsV1().Deployments("shaky").Create(t.Context(), broken, metav1.CreateOptions{})))
 	ownedNamespace(t, admin, "idle", nil)
 	ownedNamespace(t, admin, "leaving", nil)
 	freed := time.Now()
 	free()
 	gone := span{from: freed}
-	eventually(t, "the held namespace is gone", time.Minute, func() error {
+	eventually(t, "the held namespace is gone", func() error {
 		_, err := admin.CoreV1().Namespaces().Get(t.Context(), "held", metav1.GetOptions{})
 		if !apierrors.IsNotFound(err) {
 			return fmt.Errorf("it is there, or %w", err)
@@ -125,7 +132,7 @@ func (e *e2e) workTimed(t *testing.T) {
 		return nil
 	})
 	e.checkFor(t, "clockwork", want)
-	e.checkFor(t, "cleaners", map[string]between{"X11": lasted(held, gone, time.Second)})
+	e.checkFor(t, "cleaners", map[string]bounds{"X11": lasted(held, gone, time.Second).always()})
 }
 
 // Annotations that steer kwok, which plays the kubelet.
@@ -155,13 +162,12 @@ func holdUp(t *testing.T, admin *kubernetes.Clientset) (asked span, free func())
 
 // workClockwork creates a namespace and, two seconds later, a workload whose pod takes three more; breaks it, waits until it has made
 // no progress for four seconds, and mends it three seconds later. It returns what the team's figures must be.
-func (e *e2e) workClockwork(t *testing.T, admin *kubernetes.Clientset) map[string]between {
+func (e *e2e) workClockwork(t *testing.T, admin *kubernetes.Clientset) map[string]bounds {
 	t.Helper()
-	const deadline = 4 * time.Second
+	const deadline = 4 * time.Second // of what cannot make progress; what can may take as long as it likes
 	made := ownedNamespace(t, admin, "clockwork", map[string]string{"team": "clockwork", "environment": "development", "kubevalue.dev/expires": "2027-01-01"})
 	time.Sleep(2 * time.Second)
 	app := newDeployment("app", 1)
-	app.Spec.ProgressDeadlineSeconds = new(int32(deadline / time.Second))
 	app.Spec.Template.Annotations = map[string]string{readyAfter: "3s"}
 	deployments := admin.AppsV1().Deployments("clockwork")
 	deployed := during(func() {
@@ -172,7 +178,7 @@ func (e *e2e) workClockwork(t *testing.T, admin *kubernetes.Clientset) map[strin
 
 	change := func(edit func(*appsv1.Deployment)) span {
 		return during(func() {
-			eventually(t, "the app is edited", 10*time.Second, func() error {
+			eventually(t, "the app is edited", func() error {
 				d, err := deployments.Get(t.Context(), "app", metav1.GetOptions{})
 				must(t, "read the app", err)
 				edit(d)
@@ -181,10 +187,11 @@ func (e *e2e) workClockwork(t *testing.T, admin *kubernetes.Clientset) map[strin
 		})
 	}
 	broken := change(func(d *appsv1.Deployment) {
+		d.Spec.ProgressDeadlineSeconds = new(int32(deadline / time.Second))
 		d.Spec.Template.Annotations = map[string]string{imageError: "true"}
 	})
 	failed := span{from: broken.from.Add(deadline)}
-	eventually(t, "the rollout has failed", time.Minute, func() error {
+	eventually(t, "the rollout has failed", func() error {
 		d, err := deployments.Get(t.Context(), "app", metav1.GetOptions{})
 		must(t, "read the app", err)
 		for _, c := range d.Status.Conditions {
@@ -197,30 +204,34 @@ func (e *e2e) workClockwork(t *testing.T, admin *kubernetes.Clientset) map[strin
 	})
 	time.Sleep(3 * time.Second)
 	mended := change(func(d *appsv1.Deployment) {
+		d.Spec.ProgressDeadlineSeconds = nil
 		d.Spec.Template.Annotations = nil
 		d.Spec.Template.Spec.Containers[0].Image = "registry.k8s.io/pause:3.8"
 	})
 	waitReady(t, admin, "clockwork", "app")
-	return map[string]between{
-		"C3": lasted(made, ready, time.Second), "C17": lasted(deployed, ready, time.Second), "C7": exactly(2, 3),
-		"C18": {3.0 / 7, math.Inf(1), 3}, // per day of the part of the week that is over
-		"O37": lasted(failed, span{mended.from, time.Now()}, time.Minute),
+	return map[string]bounds{
+		"C3": lasted(made, ready, time.Second).always(), "C17": lasted(deployed, ready, time.Second).always(), "C7": exactly(2, 3).always(),
+		"C18": between{3.0 / 7, math.Inf(1), 3}.always(), // per day of the part of the week that is over
+		"O37": lasted(failed, span{mended.from, time.Now()}, time.Minute).always(),
 	}
 }
 
 // checkFor compares figures of a team in the current week; empty: of all teams.
-func (e *e2e) checkFor(t *testing.T, team string, want map[string]between) {
+func (e *e2e) checkFor(t *testing.T, team string, want map[string]bounds) {
 	t.Helper()
-	for id, w := range want {
+	for id, bounded := range want {
 		args := []string{"metric", "eval", id, "--period", "current", "--latest", "--format", "json", "-c", e.config}
 		if team != "" {
 			args = append(args, "--filter", "team="+team)
 		}
-		eventually(t, id+" of team "+team, time.Minute, func() error {
+		eventually(t, id+" of team "+team, func() error {
 			var values []journey.Value
-			if err := json.Unmarshal([]byte(kubevalue(t, args...)), &values); err != nil || len(values) != 1 {
+			var text string
+			evaluated := during(func() { text = kubevalue(t, args...) })
+			if err := json.Unmarshal([]byte(text), &values); err != nil || len(values) != 1 {
 				return fmt.Errorf("%d values, %w", len(values), err)
 			}
+			w := bounded(evaluated)
 			if err := w.check(values[0]); err != nil {
 				return err
 			}
@@ -241,7 +252,7 @@ func (e *e2e) lookAhead(t *testing.T) *ahead {
 	t.Helper()
 	admin := e.cluster.as(t, e.cluster.Admin.Token)
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "last"}, Spec: newDeployment("last", 1).Spec.Template.Spec}
-	eventually(t, "a pod can be created", 30*time.Second, func() error { // the namespace's service account comes a moment later
+	eventually(t, "a pod can be created", func() error { // the namespace's service account comes a moment later
 		return second(admin.CoreV1().Pods("leaving").Create(t.Context(), pod, metav1.CreateOptions{}))
 	})
 	a := &ahead{}
@@ -255,16 +266,19 @@ func (e *e2e) lookAhead(t *testing.T) *ahead {
 func (a *ahead) turn(by time.Duration) { a.by.Add(int64(by)) }
 
 // check waits until a figure of the week that the clock shows is as it must be.
-func (a *ahead) check(t *testing.T, id string, want func() between) {
+func (a *ahead) check(t *testing.T, id string, bounded bounds) {
 	t.Helper()
-	eventually(t, id+" by the second service", 2*time.Minute, func() error {
+	eventually(t, id+" by the second service", func() error {
 		week, err := a.figures.period("current")
 		must(t, "the current week", err)
-		values, err := a.figures.evaluator.Evaluate(t.Context(), journey.Request{Metric: id, Periods: []journey.Period{week}})
+		var values []journey.Value
+		evaluated := during(func() {
+			values, err = a.figures.evaluator.Evaluate(t.Context(), journey.Request{Metric: id, Periods: []journey.Period{week}})
+		})
 		if err != nil {
 			return err
 		}
-		w := want()
+		w := bounded(evaluated)
 		if err := w.check(values[0]); err != nil {
 			return err
 		}
@@ -277,7 +291,7 @@ func (a *ahead) check(t *testing.T, id string, want func() between) {
 // pod of a namespace went minutes before the namespace; and two of five namespaces are not used for fifteen days.
 func (e *e2e) checkAhead(t *testing.T, a *ahead) {
 	t.Helper()
-	a.check(t, "O2", func() between { return exactly(3, 4) })
+	a.check(t, "O2", exactly(3, 4).always())
 	admin := e.cluster.as(t, e.cluster.Admin.Token)
 	pods := func(n int) {
 		showsOn(t, "the second service counts the pods", http.DefaultClient, a.url(), fmt.Sprintf(`kubevalue_kube_objects{cluster="e2e",kind="Pod"} %d`, n))
@@ -290,7 +304,7 @@ func (e *e2e) checkAhead(t *testing.T, a *ahead) {
 	const minutes, days = 6 * time.Minute, 15 * 24 * time.Hour
 	a.turn(minutes)
 	for _, name := range []string{"leaving", "idle", "search"} {
-		eventually(t, name+" counts as empty", time.Minute, func() error {
+		eventually(t, name+" counts as empty", func() error {
 			result, err := a.db.Query(t.Context(), "SELECT count() FROM resource_changes FINAL WHERE name = {name:String} AND change = 'emptied'", map[string]any{"name": name})
 			if err == nil && result.Rows[0][0] != uint64(1) {
 				err = fmt.Errorf("it was emptied %v times", result.Rows[0][0])
@@ -300,7 +314,7 @@ func (e *e2e) checkAhead(t *testing.T, a *ahead) {
 	}
 	asked := time.Now()
 	must(t, "delete the namespace", admin.CoreV1().Namespaces().Delete(t.Context(), "leaving", metav1.DeleteOptions{}))
-	eventually(t, "it is gone", time.Minute, func() error {
+	eventually(t, "it is gone", func() error {
 		_, err := admin.CoreV1().Namespaces().Get(t.Context(), "leaving", metav1.GetOptions{})
 		if !apierrors.IsNotFound(err) {
 			return fmt.Errorf("it is there, or %w", err)
@@ -308,14 +322,15 @@ func (e *e2e) checkAhead(t *testing.T, a *ahead) {
 		return nil
 	})
 	lag := lasted(emptied, span{asked.Add(minutes), time.Now().Add(minutes)}, 24*time.Hour)
-	a.check(t, "X3", func() between { return lag })
+	a.check(t, "X3", lag.always())
 	a.turn(days)
-	a.check(t, "X12", func() between { return exactly(2, 5) }) // idle and search of those, payments, clockwork and shaky
-	a.check(t, "O22", func() between { return e.age(minutes + days) })
+	a.check(t, "X12", exactly(2, 5).always()) // idle and search of those, payments, clockwork and shaky
+	a.check(t, "O22", e.age(minutes+days))
 }
 
 // age bounds the age of the cluster in days, by a clock that is ahead.
-func (e *e2e) age(by time.Duration) between {
-	now := time.Now().Add(by)
-	return lasted(e.born, span{now, now}, 24*time.Hour)
+func (e *e2e) age(by time.Duration) bounds {
+	return func(evaluated span) between {
+		return lasted(e.born, span{evaluated.from.Add(by), evaluated.to.Add(by)}, 24*time.Hour)
+	}
 }

@@ -134,7 +134,7 @@ func TestE2EObjectivesAskARealPrometheus(t *testing.T) {
 	// A service whose tables are empty fetches what it has missed, from the first minute that was measured on.
 	b := boot(t, documents)
 	at := b.figures.objectives.all[0].Of["requests"]
-	eventually(t, "the service has caught up", time.Minute, func() error {
+	eventually(t, "the service has caught up", func() error {
 		rows, err := b.db.Slices(t.Context(), at.query(start, start.Add(149*time.Minute)))
 		if err != nil || len(rows) != 148 {
 			return errors.Join(err, fmt.Errorf("%d slices", len(rows)))
@@ -167,7 +167,7 @@ func startPrometheus(t *testing.T, config, openmetrics string) string {
 	writeFile(t, filepath.Join(dir, "prometheus.yml"), config)
 	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	start(t, "prometheus", "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address, "--storage.remote.flush-deadline=1s")
-	eventually(t, "Prometheus is ready", 30*time.Second, func() error {
+	eventually(t, "Prometheus is ready", func() error {
 		resp, err := http.Get("http://" + address + "/-/ready")
 		if err != nil {
 			return err

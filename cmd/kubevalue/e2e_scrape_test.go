@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -60,7 +61,17 @@ type scraping struct {
 // talker is the page of a pod: requests and errors among them. reads counts who looked.
 type talker struct {
 	*httptest.Server
-	requests, errors, reads atomic.Int64
+	reads atomic.Int64
+
+	mu               sync.Mutex
+	requests, errors int64
+}
+
+// count sets what the page says, at once: a page with the one of before and the other of now looks as if the pod had begun anew.
+func (k *talker) count(requests, errs int64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.requests, k.errors = requests, errs
 }
 
 func newTalker(t *testing.T) *talker {
@@ -72,8 +83,9 @@ func newTalker(t *testing.T) *talker {
 			return
 		}
 		k.reads.Add(1)
-		errs := k.errors.Load()
-		fmt.Fprintf(w, "# TYPE talks_total counter\ntalks_total{code=\"200\"} %d\ntalks_total{code=\"500\"} %d\n", k.requests.Load()-errs, errs)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		fmt.Fprintf(w, "# TYPE talks_total counter\ntalks_total{code=\"200\"} %d\ntalks_total{code=\"500\"} %d\n", k.requests-k.errors, k.errors)
 	}))
 	t.Cleanup(k.Close)
 	return k
@@ -125,7 +137,7 @@ objectives: {openslo: [%q]}
 		instance := strings.TrimPrefix(strings.TrimPrefix(s.cluster.URLs[job], "https://"), "http://")
 		read = append(read, fmt.Sprintf(`kubevalue_scrape_series{instance=%q,job=%q}`, instance, job))
 	}
-	eventually(t, "all pages have been read", time.Minute, func() error {
+	eventually(t, "all pages have been read", func() error {
 		body, err := getBody(t.Context(), http.DefaultClient, s.url()+"/metrics")
 		for _, line := range read {
 			if err == nil && !strings.Contains(string(body), line) {
@@ -158,7 +170,7 @@ func (s *scraping) scraperToken(t *testing.T) string {
 		ObjectMeta: metav1.ObjectMeta{Name: "scraper"}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "scraper"},
 		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Name: "scraper", Namespace: "default"}},
 	}, metav1.CreateOptions{})))
-	eventually(t, "the metrics page may be read", 30*time.Second, read)
+	eventually(t, "the metrics page may be read", read)
 	return token.Status.Token
 }
 
@@ -166,8 +178,7 @@ func (s *scraping) scraperToken(t *testing.T) string {
 // when it has been read.
 func (s *scraping) talk(t *testing.T) {
 	t.Helper()
-	s.talker.requests.Store(1000) // from before it was watched
-	s.talker.errors.Store(500)
+	s.talker.count(1000, 500) // from before it was watched
 	_, port, err := net.SplitHostPort(s.talker.Listener.Addr().String())
 	must(t, "read the address", err)
 	for name, annotations := range map[string]map[string]string{
@@ -176,16 +187,17 @@ func (s *scraping) talk(t *testing.T) {
 	} {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: annotations}, Spec: newDeployment(name, 1).Spec.Template.Spec}
 		pod.Spec.HostNetwork = true
-		must(t, "create the pod "+name, second(s.admin.CoreV1().Pods("default").Create(t.Context(), pod, metav1.CreateOptions{})))
+		eventually(t, "the pod "+name+" can be created", func() error { // the namespace's service account comes a moment later
+			return second(s.admin.CoreV1().Pods("default").Create(t.Context(), pod, metav1.CreateOptions{}))
+		})
 	}
-	eventually(t, "the pod's page is read twice", 2*time.Minute, func() error {
+	eventually(t, "the pod's page is read twice", func() error {
 		if n := s.talker.reads.Load(); n < 2 {
 			return fmt.Errorf("it was read %d times", n)
 		}
 		return nil
 	})
-	s.talker.errors.Add(10)
-	s.talker.requests.Add(100)
+	s.talker.count(1100, 510)
 }
 
 // fallSilent deletes the pod: its page, which is still there, is read no more.
@@ -193,7 +205,7 @@ func (s *scraping) fallSilent(t *testing.T) {
 	t.Helper()
 	must(t, "delete the talker", s.admin.CoreV1().Pods("default").Delete(t.Context(), "talker", metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}))
 	last, since := s.talker.reads.Load(), time.Now()
-	eventually(t, "nobody reads the page for ten seconds", 45*time.Second, func() error {
+	eventually(t, "nobody reads the page for ten seconds", func() error {
 		if n := s.talker.reads.Load(); n != last {
 			last, since = n, time.Now()
 		}
@@ -270,7 +282,7 @@ func (s *scraping) sums(t *testing.T, objective string) (sum schema.Slice) {
 // awaitCounted waits until the slices of an objective add up to what was done.
 func (s *scraping) awaitCounted(t *testing.T, objective string, good, total float64) {
 	t.Helper()
-	eventually(t, objective+" is counted", 3*time.Minute, func() error {
+	eventually(t, objective+" is counted", func() error {
 		if sum := s.sums(t, objective); sum.Good != good || sum.Total != total {
 			return fmt.Errorf("%v good of %v, want %v of %v", sum.Good, sum.Total, good, total)
 		}

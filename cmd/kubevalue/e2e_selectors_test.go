@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/prometheus/common/config"
 	"github.com/prometheus/prometheus/model/labels"
@@ -119,7 +118,7 @@ func (s *scraping) awaitAsOnPages(t *testing.T, jobs map[string]string, before m
 			t.Errorf("%s: nothing happened on the page of %s", objective, jobs[objective])
 		}
 		var sum schema.Slice
-		eventually(t, objective+" is counted", 3*time.Minute, func() error {
+		eventually(t, objective+" is counted", func() error {
 			if sum = s.sums(t, objective); sum.Good < good || sum.Total-sum.Good < bad {
 				return fmt.Errorf("%v good of %v, want %v good and %v bad, or more", sum.Good, sum.Total, good, bad)
 			}

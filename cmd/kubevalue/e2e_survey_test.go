@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/accessibility"
 	"github.com/chromedp/cdproto/emulation"
@@ -35,7 +34,7 @@ func openForm(t *testing.T, link string) *form {
 	t.Cleanup(stop)
 	browser, done := chromedp.NewContext(allocator)
 	t.Cleanup(done)
-	tab, cancel := context.WithTimeout(browser, 2*time.Minute)
+	tab, cancel := context.WithTimeout(browser, 2*patience)
 	t.Cleanup(cancel)
 	f := &form{t, tab}
 	must(t, "open the form", chromedp.Do(tab, chromedp.Navigate(link)))
@@ -60,7 +59,7 @@ func evaluated[T any](f *form, script string) T {
 // await waits until an expression is true.
 func (f *form) await(what, script string) {
 	f.t.Helper()
-	eventually(f.t, what, 30*time.Second, func() error {
+	eventually(f.t, what, func() error {
 		if ok, err := chromedp.Run(f.tab, chromedp.Evaluate[bool](script)); err != nil || !ok {
 			text, _ := chromedp.Run(f.tab, chromedp.Evaluate[string]("document.body.innerText"))
 			return fmt.Errorf("%w: the page says %s", err, text)

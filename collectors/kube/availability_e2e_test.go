@@ -75,6 +75,13 @@ func secondsIn(turns []turn, from, to time.Time) (good float64) {
 	return good
 }
 
+// The pods of web are away for so long when they go; and the test's own watch and the collector's, which say when, may be apart by no more
+// than this, in which a busy machine may hold either of them up.
+const (
+	away  = 12 * time.Second
+	apart = 3 * time.Second
+)
+
 func TestE2EAvailabilityAgainstARealControlPlane(t *testing.T) {
 	p := startPlane(t, 3)
 	s := &store{db: warehousetest.Open(t)}
@@ -83,7 +90,9 @@ func TestE2EAvailabilityAgainstARealControlPlane(t *testing.T) {
 	awaitSynced(t, c)
 	createNamespace(t, p, "shop", nil)
 	deployments := p.client.AppsV1().Deployments("shop")
-	must[*appsv1.Deployment](t)(deployments.Create(t.Context(), deployment("web", 4), metav1.CreateOptions{}))
+	web := deployment("web", 4)
+	web.Spec.Template.Annotations["kubetest.kubevalue.dev/ready-after"] = away.String()
+	must[*appsv1.Deployment](t)(deployments.Create(t.Context(), web, metav1.CreateOptions{}))
 	turns := watchTurns(t, p, "shop", "web", 3) // 25% of 4 may be away
 	otherWorkloads(t, p)
 	s.await(t, 1, schema.KindDeployment, "shop", "web", schema.ChangeRolloutSucceeded)
@@ -94,11 +103,11 @@ func TestE2EAvailabilityAgainstARealControlPlane(t *testing.T) {
 	// All pods go, twice; their successors are ready some seconds later.
 	for range 2 {
 		time.Sleep(3 * time.Second)
+		before := len(turns())
 		err := p.client.CoreV1().Pods("shop").DeleteCollection(t.Context(), metav1.DeleteOptions{GracePeriodSeconds: ptr(int64(0))}, metav1.ListOptions{LabelSelector: "app=web"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		before := len(turns())
 		eventually(t, "web is away and back", func() bool {
 			now := turns()
 			away := false
@@ -158,13 +167,13 @@ func compare(t *testing.T, measured []schema.Slice, turns []turn, scaled, after 
 		}
 		want, total := secondsIn(turns, begin, until), max(0, until.Sub(begin).Seconds())
 		wantBad += total - want
-		if math.Abs(one.Good-want) > 0.5 || math.Abs(one.Total-total) > 0.5 {
+		if math.Abs(one.Good-want) > apart.Seconds() || math.Abs(one.Total-total) > apart.Seconds() {
 			t.Errorf("slice at %s is %g of %g, the test saw %g of %g", one.Start, one.Good, one.Total, want, total)
 		}
 	}
 	t.Logf("%d slices, %.3f s unavailable, the test saw %.3f s", len(measured), bad, wantBad)
-	if wantBad < 1 || len(measured) < 3 {
-		t.Errorf("the test saw %g s of unavailability in %d slices, too little to prove anything", wantBad, len(measured))
+	if wantBad < 1.5*away.Seconds() || len(measured) < 3 || math.Abs(bad-wantBad) > 2*apart.Seconds() {
+		t.Errorf("the test saw %g s of unavailability in %d slices, which have %g s: too little to prove anything, or too different", wantBad, len(measured), bad)
 	}
 }
 
@@ -259,7 +268,8 @@ func hangingCluster(t *testing.T) kube.ClusterConfig {
 
 func checkHanging(t *testing.T, c *kube.Collector) {
 	t.Helper()
-	if status := c.Status()[0]; status.Name != "hanging" || status.Synced || status.Err == nil {
+	eventually(t, "an error of the cluster that says nothing", func() bool { return c.Status()[0].Err != nil })
+	if status := c.Status()[0]; status.Name != "hanging" || status.Synced {
 		t.Errorf("status of the cluster that says nothing: %+v", status)
 	}
 }

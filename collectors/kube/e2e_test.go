@@ -97,8 +97,8 @@ func labelled(q schema.OwnerQuestion) (string, schema.OwnerSource) {
 func collect(t *testing.T, s *store, clusters ...kube.ClusterConfig) (*kube.Collector, func()) {
 	t.Helper()
 	c, err := kube.New(kube.Config{
-		Clusters: clusters, Sink: s, Known: s.db.LiveResources, Slice: slice, EmptyAfter: 4 * time.Second, RolloutDeadline: 6 * time.Second,
-		SyncTimeout: 10 * time.Second, Owner: labelled, KeepLabels: []string{"team"}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Clusters: clusters, Sink: s, Known: s.db.LiveResources, Slice: slice, EmptyAfter: 4 * time.Second,
+		SyncTimeout: 30 * time.Second, Owner: labelled, KeepLabels: []string{"team"}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -139,11 +139,10 @@ func template(labels map[string]string, annotations map[string]string) corev1.Po
 
 func deployment(name string, replicas int32) *appsv1.Deployment {
 	labels := map[string]string{"app": name}
-	deadline := int32(5)
 	return &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
 		Spec: appsv1.DeploymentSpec{
-			Replicas: &replicas, ProgressDeadlineSeconds: &deadline, Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Replicas: &replicas, Selector: &metav1.LabelSelector{MatchLabels: labels},
 			Template: template(labels, map[string]string{"kubetest.kubevalue.dev/ready-after": "1s"}),
 		},
 	}
@@ -166,10 +165,12 @@ func change(t *testing.T, p *plane, name string, edit func(*appsv1.Deployment)) 
 	return edited
 }
 
-func near(t *testing.T, what string, got, want time.Time, tolerance time.Duration) {
+// within checks that something is dated to when it happened: not before it was asked for, and not after it was seen. The API server's instants
+// are cut to seconds.
+func within(t *testing.T, what string, got, asked, seen time.Time) {
 	t.Helper()
-	if d := got.Sub(want).Abs(); d > tolerance {
-		t.Errorf("%s at %s, want %s (%s off)", what, got.Format(time.StampMilli), want.Format(time.StampMilli), d)
+	if got.Before(asked.Truncate(time.Second)) || got.After(seen) {
+		t.Errorf("%s at %s, want it from %s to %s", what, got.Format(time.StampMilli), asked.Format(time.StampMilli), seen.Format(time.StampMilli))
 	}
 }
 

@@ -21,6 +21,7 @@ func TestE2ELifecycleAgainstARealControlPlane(t *testing.T) {
 	before := time.Now()
 	createNamespace(t, r.p, "before", map[string]string{"team": "blue"})
 	must[*appsv1.Deployment](t)(r.web.Create(t.Context(), deployment("old", 2), metav1.CreateOptions{}))
+	made := time.Now()
 	eventually(t, "old is available", func() bool {
 		d, err := r.web.Get(t.Context(), "old", metav1.GetOptions{})
 		return err == nil && d.Status.AvailableReplicas == 2
@@ -28,7 +29,7 @@ func TestE2ELifecycleAgainstARealControlPlane(t *testing.T) {
 	r.c, r.stop = collect(t, r.store, clusterOf(r.p))
 	awaitSynced(t, r.c)
 
-	r.findsWhatWasThere(t, before)
+	r.findsWhatWasThere(t, before, made)
 	r.followsACreation(t)
 	r.followsRollouts(t)
 	r.seesAnOutage(t)
@@ -48,10 +49,10 @@ type run struct {
 }
 
 // findsWhatWasThere: what was there before is found, dated by the server, with the owner of its namespace.
-func (r *run) findsWhatWasThere(t *testing.T, before time.Time) {
+func (r *run) findsWhatWasThere(t *testing.T, before, made time.Time) {
 	t.Helper()
 	created := r.await(t, 1, schema.KindDeployment, "before", "old", schema.ChangeCreated)[0]
-	near(t, "creation of old", created.Time, before, 5*time.Second)
+	within(t, "creation of old", created.Time, before, made)
 	observed := r.await(t, 1, schema.KindDeployment, "before", "old", schema.ChangeObserved)[0]
 	if observed.Team != "blue" || observed.TeamSource != "namespace" || *observed.Desired != 2 || *observed.Available != 2 || observed.Revision != "1" {
 		t.Errorf("old is observed as %+v", observed.Resource)
@@ -75,7 +76,7 @@ func (r *run) followsACreation(t *testing.T) {
 		t.Errorf("web became ready: %+v", ready)
 	}
 	namespaceReady := r.await(t, 1, schema.KindNamespace, "", "shop", schema.ChangeReady)[0]
-	near(t, "first ready pod of shop", namespaceReady.Time, namespaceAt.Add(time.Second), 4*time.Second)
+	within(t, "first ready pod of shop", namespaceReady.Time, namespaceAt.Add(time.Second), time.Now()) // a pod takes a second
 	succeeded := r.await(t, 1, schema.KindDeployment, "shop", "web", schema.ChangeRolloutSucceeded)[0]
 	if succeeded.Key != "1" || succeeded.Reason != schema.RolloutCreated {
 		t.Errorf("first rollout: %+v", succeeded)
@@ -87,7 +88,7 @@ func (r *run) followsRollouts(t *testing.T) {
 	t.Helper()
 	edited := change(t, r.p, "web", func(d *appsv1.Deployment) { d.Spec.Template.Spec.Containers[0].Image = "example:2" })
 	started := r.await(t, 2, schema.KindDeployment, "shop", "web", schema.ChangeRolloutStarted)[1]
-	near(t, "rollout of example:2", started.Time, edited, time.Second)
+	within(t, "rollout of example:2", started.Time, edited, time.Now())
 	r.await(t, 2, schema.KindDeployment, "shop", "web", schema.ChangeRolloutSucceeded)
 	change(t, r.p, "web", func(d *appsv1.Deployment) {
 		d.Spec.Template.Annotations["kubectl.kubernetes.io/restartedAt"] = time.Now().Format(time.RFC3339)
@@ -99,6 +100,7 @@ func (r *run) followsRollouts(t *testing.T) {
 		t.Errorf("scaled from %v to %v, want from 3 to 4", *scaled.Value, *scaled.Desired)
 	}
 	change(t, r.p, "web", func(d *appsv1.Deployment) {
+		d.Spec.ProgressDeadlineSeconds = ptr(int32(5)) // of what cannot make progress; what can may take as long as it likes
 		d.Spec.Template.Spec.Containers[0].Image = "example:broken"
 		d.Spec.Template.Annotations["kubetest.kubevalue.dev/image-error"] = "true"
 	})
@@ -107,6 +109,7 @@ func (r *run) followsRollouts(t *testing.T) {
 		t.Errorf("failed rollout: %+v", failed)
 	}
 	change(t, r.p, "web", func(d *appsv1.Deployment) {
+		d.Spec.ProgressDeadlineSeconds = nil
 		d.Spec.Template.Spec.Containers[0].Image = "example:2"
 		delete(d.Spec.Template.Annotations, "kubetest.kubevalue.dev/image-error")
 	})
@@ -125,9 +128,6 @@ func (r *run) seesAnOutage(t *testing.T) {
 	time.Sleep(4 * time.Second)
 	up := r.p.command(t, "start apiserver")
 	awaitSynced(t, r.c)
-	if late := time.Since(up); late > 30*time.Second {
-		t.Errorf("the cluster was back for %s before it was watched again", late)
-	}
 	r.checkOutage(t, schema.WorkloadGroup("real", "shop", schema.KindDeployment, "web"), down, up)
 }
 
@@ -136,25 +136,44 @@ func (r *run) comesBack(t *testing.T) {
 	t.Helper()
 	eventually(t, "the cluster itself was observed", func() bool { return len(r.find(schema.KindCluster, "", "real", schema.ChangeObserved)) > 0 })
 	r.stop()
-	left := time.Now()
+	left, last := time.Now(), r.find(schema.KindCluster, "", "real", schema.ChangeObserved)
 	if err := r.web.Delete(t.Context(), "old", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	editedAway := change(t, r.p, "web", func(d *appsv1.Deployment) { d.Spec.Template.Spec.Containers[0].Image = "example:3" })
+	change(t, r.p, "web", func(d *appsv1.Deployment) { d.Spec.Template.Spec.Containers[0].Image = "example:3" })
+	rolledOut := r.p.setOf(t, "example:3")
 	time.Sleep(4 * time.Second)
 	back := time.Now()
 	r.c, r.stop = collect(t, r.store, clusterOf(r.p))
 	awaitSynced(t, r.c)
 	gone := r.await(t, 1, schema.KindDeployment, "before", "old", schema.ChangeDeleted)[0]
-	if gone.Exact() || gone.From.After(left) || gone.Time.Before(back) || gone.From.Before(left.Add(-70*time.Second)) {
+	if gone.Exact() || gone.From.After(left) || gone.Time.Before(back) || gone.From.Before(last[len(last)-1].Time.Truncate(time.Millisecond)) {
 		t.Errorf("a deletion between %s and %s is recorded in [%s, %s]", left, back, gone.From, gone.Time)
 	}
 	started := r.await(t, 6, schema.KindDeployment, "shop", "web", schema.ChangeRolloutStarted)[5]
-	near(t, "rollout of example:3, by its ReplicaSet", started.Time, editedAway, 1100*time.Millisecond)
+	wantEqual(t, "rollout of example:3, by its ReplicaSet", started.Time.UTC(), rolledOut.UTC())
 	r.await(t, 5, schema.KindDeployment, "shop", "web", schema.ChangeRolloutSucceeded)
 	if n := len(r.find(schema.KindDeployment, "shop", "web", schema.ChangeCreated)); n != 1 {
 		t.Errorf("after a restart web was created %d times", n)
 	}
+}
+
+// setOf waits for the ReplicaSet of the namespace shop that has an image, and says when it was created.
+func (p *plane) setOf(t *testing.T, image string) (created time.Time) {
+	t.Helper()
+	eventually(t, "a ReplicaSet of "+image, func() bool {
+		sets, err := p.client.AppsV1().ReplicaSets("shop").List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			return false
+		}
+		for i := range sets.Items {
+			if sets.Items[i].Spec.Template.Spec.Containers[0].Image == image {
+				created = sets.Items[i].CreationTimestamp.Time
+			}
+		}
+		return !created.IsZero()
+	})
+	return created
 }
 
 // seesANamespaceGo: the namespace goes, and with it all that is in it.
@@ -164,9 +183,10 @@ func (r *run) seesANamespaceGo(t *testing.T) {
 	if err := r.p.client.CoreV1().Namespaces().Delete(t.Context(), "shop", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	answered := time.Now()
 	r.await(t, 1, schema.KindDeployment, "shop", "web", schema.ChangeDeleted)
 	terminating := r.await(t, 1, schema.KindNamespace, "", "shop", schema.ChangeTerminating)[0]
-	near(t, "shop terminating", terminating.Time, asked, 1100*time.Millisecond)
+	within(t, "shop terminating", terminating.Time, asked, answered)
 	deleted := r.await(t, 1, schema.KindNamespace, "", "shop", schema.ChangeDeleted)[0]
 	if !deleted.Exact() || deleted.DurationMS == nil || *deleted.DurationMS < 100 {
 		t.Errorf("shop was deleted: %+v", deleted)

@@ -126,9 +126,10 @@ func (p *plane) command(t *testing.T, line string) time.Time {
 	return time.Time{}
 }
 
+// eventually waits until something is so: for minutes, since on a machine that is slow, busy and has a slow disk each step takes long.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(90 * time.Second); !ok(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); !ok(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain: %s", what)
 		}

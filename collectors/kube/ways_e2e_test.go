@@ -62,6 +62,7 @@ func TestE2EEveryContextByItself(t *testing.T) {
 	for i, want := range map[int]string{
 		2: fmt.Sprintf("wants to run the program %q for its credentials: allow it", refused), 3: "connect: connection refused", 4: `context "unknown" does not exist`,
 	} {
+		eventually(t, "an error with "+want, func() bool { return c.Status()[i].Err != nil })
 		if status := c.Status()[i]; status.Synced || !status.LastContact.IsZero() || status.Coverage != 0 || status.Err == nil || !strings.Contains(status.Err.Error(), want) || status.Fault() != "cannot be watched" {
 			t.Errorf("%s: %q, %+v, want an error with %q", status.Name, status.Fault(), status, want)
 		}

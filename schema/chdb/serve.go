@@ -20,7 +20,7 @@ import (
 // killed, and have killTime to notice.
 var (
 	drainTime = 10 * time.Second
-	killTime  = 3 * time.Second
+	killTime  = 10 * time.Second
 )
 
 // lockWait is how long an engine waits for the lock of its data directory: an

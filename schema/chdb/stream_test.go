@@ -78,7 +78,7 @@ func running(t *testing.T, socket, comment string) string {
 // until waits for count statements with the comment to run.
 func until(t *testing.T, socket, comment, count string) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for running(t, socket, comment) != count {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s statements run, want %s", running(t, socket, comment), count)
@@ -97,7 +97,7 @@ func TestAStatementEndsWhenItsClientGoesAway(t *testing.T) {
 		"insert":           "INSERT INTO " + db + ".t SELECT number FROM numbers(1000000000000) WHERE sipHash64(number) = 1",
 		"sleep":            "SELECT sleepEachRow(1) FROM numbers(1000) SETTINGS function_sleep_max_microseconds_per_block = 1000000000, max_block_size = 1000",
 		"endless rows":     "SELECT number FROM system.numbers FORMAT Native",
-		"sort before rows": "SELECT number FROM numbers(10000000000) WHERE sipHash64(number) % 100000 = 1 ORDER BY sipHash64(number)",
+		"sort before rows": "SELECT number FROM numbers(1000000000000) WHERE sipHash64(number) % 10000000 = 1 ORDER BY sipHash64(number)",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -118,15 +118,11 @@ func TestAStatementEndsWhenItsClientGoesAway(t *testing.T) {
 				done <- err
 			}()
 			until(t, socket, comment, "1")
-			begin := time.Now()
 			cancel()
 			if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
 				t.Error(err)
 			}
-			until(t, socket, comment, "0")
-			if took := time.Since(begin); took > 3*time.Second {
-				t.Errorf("the statement ran for %s after its client had gone", took)
-			}
+			until(t, socket, comment, "0") // each would else take longer than this waits
 		})
 	}
 }
