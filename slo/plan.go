@@ -10,7 +10,8 @@ import (
 type Request struct {
 	Objective Objective
 	Grid      Grid
-	// At is the watermark, the time up to which measurement is complete; it is floored to the grid.
+	// At is the watermark, the time up to which measurement is complete; it is floored to the grid, unless a calendar period ends at it:
+	// a slice that hangs over that end is the period's, since it starts in it.
 	At time.Time
 	// Since is when measuring began. Slices that start before it are expected and unmeasured, but the missing policy
 	// does not speak about them.
@@ -62,6 +63,9 @@ func NewPlan(req Request) (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{req: req, at: req.Grid.Floor(req.At)}
+	if w := req.Objective.Window; w.IsCalendar() && w.Period(req.At).To.Equal(req.At) {
+		p.at = req.At
+	}
 	p.period = req.Objective.Window.Period(p.at)
 	var err error
 	p.pairs, p.warnings, err = req.Objective.alertsAt(p.period.Length(), req.Grid.Step)
@@ -69,7 +73,7 @@ func NewPlan(req Request) (*Plan, error) {
 		return nil, err
 	}
 	whole := req.Grid.within(p.period)
-	now := req.Grid.floor(p.at)
+	now := req.Grid.ceil(p.at)
 	p.window, p.rest = span{whole.lo, now}, span{now, whole.hi}
 
 	all := p.window
@@ -175,7 +179,7 @@ func covering(spans []spanOf, s span) []int {
 	return out
 }
 
-// At is the watermark, floored to the grid.
+// At is the watermark, floored to the grid unless a calendar period ends at it.
 func (p *Plan) At() time.Time { return p.at }
 
 // Segments are the disjoint stretches of time, in order, whose [Sums] [Plan.Evaluate] needs.

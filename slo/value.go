@@ -104,8 +104,8 @@ type Amount struct {
 	// GainedMinutes and AgainstObjectiveMinutes are the same in minutes, each counted once whatever its price.
 	GainedMinutes           float64 `json:"gained_minutes"`
 	AgainstObjectiveMinutes float64 `json:"against_objective_minutes"`
-	MeasuredMinutes  float64 `json:"measured_minutes"`
-	BadMinutes       float64 `json:"bad_minutes"`
+	MeasuredMinutes         float64 `json:"measured_minutes"`
+	BadMinutes              float64 `json:"bad_minutes"`
 }
 
 // Evaluate computes the value. It refuses prices that overlap, are negative or no numbers, and impossible minutes.

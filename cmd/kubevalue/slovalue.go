@@ -181,7 +181,7 @@ func (s *objectiveSet) minutes(ctx context.Context, asked periodMinutes) (measur
 		return out, err
 	}
 	req := qs[0].req
-	period := slo.Interval{From: asked.period.From, To: o.Grid.Floor(req.At)}
+	period := slo.Interval{From: asked.period.From, To: req.At}
 	if !period.From.Before(period.To) {
 		return out, nil
 	}
