@@ -36,15 +36,18 @@ func (s *service) alerting() func(context.Context) error {
 			<-ctx.Done()
 			return nil
 		}
-		turn := s.db.Turn("alerts", max(3*interval, shortestTurn))
+		length := max(3*interval, shortestTurn)
+		turn := s.db.Turn("alerts", length)
 		defer turn.GiveBack(ctx)
 		mine := false
 		for tick := time.NewTicker(interval); ; {
 			mine = s.alertingTurn(ctx, turn, mine)
 			if mine {
-				if err := manager.Tick(ctx, s.alertInputs(ctx)); err != nil && ctx.Err() == nil {
-					s.log.ErrorContext(ctx, "alerts could not be evaluated or sent; they are tried again", "error", err)
-				}
+				mine = holding(ctx, length/3, func(ctx context.Context) bool { return s.alertingTurn(ctx, turn, true) }, func(ctx context.Context) {
+					if err := manager.Tick(ctx, s.alertInputs(ctx)); err != nil && ctx.Err() == nil {
+						s.log.ErrorContext(ctx, "alerts could not be evaluated or sent; they are tried again", "error", err)
+					}
+				})
 			}
 			select {
 			case <-ctx.Done():
@@ -56,8 +59,37 @@ func (s *service) alerting() func(context.Context) error {
 	}
 }
 
-// shortestTurn is how long a service that was killed keeps its turn at least: longer than a tick takes on a busy machine.
+// shortestTurn is how long a service that was killed keeps its turn at least, so that a busy machine does not lose it between two ticks.
 const shortestTurn = 15 * time.Second
+
+// holding does something that may take longer than a turn: meanwhile the turn is renewed, and when it was lost, what is done is told to stop. It
+// says whether the turn still is this service's.
+func holding(ctx context.Context, every time.Duration, renew func(ctx context.Context) bool, do func(ctx context.Context)) bool {
+	working, lost := context.WithCancel(ctx)
+	renewing, done := context.WithCancel(ctx)
+	defer lost()
+	held := make(chan bool)
+	go func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-renewing.Done():
+				held <- true
+				return
+			case <-tick.C:
+				if !renew(ctx) {
+					lost()
+					held <- false
+					return
+				}
+			}
+		}
+	}()
+	do(working)
+	done()
+	return <-held
+}
 
 // alertingTurn says whether this service is the one that alerts, of all that share a warehouse. While it does not answer, it
 // stays as it was: resending an alert does no harm, and nobody resending one would resolve it.

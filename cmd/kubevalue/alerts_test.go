@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/kubevalue/kubevalue/schema/warehouse/warehousetest"
@@ -63,6 +65,35 @@ func TestAnotherServiceTakesOverWithoutNotifyingAgain(t *testing.T) {
 			}
 			if want := []string{"firing since 12:00", "resolved since 12:00"}; !slices.Equal(heard, want) {
 				t.Errorf("heard %q, want %q", heard, want)
+			}
+		})
+	}
+}
+
+// A tick that takes longer than a turn is not cut short while the turn is renewed, and is told to stop when it was lost.
+func TestALongTickHoldsItsTurn(t *testing.T) {
+	for name, c := range map[string]struct {
+		renewals int // that succeed
+		held     bool
+		stopped  time.Duration // when what is done was told to stop, after a minute by itself
+	}{
+		"renewed":            {100, true, time.Minute},
+		"lost after a while": {3, false, 20 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			begin := time.Now()
+			renewed := 0
+			held := holding(t.Context(), 5*time.Second, func(context.Context) bool {
+				renewed++
+				return renewed <= c.renewals
+			}, func(ctx context.Context) {
+				select {
+				case <-ctx.Done():
+				case <-time.After(time.Minute):
+				}
+			})
+			if took := time.Since(begin); held != c.held || took != c.stopped {
+				t.Errorf("%s: held %t after %s, want %t after %s", name, held, took, c.held, c.stopped)
 			}
 		})
 	}

@@ -47,8 +47,10 @@ type Config struct {
 
 	zone *time.Location
 	dir  string // of the file: relative paths in it start there
-	// warnings are what the OpenSLO importer understood in spite of a mistake.
+	// warnings are what the OpenSLO importer has to say of documents that it understood.
 	warnings openslo.Findings
+	// doubts are about values that are right by themselves and may be meant otherwise.
+	doubts Faults
 	// promIndicators are what the objectives ask Prometheus servers for.
 	promIndicators []promquery.Indicator
 	// scrapeIndicators are what they count by the counters of scraped targets.

@@ -34,6 +34,7 @@ func (c *Config) check(f *yamlFile) {
 	c.checkScrapes(f)
 	c.checkExclusions(f)
 	c.checkObjectives(f)
+	c.checkExcluded(f)
 	c.checkPrices(f)
 	c.checkReports(f)
 	c.checkFeedback(f)

@@ -85,6 +85,11 @@ func (f *yamlFile) syntax(err error) {
 }
 
 func (f *yamlFile) add(n ast.Node, format string, args ...any) {
+	f.faults = append(f.faults, f.placed(n, format, args...))
+}
+
+// placed is a fault where a node stands.
+func (f *yamlFile) placed(n ast.Node, format string, args ...any) Fault {
 	fault := Fault{File: f.name, Message: fmt.Sprintf(format, args...)}
 	if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
 		n = m.Values[0].Key // the token of a block mapping is its first colon
@@ -93,20 +98,23 @@ func (f *yamlFile) add(n ast.Node, format string, args ...any) {
 		p := n.GetToken().Position
 		fault.Line, fault.Column = p.Line, p.Column
 	}
-	f.faults = append(f.faults, fault)
+	return fault
 }
 
 // At adds a fault at the value of a path, or at the nearest parent that the file has.
 func (f *yamlFile) At(path, format string, args ...any) {
+	f.faults = append(f.faults, f.fault(path, format, args...))
+}
+
+// fault is one at the value of a path, or at the nearest parent that the file has.
+func (f *yamlFile) fault(path, format string, args ...any) Fault {
 	message := fmt.Sprintf("%s: %s", path, fmt.Sprintf(format, args...))
 	for p := path; ; p = parentPath(p) {
 		if n, ok := f.where[p]; ok {
-			f.add(n, "%s", message)
-			return
+			return f.placed(n, "%s", message)
 		}
 		if p == "" {
-			f.add(f.root, "%s", message)
-			return
+			return f.placed(f.root, "%s", message)
 		}
 	}
 }

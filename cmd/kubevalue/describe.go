@@ -22,7 +22,7 @@ func describe(w io.Writer, cfg *Config) error {
 	for _, t := range cfg.Roster {
 		people += len(t.Members)
 	}
-	for _, warning := range cfg.warnings {
+	for _, warning := range cfg.told() {
 		fmt.Fprintln(w, "warning:", warning)
 	}
 	fmt.Fprintf(w, "The configuration is right: %s, time zone %s, weeks from %s.\n", cfg.Organisation.Name, cfg.Organisation.Timezone, cfg.Organisation.WeekStart)

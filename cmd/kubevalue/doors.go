@@ -56,6 +56,7 @@ func (s *service) doors() ([]dashboards.Door, error) {
 		{Method: http.MethodGet, Path: "/v1/events/schema", Handler: receiver.Schema()},
 		{Method: http.MethodPost, Path: "/v1/agent", Handler: agent.New(agent.Config{
 			Authenticate: s.tokens.Authenticate, Sink: s.pipe, Memory: memory, Limits: s.cfg.limits(agent.DefaultLimits), Owner: s.owners.Owner,
+			SliceSeconds: lengthsOf(s.figures.objectives.all).of,
 		})},
 	}...), nil
 }

@@ -60,6 +60,34 @@ func (c *Config) checkExclusions(f *yamlFile) {
 	}
 }
 
+// checkExcluded doubts exclusions of objectives that are not configured: they may have been, when figures were published, or are misspelt.
+func (c *Config) checkExcluded(f *yamlFile) {
+	objectives, err := c.loadObjectives()
+	if err != nil {
+		return // checkObjectives has said so
+	}
+	c.doubts = nil
+	for i, e := range c.Exclusions {
+		for k, name := range e.Objectives {
+			if _, err := objectiveNamed(objectives, name); err != nil || name == "" {
+				c.doubts = append(c.doubts, f.fault(indexed(indexed("exclusions", i)+".objectives", k), "no objective is called %q%s", name, suggestion(name, namesOf(objectives))))
+			}
+		}
+	}
+}
+
+// told are all warnings about a configuration that is right.
+func (c *Config) told() []string {
+	var out []string
+	for _, w := range c.warnings {
+		out = append(out, w.Error())
+	}
+	for _, d := range c.doubts {
+		out = append(out, d.String())
+	}
+	return out
+}
+
 // countable refuses times that neither tables nor the engine know; the zero time is none.
 func countable(t time.Time) error {
 	first, end := time.Unix(0, 0), time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)

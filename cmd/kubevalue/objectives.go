@@ -49,10 +49,14 @@ func (c *Config) loadObjectives() ([]configuredObjective, error) {
 	from := c.sliceSources()
 	var out []configuredObjective
 	var faults Faults
+	lengths := sliceLengths{}
 	for _, o := range result.Objectives {
 		configured, err := from.locate(o)
 		if err == nil {
 			err = c.keptLongEnough(o.Definition.Window)
+		}
+		if err == nil {
+			err = lengths.take(configured)
 		}
 		if err != nil {
 			faults = append(faults, Fault{File: o.File, Line: o.Line, Column: 1, Message: fmt.Sprintf("objective %s: %v", o.Definition.Name, err)})
@@ -107,6 +111,41 @@ func placed(err error) error {
 		faults[i] = Fault{File: f.File, Line: f.Line, Column: f.Column, Message: fmt.Sprintf("%s [%s]", f.Message, f.Rule)}
 	}
 	return faults
+}
+
+// sliceLengths are how long the slices of an indicator's revision are.
+type sliceLengths map[indicator]time.Duration
+
+// lengthsOf are the lengths that objectives count on.
+func lengthsOf(all []configuredObjective) sliceLengths {
+	out := sliceLengths{}
+	for _, o := range all {
+		_ = out.take(o) // they agree, or the configuration would have been refused
+	}
+	return out
+}
+
+// take refuses an objective whose document wants slices of another length than there are, or whose slices another one takes to be longer or
+// shorter: a slice counts as one, however long it is.
+func (l sliceLengths) take(o configuredObjective) error {
+	step := o.Grid.Step
+	if w := o.SliceWindow; w != 0 && w != step {
+		return fmt.Errorf("timeSliceWindow is %s, but its slices are of %s: write that, or measure in slices of %s", slo.FormatDuration(w), slo.FormatDuration(step), slo.FormatDuration(w))
+	}
+	for _, ind := range o.Of {
+		ind.Group = ""
+		if other, known := l[ind]; known && other != step {
+			return fmt.Errorf("its indicator %s, revision %s, has slices of %s here and of %s in another objective: they are of one length", ind.Name, ind.Revision,
+				slo.FormatDuration(step), slo.FormatDuration(other))
+		}
+		l[ind] = step
+	}
+	return nil
+}
+
+// of is the length of an indicator's slices in seconds; 0: no objective is computed from it.
+func (l sliceLengths) of(name, revision string) uint32 {
+	return uint32(l[indicator{Name: name, Revision: revision}] / time.Second)
 }
 
 // locate finds the slices of an objective. Slices of different lengths cannot be in one composite.

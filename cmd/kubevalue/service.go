@@ -123,8 +123,8 @@ func newService(ctx context.Context, cfg *Config, now func() time.Time, log *slo
 	if s.figures, err = newFigures(cfg, s.db, s.now); err != nil {
 		return nil, err
 	}
-	for _, warning := range cfg.warnings {
-		log.WarnContext(ctx, "an OpenSLO document was understood in spite of a mistake", "warning", warning.Error())
+	for _, warning := range cfg.told() {
+		log.WarnContext(ctx, "the configuration may be meant otherwise", "warning", warning)
 	}
 	s.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", cfg.Server.Listen)
 	if err != nil {

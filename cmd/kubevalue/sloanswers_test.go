@@ -110,6 +110,33 @@ func twoMonths(t *testing.T) *objectiveSet {
 	return s
 }
 
+// An incident that took the name of what no incident accounts for, when that was not refused yet, is told from it and freezes nothing.
+func TestAnIncidentOfTheReservedNameIsToldApart(t *testing.T) {
+	s, db := answerSet(t, hourly("checkout", "shop"))
+	storeHours(t, db, "checkout", hour("2026-10-01 00:00"), hour("2026-11-10 12:00"), [2]string{"2026-10-05 00:00", "2026-10-05 12:00"}, [2]string{"2026-10-20 00:00", "2026-10-20 04:00"})
+	old := schema.Incident{
+		ID: schema.Unattributed, Service: "shop", Origin: schema.OriginOwn, Class: "dns", Start: hour("2026-10-05 00:00"), Resolved: hour("2026-10-05 12:00"), Version: 1,
+		Followups: []schema.Followup{{ID: "a", Done: hour("2026-10-07 00:00")}},
+	}
+	if err := db.InsertIncidents(t.Context(), "old", []schema.Incident{old}); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := s.attribute(t.Context(), "checkout", "2026-10", asPublished)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := answer.Objectives[0]
+	if one.Status == nil {
+		t.Fatalf("no figures: %s", one.Fault)
+	}
+	if incident, _ := one.Status.Attribution.Share("incident unattributed"); !near(&incident, 0.75) || one.Causes.Own != incident || one.Causes.Unattributed != 0.25 {
+		t.Errorf("shares %+v, causes %+v", one.Status.Attribution.Parts, *one.Causes)
+	}
+	if effects, err := s.followups(t.Context(), time.Time{}, slo.MaxLength); err != nil || len(effects.Classes) != 1 {
+		t.Errorf("follow-ups %+v, %v", effects, err)
+	}
+}
+
 func TestCompareMonths(t *testing.T) {
 	s := twoMonths(t)
 	p, err := s.period("month")

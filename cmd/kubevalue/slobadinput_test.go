@@ -65,6 +65,47 @@ func TestBadObjectivesAreRefused(t *testing.T) {
 	}
 }
 
+// Slices have one length, which a document that says it has to agree with. Exclusions of objectives that are not there are doubted only.
+func TestLengthsOfSlicesAndNamesInExclusions(t *testing.T) {
+	const another = `---
+apiVersion: openslo/v1
+kind: SLO
+metadata: {name: other}
+spec:
+  service: shop
+  budgetingMethod: Timeslices
+  timeWindow: [{duration: 28d, isRolling: true}]
+  indicator: {metadata: {name: checkout}, spec: {ratioMetric: {rawType: success, raw: {metricSource: {type: kubevalue, spec: {indicator: checkout, slice: LENGTH}}}}}}
+  objectives: [{target: 0.9, timeSliceTarget: 0.9, timeSliceWindow: WANTED}]
+`
+	for name, c := range map[string]struct {
+		length, wanted, exclusions string
+		code                       int
+		want                       string
+	}{
+		"the same":         {"1m", "1m", "", 0, "The configuration is right"},
+		"another is asked": {"1m", "5m", "", 1, "slo.yaml:12:1: objective other: timeSliceWindow is 5m, but its slices are of 1m: write that, or measure in slices of 5m"},
+		"another is taken": {"5m", "5m", "", 1, "slo.yaml:12:1: objective other: its indicator checkout, revision 1, has slices of 5m here and of 1m in another objective"},
+		"an exclusion of what is not there": {"1m", "1m", "exclusions: [{from: 2026-01-01, to: 2026-01-02, reason: r, author: a, objectives: [checkout, othr]}]\n", 0,
+			`warning: kubevalue.yaml:5:94: exclusions[0].objectives[1]: no objective is called "othr"; did you mean "other"?`},
+	} {
+		dir := t.TempDir()
+		document := strings.NewReplacer("WINDOW", rolling28, "TARGET", "target: 0.9", "POLICY", "").Replace(badObjective) + strings.NewReplacer("LENGTH", c.length, "WANTED", c.wanted).Replace(another)
+		for file, text := range map[string]string{
+			"slo.yaml":       document,
+			"kubevalue.yaml": "identity: {key_file: identity.key}\nwarehouse: {dsn: \"embedded:warehouse\"}\nobjectives: {openslo: [slo.yaml]}\n\n" + c.exclusions,
+		} {
+			if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		code, stdout, stderr := program(t, "check", filepath.Join(dir, "kubevalue.yaml"))
+		if code != c.code || !strings.Contains(strings.ReplaceAll(stdout, dir+"/", ""), c.want) {
+			t.Errorf("%s: exit code %d\n%s%s\nwant %d and %q", name, code, stdout, stderr, c.code, c.want)
+		}
+	}
+}
+
 // Measurements and incidents that cannot be are refused whole; what comes twice or in another order changes nothing.
 func TestBadMeasurementsAreRefused(t *testing.T) {
 	t.Parallel()

@@ -58,7 +58,7 @@ func (s *objectiveSet) followups(ctx context.Context, since time.Time, longest t
 			if done.After(answer.Until) {
 				done = time.Time{}
 			}
-			study.FollowUps = append(study.FollowUps, slo.FollowUp{Incident: in.ID, Done: done})
+			study.FollowUps = append(study.FollowUps, slo.FollowUp{Incident: incidentID(in), Done: done})
 		}
 	}
 	study.From, answer.Incidents = answer.From, len(study.Incidents)

@@ -219,12 +219,20 @@ func attach(all []schema.Incident, qs []question) {
 	}
 }
 
+// incidentID is how answers call an incident: as it is called, unless it took the name of what no incident accounts for when doors still let it.
+func incidentID(in schema.Incident) string {
+	if in.ID == schema.Unattributed {
+		return "incident " + in.ID
+	}
+	return in.ID
+}
+
 func pureIncident(in schema.Incident) slo.Incident {
 	cause := slo.Cause(in.Origin)
 	if in.Origin == schema.OriginUnknown {
 		cause = ""
 	}
-	return slo.Incident{ID: in.ID, From: in.Start, To: in.Resolved, Title: in.Title, Class: in.Class, Cause: cause}
+	return slo.Incident{ID: incidentID(in), From: in.Start, To: in.Resolved, Title: in.Title, Class: in.Class, Cause: cause}
 }
 
 // statusesAt are the standings of objectives over their own windows as of a moment, in their order.

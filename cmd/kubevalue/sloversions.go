@@ -220,14 +220,20 @@ func objectiveNamed(all []configuredObjective, name string) ([]configuredObjecti
 	if name == "" {
 		return all, nil
 	}
-	var names []string
 	for _, o := range all {
 		if o.Definition.Name == name {
 			return []configuredObjective{o}, nil
 		}
-		names = append(names, o.Definition.Name)
 	}
-	return nil, dashboards.NotFoundError{What: fmt.Sprintf("the objective %q", name), Hint: suggestion(name, names)}
+	return nil, dashboards.NotFoundError{What: fmt.Sprintf("the objective %q", name), Hint: suggestion(name, namesOf(all))}
+}
+
+func namesOf(all []configuredObjective) []string {
+	var out []string
+	for _, o := range all {
+		out = append(out, o.Definition.Name)
+	}
+	return out
 }
 
 // definedAt is an objective as it was defined at a time. What is asked about now is answered by the configuration, recorded or not.

@@ -28,6 +28,9 @@ type Config struct {
 	Memory       *collectors.BodyMemory
 	// Owner says whose a resource is for which the agent names no team, or which the configuration maps to one.
 	Owner schema.OwnerFunc
+	// SliceSeconds is how long the slices of an indicator's revision must be, 0 for any; nil: for any. A slice counts as one, however long it
+	// says that it is.
+	SliceSeconds func(indicator, revision string) uint32
 }
 
 // Handler is POST /v1/agent. The body is one JSON object with any of the lists "slices", "incidents", "changes", "consumption" and "feedback", whose
@@ -147,11 +150,32 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request) (int, error) {
 			return 0, fmt.Errorf("%w: feedback %d is of team %q, for which the token is not good", collectors.ErrForbidden, i, f.Team)
 		}
 	}
+	if err := h.checkLengths(in.Slices); err != nil {
+		return 0, err
+	}
 	h.own(in.Changes)
 	if err := grant.Charge(in.Len()); err != nil {
 		return 0, err
 	}
 	return in.Len(), h.cfg.Sink.Append(r.Context(), in)
+}
+
+// checkLengths refuses slices that are longer or shorter than what is computed from them takes them to be.
+func (h *Handler) checkLengths(in []schema.Slice) error {
+	if h.cfg.SliceSeconds == nil {
+		return nil
+	}
+	var bad []collectors.RecordError
+	for i, s := range in {
+		if want := h.cfg.SliceSeconds(s.Indicator, s.Revision); want != 0 && want != s.Seconds {
+			bad = append(bad, collectors.RecordError{Kind: "slice", Index: i, Err: fmt.Errorf(
+				"%d seconds: objectives take the slices of %s, revision %s, to be of %d; send such, or another revision", s.Seconds, s.Indicator, s.Revision, want)})
+		}
+	}
+	if len(bad) > 0 {
+		return &collectors.BatchError{Records: bad}
+	}
+	return nil
 }
 
 // own fills in owners. What an agent says counts, unless the configuration maps the resource.

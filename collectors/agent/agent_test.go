@@ -38,7 +38,9 @@ func serve(sink *memorySink, token, body string) *httptest.ResponseRecorder {
 	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/v1/agent", strings.NewReader(body))
 	r.Header.Set("Authorization", "Bearer "+token)
 	w := httptest.NewRecorder()
-	agent.New(agent.Config{Authenticate: authenticate, Sink: sink}).ServeHTTP(w, r)
+	agent.New(agent.Config{Authenticate: authenticate, Sink: sink, SliceSeconds: func(indicator, revision string) uint32 {
+		return map[string]uint32{"api/r1": 60}[indicator+"/"+revision]
+	}}).ServeHTTP(w, r)
 	return w
 }
 
@@ -126,6 +128,8 @@ func TestAgentRefuses(t *testing.T) {
 		"a slice without good":     {"good", `{"slices":[{"indicator":"a","state":"gap"},{"indicator":"a","total":5}]}`, nil, http.StatusBadRequest, "1 record refused; slice 1: good or total is missing"},
 		"a slice without total":    {"good", `{"slices":[{"indicator":"a","good":5}]}`, nil, http.StatusBadRequest, "slice 0: good or total is missing"},
 		"counts of null":           {"good", `{"slices":[{"indicator":"a","good":null,"total":null}]}`, nil, http.StatusBadRequest, "slice 0: good or total is missing"},
+		"slices of another length": {"good", `{"slices":[{"indicator":"api","revision":"r1","seconds":60,"state":"gap"},{"indicator":"api","revision":"r1","seconds":300,"state":"gap"},{"indicator":"api","revision":"r2","seconds":300,"state":"gap"}]}`, nil, http.StatusBadRequest,
+			"1 record refused; slice 1: 300 seconds: objectives take the slices of api, revision r1, to be of 60"},
 		"two objects":              {"good", `{"slices":[{"indicator":"a","state":"gap"}]}{}`, nil, http.StatusBadRequest, "more behind"},
 		"a full spool":             {"good", `{"slices":[{"indicator":"a","state":"gap"}]}`, collectors.ErrFull, http.StatusServiceUnavailable, "full"},
 		"what can never be stored": {"good", `{"slices":[{"indicator":"a","state":"gap"}]}`, &collectors.BatchError{Records: []collectors.RecordError{{Kind: "slice", Err: context.Canceled}}}, http.StatusBadRequest, "slice 0"},

@@ -49,7 +49,7 @@ func (f Findings) sort() {
 	})
 }
 
-// recorder collects findings; strict makes refusals of warnings.
+// recorder collects findings; strict makes refusals of mistakes that are warnings otherwise.
 type recorder struct {
 	strict bool
 	// configured are servers that a metricSource may refer to without a DataSource.
@@ -86,11 +86,17 @@ func (r *recorder) first(f *Finding, refused bool) bool {
 	return !before
 }
 
+// warn records a mistake that can be understood all the same; strictly, it is a refusal.
 func (r *recorder) warn(n *yamlfile.Node, rule, format string, args ...any) {
 	if r.strict {
 		r.refuse(n, rule, format, args...)
 		return
 	}
+	r.note(n, rule, format, args...)
+}
+
+// note records what one should know of a document that is right, also when it is read strictly.
+func (r *recorder) note(n *yamlfile.Node, rule, format string, args ...any) {
 	if f := finding(n, rule, format, args); r.first(f, false) {
 		r.warnings = append(r.warnings, f)
 	}

@@ -175,7 +175,9 @@ func (r *resolver) pair(c *Object[ConditionSpec]) (slo.AlertWindow, bool) {
 func (r *resolver) operator(c *Object[ConditionSpec], place *yamlfile.Node) {
 	text := strings.ToLower(c.Spec.Description + " " + c.Metadata.DisplayName)
 	switch op := c.Spec.Condition.Op; op {
-	case "", "gt", "gte":
+	case "", "gt":
+	case "gte":
+		r.note(place, "condition-op", "op gte is taken as gt: an alert fires when burn rates are above the threshold, not when they are equal to it")
 	case "lt", "lte":
 		if strings.Contains(text, "exceed") || strings.Contains(text, "above") {
 			r.warn(place, "condition-op", "op %s contradicts the description, which says that the burn rate exceeds the threshold: taken as gt", op)
