@@ -50,7 +50,7 @@ type Sources struct {
 	Teams func(ctx context.Context, period string) (reports.Adoption, error)
 	// Fleet is the clusters that are or were connected.
 	Fleet func(ctx context.Context) ([]Cluster, error)
-	// Targets is how the newest try to read or probe each target went; nil: nobody knows.
+	// Targets is how the newest try to read, probe or ask each target went; nil: nobody knows.
 	Targets func() []Target
 
 	// Visit takes note of a page that somebody looked at. It is called after the answer was made and must not block.
@@ -160,9 +160,10 @@ type WatchedKind struct {
 
 // Target is how the newest try to read a metrics page, or to probe something, went.
 type Target struct {
-	// Kind is scrape or probe.
+	// Kind is scrape, probe or prometheus.
 	Kind string `json:"kind"`
-	// Name is the job of a metrics page, or the probe; Instance the page's address, or the group of the probe.
+	// Name is the job of a metrics page, the probe, or the indicator that a Prometheus server is asked for; Instance the page's address, the
+	// group of the probe, or the server's name.
 	Name     string    `json:"name"`
 	Instance string    `json:"instance"`
 	At       time.Time `json:"at"`

@@ -87,7 +87,7 @@ objectives: {openslo: [%[6]q]}
 		}
 	}
 	for _, line := range []string{
-		`kubevalue_scrape_pages_total{job="etcd",result="ok"}`, `kubevalue_scrape_pages_total{job="nobody",result="failed"}`, `kubevalue_scrape_pages_total{job="elsewhere",result="failed"}`,
+		`kubevalue_scrape_pages_total{scrape_job="etcd",result="ok"}`, `kubevalue_scrape_pages_total{scrape_job="nobody",result="failed"}`, `kubevalue_scrape_pages_total{scrape_job="elsewhere",result="failed"}`,
 	} {
 		eventually(t, line, read(line))
 	}

@@ -135,7 +135,7 @@ objectives: {openslo: [%q]}
 	var read []string
 	for _, job := range []string{"apiserver", "scheduler", "controller-manager", "etcd"} {
 		instance := strings.TrimPrefix(strings.TrimPrefix(s.cluster.URLs[job], "https://"), "http://")
-		read = append(read, fmt.Sprintf(`kubevalue_scrape_series{instance=%q,job=%q}`, instance, job))
+		read = append(read, fmt.Sprintf(`kubevalue_scrape_series{scrape_job=%q,target=%q}`, job, instance))
 	}
 	eventually(t, "all pages have been read", func() error {
 		body, err := getBody(t.Context(), http.DefaultClient, s.url()+"/metrics")

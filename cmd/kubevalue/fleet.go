@@ -7,6 +7,7 @@ import (
 
 	"github.com/kubevalue/kubevalue/collectors/kube"
 	"github.com/kubevalue/kubevalue/collectors/probe"
+	"github.com/kubevalue/kubevalue/collectors/promquery"
 	"github.com/kubevalue/kubevalue/collectors/scrape"
 	"github.com/kubevalue/kubevalue/dashboards"
 )
@@ -125,8 +126,8 @@ func (f *figures) targets() []dashboards.Target {
 	return f.tries()
 }
 
-// tried says how the newest tries of scrapes and probes went.
-func tried(scrapes []scrape.Status, probes []probe.Status) (all []dashboards.Target) {
+// tried says how the newest tries of scrapes, probes and questions went.
+func tried(scrapes []scrape.Status, probes []probe.Status, questions []promquery.Status) (all []dashboards.Target) {
 	one := func(t dashboards.Target, err error) {
 		if err != nil {
 			t.Error = err.Error()
@@ -140,6 +141,11 @@ func tried(scrapes []scrape.Status, probes []probe.Status) (all []dashboards.Tar
 	for _, s := range probes {
 		if !s.At.IsZero() {
 			one(dashboards.Target{Kind: "probe", Name: s.Name, Instance: s.Group, At: s.At}, s.Last.Err)
+		}
+	}
+	for _, s := range questions {
+		if !s.At.IsZero() {
+			one(dashboards.Target{Kind: "prometheus", Name: s.Indicator, Instance: s.Server, At: s.At}, s.Err)
 		}
 	}
 	return all

@@ -2,11 +2,15 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/prometheus/common/model"
@@ -15,25 +19,43 @@ import (
 	"github.com/kubevalue/kubevalue/collectors"
 )
 
+type alertRule struct {
+	Alert, Expr         string
+	Labels, Annotations map[string]string
+}
+
 type ruleFile struct {
-	Groups []struct {
-		Rules []struct {
-			Alert, Expr string
-			Labels      map[string]string
-			Annotations map[string]string
-		}
+	Groups []struct{ Rules []alertRule }
+}
+
+func (f ruleFile) all() (all []alertRule) {
+	for _, g := range f.Groups {
+		all = append(all, g.Rules...)
 	}
+	return all
 }
 
 // TestAlertRulesAskForMetricsThatExist compares the rules with what a service that has been used says on /metrics.
 func TestAlertRulesAskForMetricsThatExist(t *testing.T) {
 	t.Parallel()
-	b := boot(t, "probes:\n  - {name: self, url: \"http://127.0.0.1:1\", interval: 10s, slice: 1m}\n")
+	nobody := filepath.Join(t.TempDir(), "kubeconfig")
+	const unreachable = `{apiVersion: v1, kind: Config, clusters: [{name: c, cluster: {server: "http://127.0.0.1:1"}}], contexts: [{name: c, context: {cluster: c}}], current-context: c}`
+	if err := os.WriteFile(nobody, []byte(unreachable), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := boot(t, fmt.Sprintf(`probes: [{name: self, url: "http://127.0.0.1:1", interval: 10s, slice: 1m}]
+clusters: [{name: nobody, kubeconfig: %q}]
+scrapes: [{job: a, targets: ["127.0.0.1:1"]}]
+prometheus: [{url: "http://127.0.0.1:1"}]
+`, nobody))
 	token := b.token("web", collectors.EndpointEvents, collectors.EndpointAudit)
 	b.post("/v1/events", `{"name":"a"}`, "Authorization", bearer(token))
 	b.post("/audit/prod", auditList, "Authorization", bearer(token))
 	b.flush()
 	exposed := b.send(http.MethodGet, "/metrics", nil)
+	for end := time.Now().Add(30 * time.Second); !strings.Contains(exposed.body, "kubevalue_kube_synced{") && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		exposed = b.send(http.MethodGet, "/metrics", nil) // the watches of a cluster begin when it is clear what is known of it
+	}
 	have := map[string]bool{"up": true}
 	for _, name := range regexp.MustCompile(`(?m)^([a-z_]+)[{ ]`).FindAllStringSubmatch(exposed.body, -1) {
 		have[name[1]] = true
@@ -47,7 +69,7 @@ func TestAlertRulesAskForMetricsThatExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked := 0
-	for _, rule := range rules.Groups[0].Rules {
+	for _, rule := range rules.all() {
 		expr, err := parser.NewParser(parser.Options{}).ParseExpr(rule.Expr)
 		if err != nil {
 			t.Fatalf("%s: %v", rule.Alert, err)

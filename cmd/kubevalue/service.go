@@ -192,7 +192,7 @@ func (s *service) run(ctx context.Context) error {
 		return err
 	}
 	s.figures.watches = watches.Status
-	s.figures.tries = func() []dashboards.Target { return tried(scrapes.Status(), probes.Status()) }
+	s.figures.tries = func() []dashboards.Target { return tried(scrapes.Status(), probes.Status(), queries.Status()) }
 	background("probes", probes.Run)
 	background("queries of Prometheus servers", queries.Run)
 	background("scrapes", scrapes.Run)

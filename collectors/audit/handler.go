@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -55,6 +56,7 @@ type Handler struct {
 	cfg    Config
 	events *prometheus.CounterVec
 	bodies *prometheus.CounterVec
+	heard  heard
 }
 
 // New makes a Handler; Authenticate, Sink and Validate must be there.
@@ -74,8 +76,36 @@ func New(cfg Config) (*Handler, error) {
 			Name: "kubevalue_audit_requests_total",
 			Help: "Requests to the audit webhook, by the code of the answer.",
 		}, []string{"code"}),
+		heard: heard{by: map[string]prometheus.Gauge{}, gauges: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "kubevalue_audit_last_request_timestamp_seconds",
+			Help: "When the audit webhook of a cluster last sent something that was taken.",
+		}, []string{"cluster"})},
 	}
-	return h, collectors.Register(cfg.Registerer, "audit webhook", h.events, h.bodies)
+	return h, collectors.Register(cfg.Registerer, "audit webhook", h.events, h.bodies, h.heard.gauges)
+}
+
+// maxHeard bounds the clusters whose newest request is told: a token may be good for any name.
+const maxHeard = 1000
+
+// heard tells when clusters last sent something.
+type heard struct {
+	gauges *prometheus.GaugeVec
+	mu     sync.Mutex
+	by     map[string]prometheus.Gauge
+}
+
+func (h *heard) note(cluster string, at time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	g := h.by[cluster]
+	if g == nil {
+		if len(h.by) >= maxHeard {
+			return
+		}
+		g = h.gauges.WithLabelValues(cluster)
+		h.by[cluster] = g
+	}
+	g.Set(float64(at.Unix()))
 }
 
 // ServeHTTP takes one EventList.
@@ -137,13 +167,16 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) (map[LeftOut]i
 	if err != nil {
 		return nil, err
 	}
-	if len(events) == 0 {
-		return tally, nil
+	if len(events) > 0 {
+		if err := grant.Charge(len(events)); err != nil {
+			return nil, err
+		}
+		if err := h.cfg.Sink.Append(r.Context(), schema.Batch{Events: events, Backfill: grant.Backfill}); err != nil {
+			return nil, err
+		}
 	}
-	if err := grant.Charge(len(events)); err != nil {
-		return nil, err
-	}
-	return tally, h.cfg.Sink.Append(r.Context(), schema.Batch{Events: events, Backfill: grant.Backfill})
+	h.heard.note(cluster, m.received)
+	return tally, nil
 }
 
 // checkCluster accepts the names that Kubernetes objects may have, and colons, slashes and upper case as cloud accounts do.

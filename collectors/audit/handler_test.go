@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -113,9 +114,27 @@ func TestTheWebhookAppendsAndSaysWhatItLeftOut(t *testing.T) {
 kubevalue_audit_events_total{result="invalid"} 1
 kubevalue_audit_events_total{result="read"} 2
 kubevalue_audit_events_total{result="taken"} 1
-`), "kubevalue_audit_events_total")
+# HELP kubevalue_audit_last_request_timestamp_seconds When the audit webhook of a cluster last sent something that was taken.
+# TYPE kubevalue_audit_last_request_timestamp_seconds gauge
+kubevalue_audit_last_request_timestamp_seconds{cluster="prod-1"} `+strconv.FormatInt(received.Unix(), 10)+`
+`), "kubevalue_audit_events_total", "kubevalue_audit_last_request_timestamp_seconds")
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+func TestOfSoManyClustersTheNewestRequestIsTold(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	h := newHandler(t, &memorySink{}, func(c *Config) { c.Registerer = registry })
+	for i := range maxHeard + 10 {
+		h.heard.note("c"+strconv.Itoa(i), received)
+	}
+	h.heard.note("c0", received.Add(time.Minute))
+	if n, err := testutil.GatherAndCount(registry, "kubevalue_audit_last_request_timestamp_seconds"); err != nil || n != maxHeard {
+		t.Errorf("%d clusters are told of (%v), want %d", n, err, maxHeard)
+	}
+	if got, want := testutil.ToFloat64(h.heard.by["c0"]), float64(received.Add(time.Minute).Unix()); got != want {
+		t.Errorf("the first one was heard at %v, want %v", got, want)
 	}
 }
 

@@ -325,6 +325,10 @@ func (c *cluster) count() {
 		c.metrics.objects.WithLabelValues(c.cc.Name, name).Set(float64(n))
 	}
 	for _, f := range c.feeds {
+		if f.absent {
+			c.metrics.synced.DeleteLabelValues(c.cc.Name, f.name)
+			continue
+		}
 		c.metrics.synced.WithLabelValues(c.cc.Name, f.name).Set(map[bool]float64{true: 1}[f.synced && f.up])
 	}
 }

@@ -37,6 +37,7 @@ func New(cfg Config) (*Collector, error) {
 	shared := newProjects()
 	for _, cc := range cfg.Clusters {
 		one := newCluster(cfg, cc, c.out, m)
+		m.contact.WithLabelValues(cc.Name).Set(0) // one that never answers must not go unnoticed
 		one.projects = shared
 		c.clusters = append(c.clusters, one)
 	}

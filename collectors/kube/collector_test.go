@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -115,8 +116,8 @@ func TestACollectorFromItsStartToItsEnd(t *testing.T) {
 					t.Errorf("%+v", k)
 				}
 			}
-			if _, err := registry.Gather(); err != nil {
-				t.Error(err)
+			if n, err := testutil.GatherAndCount(registry, "kubevalue_kube_synced"); err != nil || n != len(kinds)-2 {
+				t.Errorf("%d kinds are watched or to be (%v), want all %d but the two that are not served", n, err, len(kinds))
 			}
 		})
 		var got []string

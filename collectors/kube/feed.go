@@ -69,6 +69,7 @@ type feed struct {
 }
 
 func newFeed(c *cluster, k kind) *feed {
+	c.metrics.synced.WithLabelValues(c.cc.Name, k.name).Set(0)
 	f := &feed{
 		kind: k, c: c, noStream: watchlist.DoesClientNotSupportWatchListSemantics(c.clients.Typed),
 		tracked: map[uid]*tracked{}, gone: map[uid]bool{}, most: pageSize, fields: fieldReaders(c.cfg.Fields, k.name),

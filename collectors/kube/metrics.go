@@ -27,8 +27,8 @@ func newMetrics() metrics {
 	}
 	return metrics{
 		requests:  counter("requests_total", "Lists and watches that were asked of a cluster, by outcome.", "cluster", "kind", "verb", "outcome"),
-		synced:    gauge("synced", "Whether a kind has been read and is being watched: 1 or 0.", "cluster", "kind"),
-		contact:   gauge("last_contact_timestamp_seconds", "When a cluster last gave a sign of life.", "cluster"),
+		synced:    gauge("synced", "Whether a kind has been read and is being watched: 1 or 0. One that the cluster does not serve has no series.", "cluster", "kind"),
+		contact:   gauge("last_contact_timestamp_seconds", "When a cluster last gave a sign of life; 0: not yet.", "cluster"),
 		skew:      gauge("clock_skew_seconds", "How far the clock of an API server is ahead of ours, negative when it is behind.", "cluster"),
 		objects:   gauge("objects", "Objects that are followed.", "cluster", "kind"),
 		changes:   counter("changes_total", "Resource changes that were recorded.", "cluster", "kind", "change"),

@@ -86,14 +86,25 @@ func TestE2ETheRoleIsEnoughAndNoneOfItTooMuch(t *testing.T) {
 			checkUse(t, whole, l.ClusterConfig)
 			continue
 		}
-		eventually(t, l.Name+" misses what the permission is for", func() bool { return misses(c, l) })
+		said := ""
+		eventually(t, l.Name+" misses what the permission is for", func() bool {
+			status := statusOf(c, l.Name)
+			if now := fmt.Sprintf("%s is %q: %v, %+v", l.Name, status.Fault(), status.Err, status.Kinds); now != said {
+				said = now
+				t.Log(said)
+			}
+			return misses(status, l)
+		})
 	}
 }
 
-// misses tells whether a cluster's status complains about the kind of the permission that is not there, and about no other.
-func misses(c *kube.Collector, l lesser) bool {
+func statusOf(c *kube.Collector, name string) kube.Status {
 	all := c.Status()
-	status := all[slices.IndexFunc(all, func(s kube.Status) bool { return s.Name == l.Name })]
+	return all[slices.IndexFunc(all, func(s kube.Status) bool { return s.Name == name })]
+}
+
+// misses tells whether a cluster's status complains about the kind of the permission that is not there, and about no other.
+func misses(status kube.Status, l lesser) bool {
 	name, group, _ := strings.Cut(l.resource, ".")
 	for _, k := range status.Kinds {
 		of, inGroup, _ := strings.Cut(strings.ToLower(k.Kind), ".")

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -76,6 +77,35 @@ type Collector struct {
 	plans   []*plan
 	turns   map[string]chan struct{} // by server
 	metrics metrics
+
+	// standing says how the newest question about each indicator went, in their order.
+	standing struct {
+		sync.Mutex
+		of []Status
+	}
+}
+
+// Status is how the newest question about an indicator went.
+type Status struct {
+	Indicator, Server string
+	// At is when it was asked; zero: not yet.
+	At time.Time
+	// Err is why there is no answer; nil: there is one.
+	Err error
+}
+
+// Status returns how the newest questions went, in the order of the indicators.
+func (c *Collector) Status() []Status {
+	c.standing.Lock()
+	defer c.standing.Unlock()
+	return slices.Clone(c.standing.of)
+}
+
+func (c *Collector) note(p *plan, at time.Time, err error) {
+	c.standing.Lock()
+	defer c.standing.Unlock()
+	s := &c.standing.of[slices.Index(c.plans, p)]
+	s.At, s.Err = at, err
 }
 
 // New checks all indicators and names every fault of them at once; a Collector without indicators does nothing.
@@ -93,12 +123,17 @@ func New(cfg Config) (*Collector, error) {
 		}
 		faults = append(faults, err)
 		c.plans = append(c.plans, p)
+		c.standing.of = append(c.standing.of, Status{Indicator: i.Name, Server: i.Server})
 		if c.turns[i.Server] == nil {
 			c.turns[i.Server] = make(chan struct{}, perServer)
 		}
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
+	}
+	for name := range cfg.Servers {
+		c.metrics.asked.WithLabelValues(name, "ok")
+		c.metrics.asked.WithLabelValues(name, "error")
 	}
 	return c, collectors.Register(cfg.Registerer, "promquery", c.metrics.asked, c.metrics.slices, c.metrics.watermark)
 }
@@ -212,8 +247,12 @@ func (c *Collector) ask(ctx context.Context, p *plan, from, to time.Time) ([]sch
 		return nil, ctx.Err()
 	}
 	defer func() { <-turn }()
+	at := c.cfg.Now()
 	f := fetcher{ask: c.cfg.Servers[p.Server].Ask, known: c.cfg.Known, timeout: c.cfg.Timeout, now: c.cfg.Now}
 	found, err := f.fetch(ctx, p, from, to)
+	if ctx.Err() == nil {
+		c.note(p, at, err)
+	}
 	c.metrics.count(p, found, err)
 	return found, err
 }

@@ -119,6 +119,8 @@ func run(t *testing.T, c *Collector, length time.Duration) {
 }
 
 func (s *tables) states(from, to int) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	out := ""
 	for m := from; m < to; m++ {
 		one, ok := s.slices[at(m)]
@@ -186,12 +188,18 @@ func TestAServerThatDoesNotAnswerLeavesSlicesDue(t *testing.T) {
 		if got := sink.states(0, 6); got != "o?????" {
 			t.Errorf("while it is away: %s", got)
 		}
+		if s := c.Status(); len(s) != 1 || s[0].Indicator != events.Name || s[0].Server != "main" || time.Since(s[0].At) > time.Minute || s[0].Err == nil {
+			t.Errorf("while it is away, the status is %+v", s)
+		}
 		n.mu.Lock()
 		n.err = nil
 		n.mu.Unlock()
 		time.Sleep(time.Minute)
 		if got := sink.states(0, 6); got != "ooooo?" {
 			t.Errorf("when it is back: %s", got)
+		}
+		if s := c.Status(); s[0].Err != nil {
+			t.Errorf("when it is back, the status is %+v", s)
 		}
 		sink.mu.Lock()
 		sink.err = collectors.ErrFull

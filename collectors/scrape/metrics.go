@@ -17,15 +17,15 @@ func newMetrics() metrics {
 		pages: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "kubevalue_scrape_pages_total",
 			Help: "Metrics pages that were asked for, by result: ok, too_much, no_page or failed.",
-		}, []string{"job", "result"}),
+		}, []string{"scrape_job", "result"}),
 		problems: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "kubevalue_scrape_samples_passed_over_total",
 			Help: "Samples of counted series that were passed over, and series that were forgotten since there were too many, by reason.",
-		}, []string{"job", "reason"}),
+		}, []string{"scrape_job", "reason"}),
 		series: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "kubevalue_scrape_series",
 			Help: "Series that are remembered of a target.",
-		}, []string{"job", "instance"}),
+		}, []string{"scrape_job", "target"}),
 	}
 }
 
@@ -42,5 +42,30 @@ func (m metrics) count(job string, p problems, err error) {
 	m.pages.WithLabelValues(job, result).Inc()
 	for reason, n := range map[string]int{"not_a_count": p.notNumbers, "duplicate": p.duplicates, "stale": p.stale, "forgotten": p.forgotten} {
 		m.problems.WithLabelValues(job, reason).Add(float64(n))
+	}
+}
+
+// targetsTold says how many targets of a job could be read when that was last tried.
+var targetsTold = prometheus.NewDesc("kubevalue_scrape_targets", "Targets, by whether their page could be read at the newest try: ok or failing.", []string{"scrape_job", "state"}, nil)
+
+// tally counts the targets of a collector when somebody asks.
+type tally struct{ *Collector }
+
+// Describe says what Collect tells.
+func (tally) Describe(to chan<- *prometheus.Desc) { to <- targetsTold }
+
+// Collect counts the targets as they stand.
+func (t tally) Collect(to chan<- prometheus.Metric) {
+	ok, failing := map[string]float64{}, map[string]float64{}
+	for _, s := range t.Status() {
+		if s.Err == nil {
+			ok[s.Job]++
+		} else {
+			failing[s.Job]++
+		}
+	}
+	for _, j := range t.jobs {
+		to <- prometheus.MustNewConstMetric(targetsTold, prometheus.GaugeValue, ok[j.Name], j.Name, "ok")
+		to <- prometheus.MustNewConstMetric(targetsTold, prometheus.GaugeValue, failing[j.Name], j.Name, "failing")
 	}
 }

@@ -184,7 +184,7 @@ func New(cfg Config) (*Collector, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	return c, collectors.Register(cfg.Registerer, "scrape", c.metrics.pages, c.metrics.problems, c.metrics.series)
+	return c, collectors.Register(cfg.Registerer, "scrape", c.metrics.pages, c.metrics.problems, c.metrics.series, tally{c})
 }
 
 // Run reads targets until the context ends.

@@ -3,6 +3,7 @@ package scrape
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/common/config"
 
 	"github.com/kubevalue/kubevalue/collectors"
@@ -170,7 +173,10 @@ func TestTheStatusSaysWhatIsWrongWithATarget(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			limits := DefaultLimits
 			limits.Body = 100_000
-			c, err := New(Config{Sink: &sink{}, Indicators: []Indicator{requests}, Jobs: []Job{{Name: "api", Targets: []string{serving(t, test.serve).URL}, Limits: limits}}})
+			registry := prometheus.NewPedanticRegistry()
+			c, err := New(Config{
+				Sink: &sink{}, Indicators: []Indicator{requests}, Jobs: []Job{{Name: "api", Targets: []string{serving(t, test.serve).URL}, Limits: limits}}, Registerer: registry,
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -185,6 +191,15 @@ func TestTheStatusSaysWhatIsWrongWithATarget(t *testing.T) {
 			if s.Job != "api" || s.Instance == "" || s.At.IsZero() || s.Series != test.series || s.PassedOver != test.passedOver || (s.Err == nil) != (test.err == "") ||
 				s.Err != nil && !strings.Contains(s.Err.Error(), test.err) {
 				t.Errorf("%+v, want %d series, %d passed over, error %q", s, test.series, test.passedOver, test.err)
+			}
+			failing := map[bool]int{false: 1}[test.err == ""]
+			if err := testutil.GatherAndCompare(registry, strings.NewReader(fmt.Sprintf(`
+# HELP kubevalue_scrape_targets Targets, by whether their page could be read at the newest try: ok or failing.
+# TYPE kubevalue_scrape_targets gauge
+kubevalue_scrape_targets{scrape_job="api",state="failing"} %d
+kubevalue_scrape_targets{scrape_job="api",state="ok"} %d
+`, failing, 1-failing)), "kubevalue_scrape_targets"); err != nil {
+				t.Error(err)
 			}
 		})
 	}
