@@ -65,6 +65,11 @@ func (q question) doneBy(d doing) string {
 		return fmt.Sprintf("%s\nFROM (\n    %s\n)%s", period, rows, condition)
 	}
 	rows := q.done(d, ", actor_team")
+	if !q.rosterChanges() { // the teams of an actor are found once for all slots
+		rows = fmt.Sprintf("SELECT actor, actor_team%[1]s, groupUniqArray(slot) AS slots FROM (\n%[2]s\n    ) GROUP BY actor, actor_team%[1]s", d.names(), rows)
+		return fmt.Sprintf("%s, actor\nFROM (\n    SELECT arrayJoin(slots) AS slot, actor, teams%s FROM (\n    %s\n    )\n) %s%s",
+			period, d.names(), q.joinTeams("slots, actor"+d.names(), rows, ""), eachTeam, condition)
+	}
 	if !strings.Contains(rows, "activity_months") { // whose rows hardly repeat
 		rows = fmt.Sprintf("SELECT DISTINCT slot, actor, actor_team%s FROM (\n%s\n    )", d.names(), rows)
 	}
