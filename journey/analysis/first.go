@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/kubevalue/kubevalue/journey"
 )
 
@@ -70,18 +72,28 @@ func (s Source) firstTimes(ctx context.Context, a Args, p people, until int64) (
 // minMillis is 1900-01-01, the first instant that the tables can hold.
 const minMillis = -2208988800000
 
-// withFirsts fills in the period of the first activity of each entity: of actors by the time of their first event, of teams
-// by looking through the whole history, since a team's first activity depends on who was in it when.
-func (s Source) withFirsts(ctx context.Context, a Args, p people, periods []journey.Period, entities []entity) error {
+// activityWithFirsts is activity with the period of the first activity ever of each entity: of actors by the time of their first event, of
+// teams by looking through the whole history, since a team's first activity depends on who was in it when. Both are asked for at once.
+func (s Source) activityWithFirsts(ctx context.Context, a Args, p people, periods []journey.Period) (entities []entity, err error) {
 	if len(periods) == 0 {
-		return nil
+		return nil, nil
 	}
-	if a.Entity == Teams {
-		return s.withFirstsOfTeams(ctx, a, p, periods, entities)
-	}
-	firsts, err := s.firstTimes(ctx, a, p, millis(periods[len(periods)-1].To))
-	if err != nil {
+	asking, together := errgroup.WithContext(ctx)
+	asking.Go(func() (err error) {
+		entities, err = s.activity(together, a, p, periods)
 		return err
+	})
+	firsts, known := map[key]int64{}, map[key]bool{}
+	asking.Go(func() (err error) {
+		if a.Entity == Teams {
+			known, err = s.activeBefore(together, a, p, periods[0])
+		} else {
+			firsts, err = s.firstTimes(together, a, p, millis(periods[len(periods)-1].To))
+		}
+		return err
+	})
+	if err := asking.Wait(); err != nil {
+		return nil, err
 	}
 	starts := make([]int64, len(periods))
 	for i, period := range periods {
@@ -89,60 +101,47 @@ func (s Source) withFirsts(ctx context.Context, a Args, p people, periods []jour
 	}
 	for i := range entities {
 		e := &entities[i]
+		e.first = e.active[0]
 		if at, ok := firsts[e.key]; ok {
-			e.first = slotOf(starts, at)
-			if e.first < 0 {
-				e.first = beforeAll
-			}
+			e.first = min(e.first, slotOf(starts, at))
 		}
-		e.first = min(e.first, e.active[0])
+		if known[e.key] || e.first < 0 {
+			e.first = beforeAll
+		}
 	}
-	return nil
+	return entities, nil
 }
 
-// withFirstsOfTeams asks which teams were active before the first period: of which several must act, in periods of the
-// grain. What events no longer hold, first_seen still says of single actors.
-func (s Source) withFirstsOfTeams(ctx context.Context, a Args, p people, periods []journey.Period, entities []entity) error {
-	if len(entities) == 0 {
-		return nil
-	}
+// activeBefore are the teams that were active before a period: of which several must act, in periods of the grain. What events no longer
+// hold, first_seen still says of single actors.
+func (s Source) activeBefore(ctx context.Context, a Args, p people, period journey.Period) (map[key]bool, error) {
 	known := map[key]bool{}
-	earliest := millis(periods[0].From)
+	earliest := millis(period.From)
 	w := s.selection(a)
 	if a.Cluster != "" || a.Persona != "" {
 		err := s.rows(ctx, fmt.Sprintf(earliestSQL, w), w.params, func(r row) { earliest = min(earliest, r.int64(0)) })
 		if err != nil {
-			return fmt.Errorf("read first activity: %w", err)
+			return nil, fmt.Errorf("read first activity: %w", err)
 		}
 	} else {
 		err := s.rows(ctx, fmt.Sprintf(firstSeenSQL, w), w.params, func(r row) {
 			at := r.int64(2)
 			earliest = min(earliest, at)
-			if a.MinMembers == 1 && at < millis(periods[0].From) {
+			if a.MinMembers == 1 && at < millis(period.From) {
 				for _, k := range p.entities(Teams, p.one(r.uint64(0)), r.string(1), at) {
 					known[k] = true
 				}
 			}
 		})
 		if err != nil {
-			return fmt.Errorf("read first activity: %w", err)
+			return nil, fmt.Errorf("read first activity: %w", err)
 		}
 	}
-	before, err := s.activity(ctx, a, p, s.history(a, periods[0], earliest))
-	if err != nil {
-		return err
-	}
+	before, err := s.activity(ctx, a, p, s.history(a, period, earliest))
 	for _, e := range before {
 		known[e.key] = true
 	}
-	for i := range entities {
-		e := &entities[i]
-		e.first = e.active[0]
-		if known[e.key] {
-			e.first = beforeAll
-		}
-	}
-	return nil
+	return known, err
 }
 
 // history are periods from the one that holds earliest up to the one before first. Where one actor makes a team active, one

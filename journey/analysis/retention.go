@@ -65,14 +65,13 @@ func (s Source) Retention(ctx context.Context, r RetentionArgs) ([]RetentionRow,
 	if err != nil {
 		return nil, err
 	}
-	entities, err := s.activity(ctx, a, p, periods)
+	read := s.activityWithFirsts
+	if r.Recurring {
+		read = s.activity
+	}
+	entities, err := read(ctx, a, p, periods)
 	if err != nil {
 		return nil, err
-	}
-	if !r.Recurring {
-		if err := s.withFirsts(ctx, a, p, periods, entities); err != nil {
-			return nil, err
-		}
 	}
 	return retention(periods, entities, r), nil
 }

@@ -113,11 +113,8 @@ func (s Source) Segments(ctx context.Context, a Args, by string) ([]SegmentRow, 
 
 // cohorts are the entities by the first day of the period of their first activity ever.
 func (s Source) cohorts(ctx context.Context, a Args, p people, periods []journey.Period) (map[string][]entity, error) {
-	entities, err := s.activity(ctx, a, p, periods)
+	entities, err := s.activityWithFirsts(ctx, a, p, periods)
 	if err != nil {
-		return nil, err
-	}
-	if err := s.withFirsts(ctx, a, p, periods, entities); err != nil {
 		return nil, err
 	}
 	out := map[string][]entity{}

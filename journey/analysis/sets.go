@@ -135,11 +135,8 @@ func (s Source) Lifecycle(ctx context.Context, a Args) ([]LifecycleRow, error) {
 	}
 	before := s.Calendar.Previous(periods[0])
 	withBefore := append([]journey.Period{before}, periods...)
-	entities, err := s.activity(ctx, a, p, withBefore)
+	entities, err := s.activityWithFirsts(ctx, a, p, withBefore)
 	if err != nil {
-		return nil, err
-	}
-	if err := s.withFirsts(ctx, a, p, withBefore, entities); err != nil {
 		return nil, err
 	}
 	return lifecycle(withBefore, entities), nil

@@ -68,15 +68,13 @@ func (q question) doneBy(d doing) string {
 	if !q.rosterChanges() { // the teams of an actor are found once for all slots
 		rows = fmt.Sprintf("SELECT actor, actor_team%[1]s, groupUniqArray(slot) AS slots FROM (\n%[2]s\n    ) GROUP BY actor, actor_team%[1]s", d.names(), rows)
 		return fmt.Sprintf("%s, actor\nFROM (\n    SELECT arrayJoin(slots) AS slot, actor, teams%s FROM (\n    %s\n    )\n) %s%s",
-			period, d.names(), q.joinTeams("slots, actor"+d.names(), rows, ""), eachTeam, condition)
+			period, d.names(), q.joinTeams("slots, actor"+d.names(), rows, ""), q.eachTeam(), condition)
 	}
 	if !strings.Contains(rows, "activity_months") { // whose rows hardly repeat
 		rows = fmt.Sprintf("SELECT DISTINCT slot, actor, actor_team%s FROM (\n%s\n    )", d.names(), rows)
 	}
-	return fmt.Sprintf("%s, actor\nFROM (\n    %s\n) %s%s", period, q.joinTeams("slot, actor"+d.names(), rows, "slot"), eachTeam, condition)
+	return fmt.Sprintf("%s, actor\nFROM (\n    %s\n) %s%s", period, q.joinTeams("slot, actor"+d.names(), rows, "slot"), q.eachTeam(), condition)
 }
-
-const eachTeam = "ARRAY JOIN if(empty(teams), [''], teams) AS team"
 
 // names are the further columns, with a comma before each.
 func (d doing) names() string {
@@ -100,16 +98,16 @@ func (q question) segmentsOf(d doing) (analysis.Segments, bool) {
 // members of a team are put together first, which leaves much less to find the slots of.
 func (q question) teamMonths(d doing) (string, bool) {
 	segments, ok := q.segmentsOf(d)
-	if !ok || !segments.Long() || q.rosterChanges() || mentions(q.asked, "actor") {
+	if !ok || !segments.Long() || q.rosterChanges() || q.withWhole || mentions(q.asked, "actor") {
 		return "", false
 	}
 	rows := fmt.Sprintf("SELECT month, %s AS actor, actor_team, %s AS bits%s\n    FROM %s\n    WHERE %s%s AND %s",
 		q.oneActor(), d.bits, d.names(), d.table, byPeople, q.looks(d, "look"), segments.InMonths())
 	months := fmt.Sprintf("SELECT month, team%[1]s, groupBitOr(bits) AS bits FROM (\n    %[2]s\n    ) %[3]s\n    GROUP BY month, team%[1]s",
-		d.names(), q.joinTeams("month, bits"+d.names(), rows, ""), eachTeam)
+		d.names(), q.joinTeams("month, bits"+d.names(), rows, ""), q.eachTeam())
 	branches := []string{segments.OfMonths(months, "team"+d.names())}
 	if cut := q.doneOnCutDays(d, segments, ", actor_team"); cut != "" {
-		branches = append(branches, fmt.Sprintf("SELECT slot, team%[1]s FROM (\n    %[2]s\n    ) %[3]s", d.names(), q.joinTeams("slot"+d.names(), cut, ""), eachTeam))
+		branches = append(branches, fmt.Sprintf("SELECT slot, team%[1]s FROM (\n    %[2]s\n    ) %[3]s", d.names(), q.joinTeams("slot"+d.names(), cut, ""), q.eachTeam()))
 	}
 	return strings.Join(branches, "\n    UNION ALL\n    "), true
 }

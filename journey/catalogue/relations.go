@@ -1,6 +1,7 @@
 package catalogue
 
 import (
+	"crypto/rand"
 	"fmt"
 	"maps"
 	"regexp"
@@ -21,6 +22,8 @@ type question struct {
 	now      time.Time
 	zone     string
 	links    identityLinks
+	// withWhole: figures split by team are there for all teams together, too, under allTeams.
+	withWhole bool
 	// asked is the statement of the metric.
 	asked string
 	// rosterCuts are the instants at which memberships begin or end.
@@ -272,7 +275,31 @@ func (q question) withTeams(events, instant, sql string) string {
 	if filtered {
 		condition = "\nWHERE team = {team:String}"
 	}
-	return fmt.Sprintf("SELECT * EXCEPT team, toString(team) AS dim FROM (\n    %s\n) ARRAY JOIN if(empty(teams), [''], teams) AS team%s", events, condition)
+	return fmt.Sprintf("SELECT * EXCEPT team, toString(team) AS dim FROM (\n    %s\n) %s%s", events, q.eachTeam(), condition)
+}
+
+// eachTeam repeats a row with teams for each of them, in the column team, or has it once for no team.
+func (q question) eachTeam() string {
+	if q.withWhole {
+		return "ARRAY JOIN arrayPushBack(if(empty(teams), [''], teams), '" + allTeams + "') AS team"
+	}
+	return "ARRAY JOIN if(empty(teams), [''], teams) AS team"
+}
+
+// allTeams is the team under which figures of all teams together come. No event can name such a team, since nobody can guess it.
+var allTeams = "all-" + rand.Text()
+
+// knowWhole are the relations that can have figures for all teams beside those by team.
+var knowWhole = []string{"acts", "creations", "refusals", "activity", "writers", "changed_kinds", "members", "owners"}
+
+// canHaveWhole says whether a metric's statements, asked by team, can also give what they give when they are not split: all that they
+// read are rows that have teams, of which the statements themselves do not speak.
+func (q question) canHaveWhole(s journey.MetricSQL) bool {
+	_, filtered := q.filter[journey.DimensionTeam]
+	return !filtered && !slices.ContainsFunc(s.Statements(), func(part journey.MetricStatement) bool {
+		return mentions(part.SQL, "team") || !slices.ContainsFunc(relations, func(r relation) bool { return r.word.MatchString(part.SQL) }) ||
+			slices.ContainsFunc(relations, func(r relation) bool { return r.word.MatchString(part.SQL) && !slices.Contains(knowWhole, r.name) })
+	})
 }
 
 func (q question) eligible(string) string {

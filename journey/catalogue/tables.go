@@ -196,17 +196,22 @@ func (e Evaluator) counted(ctx context.Context, s journey.MetricSQL, q question,
 // ratio is numerator / denominator. A denominator that is not split by the dimension holds for each of its values.
 func (e Evaluator) ratio(ctx context.Context, m journey.Metric, q question, cells map[place]*cell) error {
 	drawn := map[place]*cell{} // the teams that a bootstrap draws from
+	resampled := m.Interval == journey.IntervalBootstrap && q.by == ""
+	byTeam := q
+	byTeam.by = journey.DimensionTeam
+	byTeam.withWhole = resampled && q.canHaveWhole(*m.SQL)
 	asking, together := errgroup.WithContext(ctx)
-	asking.Go(func() error { return e.parts(together, m, q, cells) })
-	if m.Interval == journey.IntervalBootstrap && q.by == "" {
-		asking.Go(func() error {
-			byTeam := q
-			byTeam.by = journey.DimensionTeam
-			return e.parts(together, m, byTeam, drawn)
-		})
+	if resampled {
+		asking.Go(func() error { return e.parts(together, m, byTeam, drawn) })
+	}
+	if !byTeam.withWhole {
+		asking.Go(func() error { return e.parts(together, m, q, cells) })
 	}
 	if err := asking.Wait(); err != nil {
 		return err
+	}
+	if byTeam.withWhole {
+		takeWhole(cells, drawn)
 	}
 	for p, c := range cells {
 		if c.numerator == nil && c.denominator == nil && q.by != "" {
@@ -239,10 +244,20 @@ func (e Evaluator) ratio(ctx context.Context, m journey.Metric, q question, cell
 			c.low, c.high = &low, &high
 		}
 	}
-	if m.Interval == journey.IntervalBootstrap && q.by == "" {
+	if resampled {
 		bootstrapRatio(m, q, cells, drawn)
 	}
 	return nil
+}
+
+// takeWhole moves the figures of all teams together from those by team.
+func takeWhole(cells, byTeam map[place]*cell) {
+	for p, c := range byTeam {
+		if p.dim == allTeams {
+			cells[place{p.period, ""}] = c
+			delete(byTeam, p)
+		}
+	}
 }
 
 // parts fills in numerators and denominators.
