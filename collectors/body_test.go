@@ -109,7 +109,7 @@ func answer(t *testing.T, write func(conn net.Conn)) (status int) {
 	}
 	defer func() { _ = conn.Close() }()
 	write(conn)
-	if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	reply, err := io.ReadAll(io.LimitReader(conn, 12))

@@ -67,7 +67,7 @@ func start(tb testing.TB, cfg pipeline.Config) (p *pipeline.Pipeline, stop func(
 
 func flush(tb testing.TB, p *pipeline.Pipeline) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(tb.Context(), 5*time.Minute)
 	defer cancel()
 	if err := p.Flush(ctx); err != nil {
 		tb.Fatal(err)

@@ -27,7 +27,7 @@ import (
 const soakEnv = "KUBEVALUE_SOAK_ROUNDS"
 
 // patience is how long a service may say nothing new.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // soak is the sender of events, who kills what it sends to.
 type soak struct {

@@ -133,7 +133,7 @@ func (b *booted) send(method, path string, body []byte, header ...string) sent {
 // flush waits until all that was acknowledged is in the tables.
 func (b *booted) flush() {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(b.t.Context(), 5*time.Minute)
 	defer cancel()
 	if err := b.pipe.Flush(ctx); err != nil {
 		b.t.Fatal(err)

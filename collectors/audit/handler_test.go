@@ -66,7 +66,7 @@ func newHandler(t *testing.T, sink collectors.Sink, change func(*Config)) *Handl
 			}
 			return nil
 		},
-		Limits: collectors.BodyLimits{Wire: 64 << 10, Decoded: 256 << 10, Timeout: time.Second},
+		Limits: collectors.BodyLimits{Wire: 64 << 10, Decoded: 256 << 10, Timeout: time.Minute},
 		Now:    func() time.Time { return received },
 	}
 	if change != nil {

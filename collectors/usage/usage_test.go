@@ -88,7 +88,7 @@ func newReceiver(t testing.TB, sink collectors.Sink, change func(*Config)) *Rece
 			}
 			return nil
 		},
-		Limits:    collectors.BodyLimits{Wire: 64 << 10, Decoded: 256 << 10, Timeout: time.Second},
+		Limits:    collectors.BodyLimits{Wire: 64 << 10, Decoded: 256 << 10, Timeout: time.Minute},
 		MaxEvents: 100, EventBytes: 4 << 10,
 		Now: func() time.Time { return received },
 	}

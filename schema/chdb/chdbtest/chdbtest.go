@@ -23,7 +23,7 @@ import (
 const childEnv = "KUBEVALUE_CHDBTEST_ENGINE"
 
 // startTime bounds the start of the engine, without fetching its library.
-const startTime = time.Minute
+const startTime = 5 * time.Minute
 
 // dirPrefix begins the names of the engines' data directories; the process id
 // of the test binary follows.

@@ -67,7 +67,7 @@ func OpenDSN(tb testing.TB, dsn string) *warehouse.DB {
 
 // drop drops a database by plain HTTP: the warehouse itself never does.
 func drop(socket, database string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
