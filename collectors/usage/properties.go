@@ -48,7 +48,7 @@ func fill(e *schema.Event, properties []byte, mayNameActor bool) error {
 func scalar(cursor *collectors.JSONCursor) (text string, kind byte, err error) {
 	switch first := cursor.Peek(); first {
 	case '"':
-		err = cursor.Decode(&text)
+		text, err = cursor.Text()
 		return text, '"', err
 	case '{', '[', 'n':
 		_, err = cursor.Raw()
