@@ -193,6 +193,20 @@ type SeriesMarks struct {
 // Segment is the half-open interval [From, To).
 type Segment struct{ From, To time.Time }
 
+// CompositeQuery asks for the sums of a composite's slices, which follow step by step from those of its children.
+type CompositeQuery struct {
+	// AnyDown: a slice is bad when any child is; else it is the children's mean by weight.
+	AnyDown  bool
+	Of       []CompositeChild
+	Segments []Segment
+}
+
+// CompositeChild is one series of a composite. Weight is above 0; GoodFrom is the ratio below which it is down.
+type CompositeChild struct {
+	Indicator, Revision, Group string
+	Weight, GoodFrom           float64
+}
+
 // SliceSums is what was measured in a segment, over the newest version of each slice.
 type SliceSums struct {
 	// Measured counts the measured slices, Valid those of them with an event, GoodSlices those whose good/total reaches SliceTarget.

@@ -261,16 +261,6 @@ func TestValueRefuses(t *testing.T) {
 	}
 }
 
-func TestMinutesAreMeasuredAndNotExcluded(t *testing.T) {
-	req := Request{Objective: Objective{Name: "o", Target: 0.9, Window: RollingWindow(time.Hour), Method: Occurrences}, Grid: EpochGrid(5 * time.Minute), At: march,
-		Exclusions: []Exclusion{{From: march, To: march.Add(time.Minute)}}}
-	got, err := req.Minutes(Interval{march, march.Add(time.Hour)}, slicesOf(march, 5*time.Minute, [2]float64{0, 1}, [2]float64{0, 0}, [2]float64{-1, -1}, [2]float64{3, 4}))
-	want := []Minutes{{march.Add(15 * time.Minute), 5, 1.25}}
-	if diff := cmp.Diff(want, got); diff != "" || err != nil {
-		t.Errorf("%v (-want +got):\n%s", err, diff)
-	}
-}
-
 func TestTheLastSliceGivenCounts(t *testing.T) {
 	s, err := NewSeries(EpochGrid(time.Minute), []Slice{{march, 1, 1, Measured}, {march.Add(time.Minute), 1, 1, Measured}, {march, 0, 1, Measured}})
 	if err != nil {

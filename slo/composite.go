@@ -41,6 +41,9 @@ type Child struct {
 	TimeSliceTarget float64 // in (0, 1]; for AnyDown
 }
 
+// GoodFrom is the least quotient good/total, in double precision, of a slice that has reached TimeSliceTarget.
+func (c Child) GoodFrom() float64 { return goodFrom(c.TimeSliceTarget) }
+
 func (c Composite) check() error {
 	var faults []error
 	add := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
@@ -134,7 +137,7 @@ func (c Composite) slice(start time.Time, of []Slice) Slice {
 			ratio := s.Good / s.Total
 			up += c.Of[i].Weight * ratio
 			weights += c.Of[i].Weight
-			bad = bad || ratio < goodFrom(c.Of[i].TimeSliceTarget)
+			bad = bad || ratio < c.Of[i].GoodFrom()
 		}
 	}
 	out := Slice{Start: start, State: Measured}

@@ -38,34 +38,6 @@ type Minutes struct {
 	Bad      float64
 }
 
-// Minutes lists measured and bad minutes of a period from raw slices on the request's grid, one entry per slice with
-// events that is not excluded.
-func (r Request) Minutes(period Interval, in []Slice) ([]Minutes, error) {
-	if err := r.check(); err != nil {
-		return nil, err
-	}
-	series, err := NewSeries(r.Grid, in)
-	if err != nil {
-		return nil, err
-	}
-	var excluded []span
-	for _, e := range r.Exclusions {
-		for _, i := range e.Within(period) {
-			excluded = append(excluded, r.Grid.touching(i))
-		}
-	}
-	var out []Minutes
-	for _, s := range series.Within(period) {
-		k := r.Grid.floor(s.Start)
-		t := Tally{Sums: s.sums(r.Objective.GoodFrom()), Slices: 1}
-		if t.Valid == 0 || slices.ContainsFunc(excluded, func(x span) bool { return x.lo <= k && k < x.hi }) {
-			continue
-		}
-		out = append(out, Minutes{s.Start, r.Grid.Step.Minutes(), r.Objective.badMinutes(t, r.Grid.Step)})
-	}
-	return out, nil
-}
-
 // ValueRequest asks what availability was worth in a period, against an earlier one and against the objective.
 type ValueRequest struct {
 	Service string

@@ -152,7 +152,7 @@ func (s *objectiveSet) burnDown(ctx context.Context, o configuredObjective, stat
 	}
 	req := qs[0].req
 	counted := countedSegments(o.Grid, slo.Interval{From: status.Period.From, To: status.At}, req.Exclusions)
-	sums, err := s.segmentSums(ctx, o, req, counted)
+	sums, err := objectiveSums(ctx, s.store, o.Definition, o.Of, counted)
 	if err != nil {
 		return nil, fmt.Errorf("burn-down of %s: %w", o.Definition.Name, err)
 	}
@@ -179,27 +179,6 @@ func (s *objectiveSet) burnDown(ctx context.Context, o configuredObjective, stat
 		points = append(points, dashboards.BudgetPoint{At: segment.To, Remaining: &left})
 	}
 	return points, nil
-}
-
-// segmentSums are the sums of an objective's slices in each of several segments; those of a composite follow from its children's slices.
-func (s *objectiveSet) segmentSums(ctx context.Context, o configuredObjective, req slo.Request, segments []schema.Segment) ([]slo.Sums, error) {
-	if o.Definition.Composite == nil {
-		rows, err := s.store.SliceSums(ctx, o.Of[o.Definition.Name].sums(o.Definition, segments))
-		return pureSums(rows), err
-	}
-	out := make([]slo.Sums, len(segments))
-	if len(segments) == 0 {
-		return out, nil
-	}
-	combined, err := compositeSlices(ctx, s.store, req, o.Of, slo.Interval{From: segments[0].From, To: segments[len(segments)-1].To})
-	if err != nil {
-		return nil, err
-	}
-	series, err := slo.NewSeries(o.Grid, combined)
-	for i, segment := range segments {
-		out[i] = series.Sums(slo.Interval(segment), o.Definition.GoodFrom())
-	}
-	return out, err
 }
 
 // countedSegments cuts an interval into pieces on the grid, without the slices that exclusions touch.

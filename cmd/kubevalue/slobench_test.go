@@ -136,6 +136,10 @@ func TestBenchSLOStatus(t *testing.T) {
 	measureTime("slo_status_500x28d", all, 60)
 	measureTime("slo_status_100x28d", fifth, all/5)
 
+	composites := *s
+	composites.all = s.composites(20, 5)
+	measureTime("slo_composites_20x5x28d", composites.benchStatus(t, len(composites.all)), fifth)
+
 	prometheus := startPrometheusOn(t, prometheusBlocks(t, from, benchNow))
 	ours, theirs := s.benchBudgets(t), prometheusBudgets(t, prometheus)
 	sameBudgets(t, ours, theirs)
@@ -143,6 +147,22 @@ func TestBenchSLOStatus(t *testing.T) {
 
 	storeBenchSlices(t, db, from.Add(-benchDays*24*time.Hour), from)
 	measureTime("slo_status_retention", s.benchStatus(t, benchObjectives), all)
+}
+
+// composites are n objectives, each over so many of the set's indicators: 100 series as slo_status_100x28d reads, which slice by slice.
+func (s *objectiveSet) composites(n, children int) []configuredObjective {
+	var out []configuredObjective
+	for i := range n {
+		o := configuredObjective{Objective: s.all[i].Objective, Of: map[string]indicator{}, Grid: s.all[i].Grid}
+		o.Definition.Method, o.Definition.TimeSliceTarget, o.Definition.Composite = "", 0, &slo.Composite{Kind: slo.Weighted}
+		for k := range children {
+			name := benchName(i*children + k)
+			o.Of[name] = indicator{Name: name, Revision: "r"}
+			o.Definition.Composite.Of = append(o.Definition.Composite.Of, slo.Child{Name: name, Weight: float64(k + 1), TimeSliceTarget: 1})
+		}
+		out = append(out, o)
+	}
+	return out
 }
 
 // measureTime prints a time beside what it is compared with, in milliseconds.

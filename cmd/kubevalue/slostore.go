@@ -19,6 +19,7 @@ type sliceStore interface {
 	SliceSums(ctx context.Context, q schema.SumsQuery) ([]schema.SliceSums, error)
 	// SliceSumsOf answers several questions at once, in their order.
 	SliceSumsOf(ctx context.Context, qs []schema.SumsQuery) ([][]schema.SliceSums, error)
+	CompositeSums(ctx context.Context, q schema.CompositeQuery) ([]schema.SliceSums, error)
 	Slices(ctx context.Context, q schema.SliceQuery) ([]schema.Slice, error)
 	// SeriesMarks are when series began and, for questions about a short time, which of their slices are measured, in their order.
 	SeriesMarks(ctx context.Context, qs []schema.SliceQuery) ([]schema.SeriesMarks, error)
@@ -152,30 +153,33 @@ func evaluateStored(ctx context.Context, store sliceStore, req slo.Request, of m
 	return all[0].status, all[0].err
 }
 
-// evaluateComposite needs the children's slices themselves, since the composite's own follow from them one by one.
+// evaluateComposite adds up the composite's slices in SQL, where they follow from its children's one by one.
 func evaluateComposite(ctx context.Context, store sliceStore, plan *slo.Plan, req slo.Request, of map[string]indicator) (slo.Status, error) {
-	segments := plan.Segments()
-	if len(segments) == 0 {
-		return plan.Evaluate(nil)
-	}
-	combined, err := compositeSlices(ctx, store, req, of, slo.Interval{From: segments[0].From, To: segments[len(segments)-1].To})
+	sums, err := objectiveSums(ctx, store, req.Objective, of, plannedSegments(plan))
 	if err != nil {
 		return slo.Status{}, err
 	}
-	return slo.Evaluate(req, combined)
+	return plan.Evaluate(sums)
 }
 
-// compositeSlices are the slices of a composite that start in a period.
-func compositeSlices(ctx context.Context, store sliceStore, req slo.Request, of map[string]indicator, period slo.Interval) ([]slo.Slice, error) {
-	children, err := storedSlices(ctx, store, req.Objective.Name, of, period)
-	if err != nil {
-		return nil, err
+// objectiveSums are the sums of an objective's slices in segments.
+func objectiveSums(ctx context.Context, store sliceStore, o slo.Objective, of map[string]indicator, segments []schema.Segment) ([]slo.Sums, error) {
+	var rows []schema.SliceSums
+	var err error
+	if c := o.Composite; c != nil {
+		q := schema.CompositeQuery{AnyDown: c.Kind == slo.AnyDown, Segments: segments}
+		for _, child := range c.Of {
+			ind := of[child.Name]
+			q.Of = append(q.Of, schema.CompositeChild{Indicator: ind.Name, Revision: ind.Revision, Group: ind.Group, Weight: child.Weight, GoodFrom: child.GoodFrom()})
+		}
+		rows, err = store.CompositeSums(ctx, q)
+	} else {
+		rows, err = store.SliceSums(ctx, of[o.Name].sums(o, segments))
 	}
-	combined, err := req.Objective.Composite.Slices(req.Grid, children)
 	if err != nil {
-		return nil, fmt.Errorf("objective %s: %w", req.Objective.Name, err)
+		return nil, fmt.Errorf("sums of slices of %s: %w", o.Name, err)
 	}
-	return combined, nil
+	return pureSums(rows), nil
 }
 
 // storedSlices are the slices of an objective's indicators that start in a period, by the child's name for a composite.

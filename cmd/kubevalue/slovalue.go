@@ -190,29 +190,16 @@ func (s *objectiveSet) minutes(ctx context.Context, asked periodMinutes) (measur
 	for _, seg := range segments {
 		out.expected += starts(o.Grid, seg)
 	}
-	if o.Definition.Composite != nil {
-		combined, err := compositeSlices(ctx, s.store, req, o.Of, period)
-		if err != nil {
-			return out, err
-		}
-		for _, sl := range combined {
-			if sl.State == slo.Measured && slices.ContainsFunc(segments, func(seg schema.Segment) bool { return !sl.Start.Before(seg.From) && sl.Start.Before(seg.To) }) {
-				out.measured++
-			}
-		}
-		out.minutes, err = req.Minutes(period, combined)
-		return out, err
-	}
-	rows, err := s.store.SliceSums(ctx, o.Of[o.Definition.Name].sums(req.Objective, segments))
+	rows, err := objectiveSums(ctx, s.store, req.Objective, o.Of, segments)
 	if err != nil {
-		return out, fmt.Errorf("minutes of %s: %w", o.Definition.Name, err)
+		return out, fmt.Errorf("minutes: %w", err)
 	}
 	for i, r := range rows {
 		out.measured += r.Measured
 		if r.Valid == 0 {
 			continue
 		}
-		f := req.Objective.Figures(slo.Tally{Sums: slo.Sums(r), Slices: r.Measured}, step, 0)
+		f := req.Objective.Figures(slo.Tally{Sums: r, Slices: r.Measured}, step, 0)
 		out.minutes = append(out.minutes, slo.Minutes{Start: segments[i].From, Measured: float64(r.Valid) * step.Minutes(), Bad: f.BadMinutes})
 	}
 	return out, nil
