@@ -16,12 +16,12 @@ WHERE ` + createdSQL
 
 // owners say whose each namespace is: the team that the cluster's own objects name (a label, an annotation), as last seen, or else
 // that of the person who created the newest namespace of the name before the end of the last period. A statement about creations needs those
-// of the namespaces in which anything but themselves was created.
+// of namespaces of a name in which anything but themselves was created.
 func (q question) owners(string) string {
 	asked := ""
 	if mentions(q.asked, "creations") {
 		asked = fmt.Sprintf(`
-                AND (cluster, namespace) IN (SELECT cluster, namespace FROM events WHERE %s AND name != 'namespaces.create' AND %s)`, createdSQL, q.during())
+                AND namespace IN (SELECT namespace FROM events WHERE %s AND name != 'namespaces.create' AND %s)`, createdSQL, q.during())
 	}
 	return fmt.Sprintf(`SELECT cluster, namespace, max(labelled) AS team, max(opened) AS opener
 FROM (

@@ -292,12 +292,15 @@ var allTeams = "all-" + rand.Text()
 // knowWhole are the relations that can have figures for all teams beside those by team.
 var knowWhole = []string{"acts", "creations", "refusals", "activity", "writers", "changed_kinds", "members", "owners"}
 
+// ownTeam is the column team of a relation by itself, not that of a joined one.
+var ownTeam = regexp.MustCompile(`(^|[^.\w])team\b`)
+
 // canHaveWhole says whether a metric's statements, asked by team, can also give what they give when they are not split: all that they
 // read are rows that have teams, of which the statements themselves do not speak.
 func (q question) canHaveWhole(s journey.MetricSQL) bool {
 	_, filtered := q.filter[journey.DimensionTeam]
 	return !filtered && !slices.ContainsFunc(s.Statements(), func(part journey.MetricStatement) bool {
-		return mentions(part.SQL, "team") || !slices.ContainsFunc(relations, func(r relation) bool { return r.word.MatchString(part.SQL) }) ||
+		return ownTeam.MatchString(part.SQL) || !slices.ContainsFunc(relations, func(r relation) bool { return r.word.MatchString(part.SQL) }) ||
 			slices.ContainsFunc(relations, func(r relation) bool { return r.word.MatchString(part.SQL) && !slices.Contains(knowWhole, r.name) })
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math"
 	"reflect"
 	"runtime"
@@ -420,6 +421,9 @@ func (c *cell) reduce(m journey.Metric, p place, l line, values []float64) error
 			c.low, c.high = &low, &high
 		}
 	case journey.StatisticMedian:
+		if m.Interval == journey.IntervalBootstrap {
+			break // finds it on its way
+		}
 		if median, ok := interval.Median(values); ok {
 			c.value = &median
 		}
@@ -459,12 +463,15 @@ func (c *cell) bootstrap(m journey.Metric, p place, l line, values []float64) er
 		byCluster[name] = append(byCluster[name], values[i])
 	}
 	groups := make([][]float64, 0, len(byCluster))
-	for _, name := range slices.Compact(slices.Sorted(slices.Values(clusters))) {
-		groups = append(groups, byCluster[name])
+	once := make([]int, 0, len(byCluster)) // each group
+	for i, name := range slices.Sorted(maps.Keys(byCluster)) {
+		groups, once = append(groups, byCluster[name]), append(once, i)
 	}
 	statistic := interval.DrawnMedian(groups)
 	if m.SQL.Statistic == journey.StatisticMean {
 		statistic = interval.DrawnMean(groups)
+	} else if median, ok := statistic(once); ok {
+		c.value = &median
 	}
 	low, high, ok := interval.Bootstrap(len(groups), seed(m, p), statistic)
 	if ok {
