@@ -23,7 +23,7 @@ var (
 	// ErrBodyTooLarge means that the body is over a limit, before or after decompression. Answer 413.
 	ErrBodyTooLarge = errors.New("the body is too large: send smaller batches")
 	// ErrBodyEncoding means that the Content-Encoding is none of identity, gzip and zstd. Answer 415.
-	ErrBodyEncoding = errors.New("unsupported Content-Encoding: send identity, gzip or zstd")
+	ErrBodyEncoding = errors.New("unsupported Content-Encoding")
 	// ErrBodyCorrupt means that the body ended early or is not what its Content-Encoding says. Answer 400.
 	ErrBodyCorrupt = errors.New("the body is cut short or does not match its Content-Encoding")
 	// ErrBodySlow means that the body did not arrive in time. Answer 408.
@@ -231,7 +231,7 @@ func decompress(raw io.Reader, encoding string) (io.Reader, func(), error) {
 	case "zstd":
 		return unzstd(raw)
 	}
-	return nil, nil, ErrBodyEncoding
+	return nil, nil, fmt.Errorf("%w: send identity, gzip or zstd", ErrBodyEncoding)
 }
 
 func gunzip(raw io.Reader) (io.Reader, func(), error) {

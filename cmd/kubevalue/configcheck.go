@@ -35,6 +35,7 @@ func (c *Config) check(f *yamlFile) {
 	c.checkExclusions(f)
 	c.checkObjectives(f)
 	c.checkExcluded(f)
+	c.checkIdle(f)
 	c.checkPrices(f)
 	c.checkReports(f)
 	c.checkFeedback(f)

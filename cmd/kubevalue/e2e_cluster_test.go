@@ -54,7 +54,7 @@ func grant(t *testing.T, admin *kubernetes.Clientset) {
 	ctx := t.Context()
 	all := []string{"get", "list", "watch", "create", "update", "patch", "delete"}
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "developer"}, Rules: []rbacv1.PolicyRule{
-		{APIGroups: []string{""}, Resources: []string{"namespaces", "configmaps", "pods"}, Verbs: all},
+		{APIGroups: []string{""}, Resources: []string{"namespaces", "configmaps", "pods", "endpoints"}, Verbs: all},
 		{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: all},
 	}}
 	must(t, "create the role", second(admin.RbacV1().ClusterRoles().Create(ctx, role, metav1.CreateOptions{})))

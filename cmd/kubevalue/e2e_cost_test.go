@@ -42,6 +42,9 @@ func TestE2ECost(t *testing.T) {
 	web.Spec.Template.Spec.Containers[0].Resources.Requests = corev1.ResourceList{"cpu": resource.MustParse("2"), "memory": resource.MustParse("8Gi")}
 	must(t, "deploy web", second(admin.AppsV1().Deployments("shop").Create(t.Context(), web, metav1.CreateOptions{})))
 	waitReady(t, admin, "shop", "web")
+	tied := newDeployment("tied", 0)
+	tied.Spec.Template.Spec.NodeSelector = map[string]string{"eks.amazonaws.com/nodegroup": "large"}
+	must(t, "deploy what only one provider can run", second(admin.AppsV1().Deployments("shop").Create(t.Context(), tied, metav1.CreateOptions{})))
 	pods, err := admin.CoreV1().Pods("shop").List(t.Context(), metav1.ListOptions{})
 	must(t, "list the pods", err)
 	// One pod uses more cores than it requests, the other one less, and both less memory.
@@ -98,6 +101,10 @@ costs: {currency: EUR, nodes: [{class: fake-32x128, per_hour: %g}], balancers: [
 	if waste := b.weeks(t, "O25", nil); waste.sum != 0 || waste.unit != "ratio" {
 		t.Errorf("the waste is %v %s", waste.sum, waste.unit)
 	}
+	// Of web, tied and the load balancer, one names what only one provider has.
+	if v := b.thisWeek(t, "V1"); v.Numerator == nil || v.Denominator == nil || *v.Numerator != 2 || *v.Denominator != 3 {
+		t.Errorf("portable are %s, want 2 of 3", valueText(v, ""))
+	}
 	classes, err := unpriced(t.Context(), b.db, time.Now().Add(time.Duration(by.Load())))
 	if err != nil || len(classes) != 1 || classes[unpricedClass{"storage", "unpriced"}] != 1 {
 		t.Errorf("without a price are %v, %v", classes, err)
@@ -143,6 +150,16 @@ func allocatable(t *testing.T, admin *kubernetes.Clientset) (nodes, cores, gib f
 		nodes, cores, gib = nodes+1, cores+have.Cpu().AsApproximateFloat64(), gib+have.Memory().AsApproximateFloat64()/(1<<30)
 	}
 	return nodes, cores, gib
+}
+
+// thisWeek is a figure of the week that the service's clock shows.
+func (b *booted) thisWeek(t *testing.T, id string) journey.Value {
+	t.Helper()
+	week, err := b.figures.period("current")
+	must(t, "the current week", err)
+	values, err := b.figures.evaluator.Evaluate(t.Context(), journey.Request{Metric: id, Periods: []journey.Period{week}})
+	must(t, "evaluate "+id, err)
+	return values[0]
 }
 
 // inWeeks is a figure of this week and the one before, in which the test may have begun.

@@ -30,7 +30,7 @@ receivers: [{name: kubevalue, webhook_configs: [{url: '%s/v1/alertmanager', send
 	alert := func(ended time.Time) func() error {
 		return func() error {
 			body, err := json.Marshal([]map[string]any{{
-				"labels": map[string]string{"alertname": "APIServerDown", "service": "clusters"}, "annotations": map[string]string{"summary": "nobody reaches it"},
+				"labels": map[string]string{"alertname": "APIServerDown", "service": "clusters", "zone": "eu-1a", "email": "ann@example.com"}, "annotations": map[string]string{"summary": "nobody reaches it"},
 				"startsAt": began, "endsAt": ended, "generatorURL": "http://prometheus.example.com/graph",
 			}})
 			if err != nil {
@@ -80,6 +80,11 @@ receivers: [{name: kubevalue, webhook_configs: [{url: '%s/v1/alertmanager', send
 	found("the incident is over, and what was said of it is still there", func() bool {
 		return in.Resolved.Equal(ended) && in.Cause == "a full disk" && in.Origin == schema.OriginOwn && len(in.Followups) == 1 && in.Followups[0].Owner == "platform"
 	})
+	// What Alertmanager says besides is kept, but for what names a person.
+	var details map[string]map[string]any
+	if err := json.Unmarshal(in.Details, &details); err != nil || details["labels"]["zone"] != "eu-1a" || details["notification"]["receiver"] != "kubevalue" || strings.Contains(string(in.Details), "ann") {
+		t.Errorf("kept of the alert is %s, %v", in.Details, err)
+	}
 	time.Sleep(3 * time.Second) // it is sent again meanwhile
 	found("it stays one", func() bool { return in.Resolved.Equal(ended) })
 	if list := command("incident", "list"); !strings.Contains(list, in.ID) || !strings.Contains(list, "0 of 1 done") {

@@ -152,6 +152,10 @@ func TestE2EObjectivesAskARealPrometheus(t *testing.T) {
 		}
 		return nil
 	})
+	targets, err := getBody(t.Context(), http.DefaultClient, b.url()+"/api/v1/targets")
+	if err != nil || !strings.Contains(string(targets), `"kind":"prometheus","name":"requests","instance":"main"`) || strings.Contains(string(targets), `"error":"`) {
+		t.Errorf("targets are %s, %v", targets, err)
+	}
 }
 
 // startPrometheus runs a real one, with the samples of an OpenMetrics text when there is one, and returns its address.

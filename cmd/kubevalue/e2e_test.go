@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -75,6 +76,7 @@ func TestE2E(t *testing.T) {
 	e.workMore(t)
 	e.workTimed(t)
 	e.checkFigures(t)
+	e.checkFor(t, "payments", map[string]bounds{"O16": between{1, 1, 2}.always()}) // ann, twice
 	ahead := e.lookAhead(t)
 	e.outage(t)
 	e.checkObjective(t)
@@ -211,6 +213,10 @@ func (e *e2e) workMore(t *testing.T) {
 	waitReady(t, cy, "search", "index")
 	refused(t, "deleting secrets elsewhere", cy.CoreV1().Secrets("kube-system").Delete(t.Context(), "any", metav1.DeleteOptions{}))
 	must(t, "cy deletes index", cy.AppsV1().Deployments("search").Delete(t.Context(), "index", metav1.DeleteOptions{}))
+	for _, name := range []string{"old", "older"} { // by a version of the API that the server calls deprecated
+		endpoints := &corev1.Endpoints{ObjectMeta: metav1.ObjectMeta{Name: name}} //nolint:staticcheck // it is meant to be deprecated
+		must(t, "ann creates endpoints", second(ann.CoreV1().Endpoints("payments").Create(t.Context(), endpoints, metav1.CreateOptions{})))
+	}
 	createNamespace(t, ann, "payments-try")
 	must(t, "ann deletes a namespace", ann.CoreV1().Namespaces().Delete(t.Context(), "payments-try", metav1.DeleteOptions{}))
 

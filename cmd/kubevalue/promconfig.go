@@ -83,6 +83,25 @@ func (c *Config) checkPrometheus(f *yamlFile) {
 	}
 }
 
+// checkIdle doubts sources that no objective counts by: they are left alone, and nothing tells whether they can be reached.
+func (c *Config) checkIdle(f *yamlFile) {
+	if _, err := c.loadObjectives(); err != nil {
+		return // checkObjectives has said so
+	}
+	if len(c.Scrapes) > 0 && len(c.scrapeIndicators) == 0 {
+		c.doubts = append(c.doubts, f.fault("scrapes", "no objective counts by them, so no page is read: want one with metricSource {type: scrape}; `kubevalue slo control-plane` prints some"))
+	}
+	asked := map[string]bool{}
+	for _, i := range c.promIndicators {
+		asked[i.Server] = true
+	}
+	for i, p := range c.Prometheus {
+		if !asked[p.Name] {
+			c.doubts = append(c.doubts, f.fault(indexed("prometheus", i), "no objective asks it: want one with metricSource {type: Prometheus, spec: {query: …}}"))
+		}
+	}
+}
+
 // promIndicator reads an indicator of type Prometheus, with slices of a length, 0 for the usual one.
 func (c *Config) promIndicator(ind openslo.Indicator, objective string, slice time.Duration) (promquery.Indicator, error) {
 	out := promquery.Indicator{Name: ind.Name, Counter: ind.Counter, RawFailure: ind.RawType == "failure", Op: ind.Op, Value: ind.Value, Slice: slice}

@@ -69,3 +69,33 @@ func TestObjectivesThatCountByScrapedCounters(t *testing.T) {
 		}
 	}
 }
+
+func TestSourcesThatNobodyAsksAreDoubted(t *testing.T) {
+	const scrapes, servers = "scrapes: [{job: a, targets: [\"127.0.0.1:1\"]}]\n", "prometheus: [{name: main, url: \"http://127.0.0.1:1\"}, {name: idle, url: \"http://127.0.0.1:2\"}]\n"
+	const byScrape, byServer = "type: scrape, spec: {query: x}", "metricSourceRef: main, type: Prometheus, spec: {query: x}"
+	const unread, unasked = "scrapes: no objective counts by them, so no page is read", "prometheus[1]: no objective asks it"
+	for name, c := range map[string]struct {
+		settings, source string
+		want             []string
+	}{
+		"scraped":          {scrapes, byScrape, nil},
+		"asked":            {servers, byServer, []string{unasked}},
+		"another is":       {scrapes + servers, byServer, []string{unread, unasked}},
+		"nothing is asked": {scrapes + servers, byScrape, []string{"prometheus[0]: no objective asks it", unasked}},
+	} {
+		cfg, err := loadWith(t, c.settings, fmt.Sprintf(promObjective, c.source, c.source))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		told := cfg.told()
+		if len(told) != len(c.want) {
+			t.Errorf("%s: told is %q, want %q", name, told, c.want)
+			continue
+		}
+		for i, want := range c.want {
+			if !strings.Contains(told[i], want) {
+				t.Errorf("%s: told is %q, want %q", name, told[i], want)
+			}
+		}
+	}
+}
