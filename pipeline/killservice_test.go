@@ -18,8 +18,9 @@ import (
 // serviceEnv holds the serviceConfig of a process that is the service under test.
 const serviceEnv = "KUBEVALUE_PIPELINETEST_SERVICE"
 
-// soakTimeout bounds the attempts of services that take turns, and soakTurn is how long one that was killed in its turn holds up the others.
-const soakTimeout = 5 * time.Second
+// soakTimeout bounds the attempts of services that take turns, one of which takes seconds on a slow disk; soakTurn is how long one that was
+// killed in its turn holds up the others.
+const soakTimeout = 20 * time.Second
 
 var soakTurn = pipeline.TurnLength(soakTimeout)
 
