@@ -271,7 +271,8 @@ func sloValueCommand() *cobra.Command {
   AGAINST OBJECTIVE  what the bad minutes that the objective allows would have cost, less the loss
   ... (MIN)          the same in minutes of availability, whatever their price
 
-Minutes without a price in force, and hours of the week that the earlier period did not measure, are listed and not guessed. So are
+Minutes are those that the tables have now, with the exclusions that hold now, also of a closed period: what was published of its budget
+(` + "`kubevalue slo revisions`" + `) may differ. Minutes without a price in force, and hours of the week that the earlier period did not measure, are listed and not guessed. So are
 services without any price.`,
 		Example: `  kubevalue slo value --period week
   kubevalue slo value --period 2026-10 --with year-ago`,
