@@ -94,7 +94,7 @@ func (q question) params(sql string) map[string]any {
 	slices.Sort(marks)
 	all := map[string]any{
 		"starts": starts, "ends": ends, "slots": q.slots(), "marks": slices.Compact(marks), "now": q.now.UnixMilli(),
-		"alias_from": q.links.from, "alias_to": q.links.to, "not_value": q.notValue, "zone": q.zone,
+		"alias_from": q.links.from, "alias_to": q.links.to, "not_value": q.notValue, "zone": q.zone, "all_teams": allTeams,
 	}
 	if segments, ok := q.segments(); ok {
 		maps.Copy(all, segments.Params())
@@ -281,7 +281,7 @@ func (q question) withTeams(events, instant, sql string) string {
 // eachTeam repeats a row with teams for each of them, in the column team, or has it once for no team.
 func (q question) eachTeam() string {
 	if q.withWhole {
-		return "ARRAY JOIN arrayPushBack(if(empty(teams), [''], teams), '" + allTeams + "') AS team"
+		return "ARRAY JOIN arrayPushBack(if(empty(teams), [''], teams), {all_teams:String}) AS team"
 	}
 	return "ARRAY JOIN if(empty(teams), [''], teams) AS team"
 }
