@@ -187,12 +187,16 @@ type Identities struct {
 	Merged, Canonical []uint64
 	// RosterCuts are sorted, in Unix milliseconds.
 	RosterCuts []int64
+	// Roster is the version of the roster that is in force; 0: there is none.
+	Roster uint64
+	// Told: some actor has told its team itself.
+	Told bool
 }
 
-const rosterCutsSQL = `SELECT arraySort(groupUniqArrayArray(at)) AS cuts FROM (
-    SELECT [toUnixTimestamp64Milli(valid_from), toUnixTimestamp64Milli(valid_to)] AS at FROM roster_current WHERE actor != 0
+const rosterCutsSQL = `SELECT arraySort(groupUniqArrayArray(at)) AS cuts, assumeNotNull((SELECT max(version) FROM roster_versions)) AS roster, max(said) AS told FROM (
+    SELECT [toUnixTimestamp64Milli(valid_from), toUnixTimestamp64Milli(valid_to)] AS at, false AS said FROM roster_current WHERE actor != 0
     UNION ALL
-    SELECT [toInt64(toUInt16(day)) * 86400000] AS at FROM actor_groups
+    SELECT [toInt64(toUInt16(day)) * 86400000] AS at, true AS said FROM actor_groups
 )`
 
 // Identities reads merged identities and the roster's changes.
@@ -202,7 +206,7 @@ func (s Source) Identities(ctx context.Context) (Identities, error) {
 		return Identities{}, err
 	}
 	var out Identities
-	if err := s.rows(ctx, rosterCutsSQL, nil, func(r row) { out.RosterCuts = r.int64s(0) }); err != nil {
+	if err := s.rows(ctx, rosterCutsSQL, nil, func(r row) { out.RosterCuts, out.Roster, out.Told = r.int64s(0), r.uint64(1), r.bool(2) }); err != nil {
 		return Identities{}, fmt.Errorf("read the roster: %w", err)
 	}
 	for _, actor := range slices.Sorted(maps.Keys(p.canonical)) {

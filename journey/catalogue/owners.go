@@ -42,5 +42,5 @@ FROM (
         GROUP BY cluster, namespace
     )
 )
-GROUP BY cluster, namespace`, q.oneActor(), teamsAt("toUnixTimestamp64Milli(time)"), asked)
+GROUP BY cluster, namespace`, q.oneActor(), q.teamsAt("toUnixTimestamp64Milli(time)"), asked)
 }

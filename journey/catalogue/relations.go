@@ -28,6 +28,9 @@ type question struct {
 	asked string
 	// rosterCuts are the instants at which memberships begin or end.
 	rosterCuts []int64
+	// roster is the version of the roster, and told says whether any actor has told its team itself.
+	roster uint64
+	told   bool
 }
 
 // identityLinks map merged identities to the one that stands for them.
@@ -175,49 +178,77 @@ func (q question) oneActor() string {
 	return "transform(actor, {alias_from:Array(UInt64)}, {alias_to:Array(UInt64)}, actor)"
 }
 
-// members lists, for each actor, the memberships of the roster, and those that actors have told of themselves, as (team, from, to) in Unix
+// rostered are the rows of the roster about people. Its version is asked for once: the engine would plan that again for each statement.
+func (q question) rostered() string {
+	return fmt.Sprintf("roster WHERE version = %d AND actor != 0", q.roster)
+}
+
+// members lists, for each actor, the memberships of the roster and, where anybody has told such of himself, those, as (team, from, to) in Unix
 // milliseconds.
 func (q question) members(string) string {
+	if !q.told {
+		return fmt.Sprintf(`SELECT %s AS member, groupArray((toString(team), toUnixTimestamp64Milli(valid_from), toUnixTimestamp64Milli(valid_to))) AS memberships
+FROM %s GROUP BY member`, q.oneActor(), q.rostered())
+	}
 	return fmt.Sprintf(`SELECT member, groupArrayIf((team, valid_from, valid_to), NOT told) AS memberships, groupArrayIf((team, valid_from, valid_to), told) AS said
 FROM (
     SELECT %[1]s AS member, toString(team) AS team, toUnixTimestamp64Milli(valid_from) AS valid_from, toUnixTimestamp64Milli(valid_to) AS valid_to, false AS told
-    FROM roster_current WHERE actor != 0
+    FROM %[3]s
     UNION ALL
     SELECT member, latest AS team, since AS valid_from,
         leadInFrame(since, 1, toInt64(%[2]d)) OVER (PARTITION BY member ORDER BY since ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS valid_to, true AS told
     FROM (SELECT %[1]s AS member, toInt64(toUInt16(day)) * 86400000 AS since, toString(argMax(team, version)) AS latest FROM actor_groups GROUP BY member, since)
-) GROUP BY member`, q.oneActor(), analysis.OpenEnd)
+) GROUP BY member`, q.oneActor(), analysis.OpenEnd, q.rostered())
 }
 
-// teamsAt are the teams of a row with actor_team, memberships and said at an instant: the event's own, else the roster's, else what the
+// teamsAt are the teams of a row with actor_team and what members lists at an instant: the event's own, else the roster's, else what the
 // actor said.
-func teamsAt(instant string) string {
-	return fmt.Sprintf("if(actor_team != '', [toString(actor_team)], %s)", rosterTeamsAt(instant))
+func (q question) teamsAt(instant string) string {
+	holding := func(list string) string {
+		return fmt.Sprintf("arrayFilter(m -> m.2 <= %[1]s AND %[1]s < m.3, %[2]s)", instant, list)
+	}
+	teams := holding("memberships")
+	if q.told {
+		teams = fmt.Sprintf("if(arrayExists(m -> m.2 <= %[1]s AND %[1]s < m.3, memberships), %[2]s, %[3]s)", instant, teams, holding("said"))
+	}
+	return fmt.Sprintf("if(actor_team != '', [toString(actor_team)], arrayDistinct(arrayMap(m -> toString(m.1), %s)))", teams)
 }
 
-// rosterTeamsAt are the teams of a row with memberships and said.
-func rosterTeamsAt(instant string) string {
-	return fmt.Sprintf("arrayDistinct(arrayMap(m -> toString(m.1), "+
-		"if(arrayExists(m -> m.2 <= %[1]s AND %[1]s < m.3, memberships), arrayFilter(m -> m.2 <= %[1]s AND %[1]s < m.3, memberships), "+
-		"arrayFilter(m -> m.2 <= %[1]s AND %[1]s < m.3, said))))", instant)
+// listed are the teams of each member at an instant, in Unix milliseconds.
+func (q question) listed(at int64) string {
+	holding := fmt.Sprintf("valid_from <= fromUnixTimestamp64Milli(toInt64(%[1]d), 'UTC') AND valid_to > fromUnixTimestamp64Milli(toInt64(%[1]d), 'UTC')", at)
+	if !q.told {
+		return fmt.Sprintf("SELECT %s AS member, arrayDistinct(groupArray(toString(team))) AS listed FROM %s AND %s GROUP BY member", q.oneActor(), q.rostered(), holding)
+	}
+	return fmt.Sprintf(`SELECT member, if(empty(memberships), said, memberships) AS listed
+    FROM (
+        SELECT member, arrayDistinct(groupArrayIf(team, NOT told)) AS memberships, groupArrayIf(team, told) AS said
+        FROM (
+            SELECT %[1]s AS member, toString(team) AS team, false AS told FROM %[2]s AND %[3]s
+            UNION ALL
+            SELECT %[1]s AS member, toString(argMax(team, (day, version))) AS team, true AS told FROM actor_groups WHERE toInt64(toUInt16(day)) * 86400000 <= %[4]d GROUP BY member
+        ) GROUP BY member
+    )`, q.oneActor(), q.rostered(), holding, at)
 }
 
 // joinTeams selects columns of events (rows with actor and actor_team, of instants in the periods) and the teams that each counts for.
 // Where the roster does not change in the periods, the teams of each actor are found once.
 func (q question) joinTeams(columns, events, instant string) string {
 	if !q.rosterChanges() {
-		const begin = "{starts:Array(Int64)}[1]"
 		if columns == "*" {
 			columns = "* EXCEPT (member, listed)"
 		}
 		return fmt.Sprintf(`SELECT %s, if(actor_team != '', [toString(actor_team)], listed) AS teams FROM (
     %s
-    ) AS e LEFT JOIN (SELECT member, %s AS listed FROM members) AS r ON e.actor = r.member`, columns, events, rosterTeamsAt(begin))
+    ) AS e LEFT JOIN (%s) AS r ON e.actor = r.member`, columns, events, q.listed(q.periods[0].From.UnixMilli()))
 	}
 	if columns == "*" {
-		columns = "* EXCEPT (member, memberships, said)"
+		columns = "* EXCEPT (member, memberships)"
+		if q.told {
+			columns = "* EXCEPT (member, memberships, said)"
+		}
 	}
-	return fmt.Sprintf("SELECT %s, %s AS teams FROM (\n    %s\n    ) AS e LEFT JOIN members AS r ON e.actor = r.member", columns, teamsAt(instant), events)
+	return fmt.Sprintf("SELECT %s, %s AS teams FROM (\n    %s\n    ) AS e LEFT JOIN members AS r ON e.actor = r.member", columns, q.teamsAt(instant), events)
 }
 
 // rosterChanges says whether it does so between the beginning of the first period and the end of the last.
@@ -317,8 +348,8 @@ func (q question) eligible(string) string {
 		}
 	}
 	return fmt.Sprintf(`SELECT span.1 AS period, %s AS dim, team, %s AS actor, voluntary, persona
-FROM roster_current ARRAY JOIN arrayZip({starts:Array(Int64)}, {ends:Array(Int64)}) AS span
-WHERE valid_from < fromUnixTimestamp64Milli(span.2, 'UTC') AND valid_to > fromUnixTimestamp64Milli(span.1, 'UTC')%s`, split, q.oneActor(), condition)
+FROM roster ARRAY JOIN arrayZip({starts:Array(Int64)}, {ends:Array(Int64)}) AS span
+WHERE version = %d AND valid_from < fromUnixTimestamp64Milli(span.2, 'UTC') AND valid_to > fromUnixTimestamp64Milli(span.1, 'UTC')%s`, split, q.oneActor(), q.roster, condition)
 }
 
 // capabilities are what the platform offered at some time in each period.

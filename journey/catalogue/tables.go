@@ -50,7 +50,7 @@ func (e Evaluator) question(ctx context.Context, r journey.Request, periods []jo
 	}
 	return question{
 		periods: periods, by: r.By, filter: r.Filter, notValue: e.Settings.NotValue, now: now, zone: e.Settings.Calendar.Zone.String(),
-		links: identityLinks{identities.Merged, identities.Canonical}, rosterCuts: identities.RosterCuts,
+		links: identityLinks{identities.Merged, identities.Canonical}, rosterCuts: identities.RosterCuts, roster: identities.Roster, told: identities.Told,
 	}, nil
 }
 
