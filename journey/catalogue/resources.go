@@ -2,6 +2,8 @@ package catalogue
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,41 +28,87 @@ FROM resource_changes FINAL
 WHERE %s%s`, q.split(), q.during(), q.watched())
 }
 
-// states reduces what was recorded of a resource to its last state before the end of each period, and then takes for each period the
-// newest one so far: most resources have far fewer states than there are periods. Those of clusters that nobody has watched for
-// forgottenAfter are left out: nobody knows what has become of them.
-func (q question) states(string) string {
+// stateColumns are what states tell of a resource.
+var stateColumns = []string{
+	"namespace", "name", "region", "k8s_version", "team", "created", "first_ready", "terminating", "desired", "available", "labels", "attributes", "seen",
+}
+
+// everyColumn finds what asks for columns without naming them.
+var everyColumn = regexp.MustCompile(`(?i)(\bselect|,|\bdistinct|\.)\s*\*|\bcolumns\s*\(`)
+
+// stateTold are the columns of states that a statement asks for: the engine plans each of them anew for each statement.
+func (q question) stateTold(sql string) []string {
+	if everyColumn.MatchString(sql) {
+		return stateColumns
+	}
+	return slices.DeleteFunc(slices.Clone(stateColumns), func(name string) bool {
+		_, filtered := q.filter[name]
+		return !filtered && name != q.by && !mentions(sql, name)
+	})
+}
+
+// states reduces what was recorded of a resource to its last state before the end of each period. Those of clusters that nobody has watched
+// for forgottenAfter are left out: nobody knows what has become of them.
+func (q question) states(sql string) string {
+	told := q.stateTold(sql)
+	columns := ""
+	for i, name := range told {
+		columns += fmt.Sprintf(", state.%d AS %s", i+1, name)
+	}
+	state, watched := q.lastStates(strings.Join(append(told, "change"), ", ")), q.watchedClusters()
+	return fmt.Sprintf(`SELECT *, %[1]s AS dim
+FROM (
+    SELECT period, period_end, cluster, kind, uid%[2]s
+    FROM (
+        %[3]s
+    )
+    WHERE state.%[4]d != 'deleted' AND %[5]s
+)
+WHERE 1%[6]s`, q.split(), columns, state, len(told)+1, watched, q.watched())
+}
+
+// lastStates are the last states, as tuples of columns. Of several periods, it takes for each the newest one so far: most resources have far
+// fewer states than there are periods.
+func (q question) lastStates(columns string) string {
 	cluster := ""
 	if _, ok := q.filter[journey.DimensionCluster]; ok {
 		cluster = " AND cluster = {cluster:String}"
 	}
-	return fmt.Sprintf(`SELECT *, %[1]s AS dim
-FROM (
-    SELECT period, period_end, cluster, kind, uid, state.1 AS namespace, state.2 AS name, state.3 AS region, state.4 AS k8s_version,
-        state.5 AS team, state.6 AS created, state.7 AS first_ready, state.8 AS terminating, state.9 AS desired, state.10 AS available,
-        state.11 AS labels, state.12 AS attributes, state.13 AS seen
-    FROM (
-        SELECT span.1 AS period, fromUnixTimestamp64Milli(least(span.2, {now:Int64}), 'UTC') AS period_end, cluster, kind, uid,
+	if len(q.periods) == 1 {
+		return fmt.Sprintf(`SELECT {starts:Array(Int64)}[1] AS period, fromUnixTimestamp64Milli(least({ends:Array(Int64)}[1], {now:Int64}), 'UTC') AS period_end, cluster, kind, uid,
+            argMax((%s), state_version) AS state
+        FROM resource_changes FINAL
+        WHERE seen < period_end AND period < {now:Int64}%s
+        GROUP BY cluster, kind, uid`, columns, cluster)
+	}
+	return fmt.Sprintf(`SELECT span.1 AS period, fromUnixTimestamp64Milli(least(span.2, {now:Int64}), 'UTC') AS period_end, cluster, kind, uid,
             argMax(last, newest) AS state
         FROM (
             SELECT cluster, kind, uid, arrayFirst(e -> e > toUnixTimestamp64Milli(seen), {ends:Array(Int64)}) AS since, max(state_version) AS newest,
-                argMax((namespace, name, region, k8s_version, team, created, first_ready, terminating, desired, available, labels, attributes,
-                    seen, change), state_version) AS last
+                argMax((%s), state_version) AS last
             FROM resource_changes FINAL
-            WHERE seen < fromUnixTimestamp64Milli(least({ends:Array(Int64)}[-1], {now:Int64}), 'UTC')%[2]s
+            WHERE seen < fromUnixTimestamp64Milli(least({ends:Array(Int64)}[-1], {now:Int64}), 'UTC')%s
             GROUP BY cluster, kind, uid, since
         ) ARRAY JOIN arrayZip({starts:Array(Int64)}, {ends:Array(Int64)}) AS span
         WHERE since <= span.2 AND span.1 < {now:Int64}
-        GROUP BY span, cluster, kind, uid
-    )
-    WHERE state.14 != 'deleted' AND (period, toString(cluster)) IN (
+        GROUP BY span, cluster, kind, uid`, columns, cluster)
+}
+
+// watchedClusters is the condition that a state's cluster was watched within forgottenAfter of the end of its period.
+func (q question) watchedClusters() string {
+	if len(q.periods) == 1 {
+		const end = "least({ends:Array(Int64)}[1], {now:Int64})"
+		return fmt.Sprintf(`toString(cluster) IN (
+        SELECT toString(cluster) FROM cluster_hours
+        WHERE toInt64(toUnixTimestamp(hour)) * 1000 < %[1]s AND toInt64(toUnixTimestamp(hour)) * 1000 >= %[1]s - %[2]d
+    )`, end, forgottenAfter.Milliseconds())
+	}
+	return fmt.Sprintf(`(period, toString(cluster)) IN (
         SELECT span.1, toString(cluster)
         FROM (SELECT cluster, toInt64(toUnixTimestamp(hour)) * 1000 AS at FROM cluster_hours)
         ARRAY JOIN arrayZip({starts:Array(Int64)}, {ends:Array(Int64)}) AS span
-        WHERE at < least(span.2, {now:Int64}) AND at >= least(span.2, {now:Int64}) - %[3]d
-    )
-)
-WHERE 1%[4]s`, q.split(), cluster, forgottenAfter.Milliseconds(), q.watched())
+        WHERE at < least(span.2, {now:Int64}) AND at >= least(span.2, {now:Int64}) - %d
+    )`, forgottenAfter.Milliseconds())
 }
 
 // stretches are the states of resources with the time in each period for which they held: from when they were seen to when the next one
