@@ -88,6 +88,9 @@ func all(t *testing.T, e catalogue.Evaluator, periods ...journey.Period) map[str
 				t.Fatal(err)
 			}
 			for _, v := range values {
+				if m.SQL.Ratio != "" && v.Numerator != nil && *v.Numerator > 0 && *v.Denominator == 0 {
+					t.Errorf("%s %s %v is %g of nothing", m.ID, v.Period.Label, v.Dimensions, *v.Numerator)
+				}
 				out[fmt.Sprintf("%s %s %v", m.ID, v.Period.Label, v.Dimensions)] = []any{v.Value, v.Numerator, v.Denominator, v.N, v.Coverage, v.Low, v.High}
 			}
 		}
