@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -23,8 +24,9 @@ owners:
   mappings: [{team: platform, namespace: "infra-*"}]
   labels: [owner]
 `)
+	yesterday := time.Now().UTC().AddDate(0, 0, -1).Format(time.RFC3339) // what is a month old needs a token for history
 	for namespace, person := range map[string]string{"shop": "ann", "find": "bob", "mixed": "cy"} {
-		event := `{"id":"` + namespace + `","name":"namespaces.create","time":"2026-11-01T10:00:00Z","actor":"` + person + `","cluster":"c1","namespace":"` + namespace + `","outcome":"success"}`
+		event := `{"id":"` + namespace + `","name":"namespaces.create","time":"` + yesterday + `","actor":"` + person + `","cluster":"c1","namespace":"` + namespace + `","outcome":"success"}`
 		if got := b.post("/v1/events", event, "Authorization", bearer(b.token("a"+namespace, collectors.EndpointEvents))); got.status >= 300 {
 			t.Fatalf("%d %s", got.status, got.body)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -17,11 +18,12 @@ roster:
   - {team: search, members: [ann]}
 `)
 	audit := bearer(b.token("audit", collectors.EndpointAudit))
+	yesterday := time.Now().UTC().AddDate(0, 0, -1).Format("2006-01-02T15:04:05.000000Z") // what is a month old needs a token for history
 	opened := func(namespace, person, groups string) {
 		t.Helper()
 		body := `{"kind":"EventList","apiVersion":"audit.k8s.io/v1","items":[{"level":"Metadata","auditID":"` + namespace + `","stage":"ResponseComplete","verb":"create",
 			"requestURI":"/api/v1/namespaces","user":{"username":"` + person + `","groups":[` + groups + `]},"objectRef":{"resource":"namespaces","name":"` + namespace + `"},
-			"responseStatus":{"code":201},"requestReceivedTimestamp":"2026-11-01T10:00:00.000000Z","stageTimestamp":"2026-11-01T10:00:00.010000Z"}]}`
+			"responseStatus":{"code":201},"requestReceivedTimestamp":"` + yesterday + `","stageTimestamp":"` + yesterday + `"}]}`
 		if got := b.post("/audit/c1", body, "Authorization", audit); got.status >= 300 {
 			t.Fatalf("%d %s", got.status, got.body)
 		}
