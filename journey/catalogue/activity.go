@@ -67,7 +67,7 @@ func (q question) doneBy(d doing) string {
 	rows := q.done(d, ", actor_team")
 	if !q.rosterChanges() { // the teams of an actor are found once for all slots
 		rows = fmt.Sprintf("SELECT actor, actor_team%[1]s, groupUniqArray(slot) AS slots FROM (\n%[2]s\n    ) GROUP BY actor, actor_team%[1]s", d.names(), rows)
-		return fmt.Sprintf("%s, actor\nFROM (\n    SELECT arrayJoin(slots) AS slot, actor, teams%s FROM (\n    %s\n    )\n) %s%s",
+		return fmt.Sprintf("%s, actor\nFROM (\n    SELECT arrayJoin(slots) AS slot, actor, team%s FROM (\n    %s\n    ) %s%s\n)",
 			period, d.names(), q.joinTeams("slots, actor"+d.names(), rows, ""), q.eachTeam(), condition)
 	}
 	if !strings.Contains(rows, "activity_months") { // whose rows hardly repeat
@@ -103,8 +103,7 @@ func (q question) teamMonths(d doing) (string, bool) {
 	}
 	rows := fmt.Sprintf("SELECT month, %s AS actor, actor_team, %s AS bits%s\n    FROM %s\n    WHERE %s%s AND %s",
 		q.oneActor(), d.bits, d.names(), d.table, byPeople, q.looks(d, "look"), segments.InMonths())
-	months := fmt.Sprintf("SELECT month, team%[1]s, groupBitOr(bits) AS bits FROM (\n    %[2]s\n    ) %[3]s\n    GROUP BY month, team%[1]s",
-		d.names(), q.joinTeams("month, bits"+d.names(), rows, ""), q.eachTeam())
+	months := fmt.Sprintf("SELECT month, team%[1]s, groupBitOr(bits) AS bits FROM (\n    %[2]s\n    )\n    GROUP BY month, team%[1]s", d.names(), q.joinTeam("month, bits"+d.names(), rows))
 	branches := []string{segments.OfMonths(months, "team"+d.names())}
 	if cut := q.doneOnCutDays(d, segments, ", actor_team"); cut != "" {
 		branches = append(branches, fmt.Sprintf("SELECT slot, team%[1]s FROM (\n    %[2]s\n    ) %[3]s", d.names(), q.joinTeams("slot"+d.names(), cut, ""), q.eachTeam()))

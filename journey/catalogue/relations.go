@@ -214,15 +214,15 @@ func (q question) teamsAt(instant string) string {
 	return fmt.Sprintf("if(actor_team != '', [toString(actor_team)], arrayDistinct(arrayMap(m -> toString(m.1), %s)))", teams)
 }
 
-// listed are the teams of each member at an instant, in Unix milliseconds.
+// listed are the teams of each member at an instant, in Unix milliseconds, in order: a resampling of teams takes the first one.
 func (q question) listed(at int64) string {
 	holding := fmt.Sprintf("valid_from <= fromUnixTimestamp64Milli(toInt64(%[1]d), 'UTC') AND valid_to > fromUnixTimestamp64Milli(toInt64(%[1]d), 'UTC')", at)
 	if !q.told {
-		return fmt.Sprintf("SELECT %s AS member, arrayDistinct(groupArray(toString(team))) AS listed FROM %s AND %s GROUP BY member", q.oneActor(), q.rostered(), holding)
+		return fmt.Sprintf("SELECT %s AS member, arraySort(groupUniqArray(toString(team))) AS listed FROM %s AND %s GROUP BY member", q.oneActor(), q.rostered(), holding)
 	}
 	return fmt.Sprintf(`SELECT member, if(empty(memberships), said, memberships) AS listed
     FROM (
-        SELECT member, arrayDistinct(groupArrayIf(team, NOT told)) AS memberships, groupArrayIf(team, told) AS said
+        SELECT member, arraySort(groupUniqArrayIf(team, NOT told)) AS memberships, groupArrayIf(team, told) AS said
         FROM (
             SELECT %[1]s AS member, toString(team) AS team, false AS told FROM %[2]s AND %[3]s
             UNION ALL
@@ -249,6 +249,14 @@ func (q question) joinTeams(columns, events, instant string) string {
 		}
 	}
 	return fmt.Sprintf("SELECT %s, %s AS teams FROM (\n    %s\n    ) AS e LEFT JOIN members AS r ON e.actor = r.member", columns, q.teamsAt(instant), events)
+}
+
+// joinTeam selects columns of rows with actor and actor_team once for each team that a row counts for, or for no team, where the roster does
+// not change. A row whose team is its own may come several times.
+func (q question) joinTeam(columns, rows string) string {
+	return fmt.Sprintf(`SELECT %s, if(actor_team != '', toString(actor_team), listed) AS team FROM (
+    %s
+    ) AS e LEFT JOIN (SELECT member, arrayJoin(listed) AS listed FROM (%s)) AS r ON e.actor = r.member`, columns, rows, q.listed(q.periods[0].From.UnixMilli()))
 }
 
 // rosterChanges says whether it does so between the beginning of the first period and the end of the last.
