@@ -41,7 +41,7 @@ func newService(t *testing.T) *service {
 // until sleeps to a local time, e.g. "11-16 07:00" of the year of the fake clock.
 func (s *service) until(local string) {
 	s.t.Helper()
-	at, err := time.ParseInLocation("2006-01-02 15:04", fmt.Sprint(time.Now().Year())+"-"+local, s.zone)
+	at, err := time.ParseInLocation("2006-01-02 15:04", fmt.Sprint(time.Now().UTC().Year())+"-"+local, s.zone)
 	if err != nil {
 		s.t.Fatal(err)
 	}
