@@ -25,7 +25,7 @@ const (
 )
 
 // AttributeDeprecated says that the API server calls the version of the API deprecated: the release that will not have it any longer, such
-// as 1.25, or "true" where none is planned.
+// as 1.25, or "true" where none is planned. Kubernetes itself, which keeps some of them up and is upgraded with them, has none.
 const AttributeDeprecated = "deprecated_api"
 
 // AttributeAPIGroup is the API group of a resource that Kubernetes itself does not define: its name may be the same.
@@ -40,7 +40,7 @@ func attributes(w *wireEvent) map[string]string {
 	if !isBuiltInGroup(ref.APIGroup) {
 		found = map[string]string{AttributeAPIGroup: ref.APIGroup}
 	}
-	if w.Annotations.Deprecated == "true" {
+	if w.Annotations.Deprecated == "true" && !isKubernetes(w.UserAgent) {
 		if found == nil {
 			found = make(map[string]string, 1)
 		}
@@ -69,6 +69,16 @@ func removal(release string) string {
 		}
 	}
 	return release
+}
+
+// isKubernetes tells components of Kubernetes by how they call themselves: PROGRAM/VERSION and more.
+func isKubernetes(userAgent string) bool {
+	program, _, _ := strings.Cut(userAgent, "/")
+	switch program {
+	case "kube-apiserver", "kube-controller-manager", "cloud-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "k3s", "rke2":
+		return true
+	}
+	return false
 }
 
 func isBuiltInGroup(group string) bool {

@@ -28,6 +28,9 @@ type gkeAuditLog struct {
 	Authentication struct {
 		PrincipalEmail string `json:"principalEmail"`
 	} `json:"authenticationInfo"`
+	RequestMetadata struct {
+		UserAgent string `json:"callerSuppliedUserAgent"`
+	} `json:"requestMetadata"`
 	Status struct {
 		Code    int    `json:"code"`
 		Message string `json:"message"`
@@ -50,6 +53,7 @@ func (u *unwrapper) gke(entry *gkeEntry) error {
 		AuditID: entry.InsertID, Stage: stageComplete, Verb: payload.MethodName[strings.LastIndexByte(payload.MethodName, '.')+1:],
 		User: wireUser{Username: payload.Authentication.PrincipalEmail}, ObjectRef: gkeObject(payload.ResourceName),
 		ResponseStatus: payload.status(), RequestObject: payload.Request, RequestReceived: entry.Timestamp, Annotations: entry.Labels,
+		UserAgent: payload.RequestMetadata.UserAgent,
 	}
 	if w.ObjectRef != nil && isSession(w.ObjectRef) {
 		w.Stage = stageStarted

@@ -378,4 +378,12 @@ func TestADeprecatedAPIIsNoted(t *testing.T) {
 			t.Errorf("with %s the attribute is %q, want %q", annotations, e.Attributes[AttributeDeprecated], want)
 		}
 	}
+	for agent, want := range map[string]string{
+		"": "true", "kubectl/v1.36.3 (linux/amd64) kubernetes/3f1d2a0": "true", "kubelet-operator/v2": "true",
+		"kube-controller-manager/v1.36.3 (linux/amd64) kubernetes/3f1d2a0/system:serviceaccount:kube-system:endpoint-controller": "",
+	} {
+		if e := one(t, `"annotations":{"k8s.io/deprecated":"true"},"userAgent":"`+agent+`"`); e.Attributes[AttributeDeprecated] != want {
+			t.Errorf("of %q the attribute is %q, want %q", agent, e.Attributes[AttributeDeprecated], want)
+		}
+	}
 }

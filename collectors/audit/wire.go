@@ -27,6 +27,7 @@ type wireEvent struct {
 	Verb             string                 `json:"verb"`
 	User             wireUser               `json:"user"`
 	ImpersonatedUser *wireUser              `json:"impersonatedUser"`
+	UserAgent        string                 `json:"userAgent"`
 	ObjectRef        *wireObjectRef         `json:"objectRef"`
 	ResponseStatus   *wireStatus            `json:"responseStatus"`
 	RequestObject    sonic.NoCopyRawMessage `json:"requestObject"`
