@@ -58,6 +58,11 @@ func (c *Config) loadObjectives() ([]configuredObjective, error) {
 		if err == nil {
 			err = lengths.take(configured)
 		}
+		if w := o.SliceWindow; err == nil && w != 0 && w != configured.Grid.Step {
+			// OpenSLO cannot say less than a minute, so it is no mistake for sure.
+			c.warnings = append(c.warnings, &openslo.Finding{File: o.File, Line: o.Line, Column: 1, Rule: "time-slice-window", Message: fmt.Sprintf(
+				"objective %s: timeSliceWindow is %s, but its slices are of %s, and those count", o.Definition.Name, slo.FormatDuration(w), slo.FormatDuration(configured.Grid.Step))})
+		}
 		if err != nil {
 			faults = append(faults, Fault{File: o.File, Line: o.Line, Column: 1, Message: fmt.Sprintf("objective %s: %v", o.Definition.Name, err)})
 		}
@@ -125,13 +130,9 @@ func lengthsOf(all []configuredObjective) sliceLengths {
 	return out
 }
 
-// take refuses an objective whose document wants slices of another length than there are, or whose slices another one takes to be longer or
-// shorter: a slice counts as one, however long it is.
+// take refuses an objective whose slices another one takes to be longer or shorter: a slice counts as one, however long it is.
 func (l sliceLengths) take(o configuredObjective) error {
 	step := o.Grid.Step
-	if w := o.SliceWindow; w != 0 && w != step {
-		return fmt.Errorf("timeSliceWindow is %s, but its slices are of %s: write that, or measure in slices of %s", slo.FormatDuration(w), slo.FormatDuration(step), slo.FormatDuration(w))
-	}
 	for _, ind := range o.Of {
 		ind.Group = ""
 		if other, known := l[ind]; known && other != step {

@@ -65,7 +65,7 @@ func TestBadObjectivesAreRefused(t *testing.T) {
 	}
 }
 
-// Slices have one length, which a document that says it has to agree with. Exclusions of objectives that are not there are doubted only.
+// Slices of an indicator have one length. A document that says another one, and exclusions of objectives that are not there, are doubted only.
 func TestLengthsOfSlicesAndNamesInExclusions(t *testing.T) {
 	const another = `---
 apiVersion: openslo/v1
@@ -84,7 +84,7 @@ spec:
 		want                       string
 	}{
 		"the same":         {"1m", "1m", "", 0, "The configuration is right"},
-		"another is asked": {"1m", "5m", "", 1, "slo.yaml:12:1: objective other: timeSliceWindow is 5m, but its slices are of 1m: write that, or measure in slices of 5m"},
+		"another is asked": {"1m", "5m", "", 0, "warning: slo.yaml:12:1: objective other: timeSliceWindow is 5m, but its slices are of 1m, and those count [time-slice-window]"},
 		"another is taken": {"5m", "5m", "", 1, "slo.yaml:12:1: objective other: its indicator checkout, revision 1, has slices of 5m here and of 1m in another objective"},
 		"an exclusion of what is not there": {"1m", "1m", "exclusions: [{from: 2026-01-01, to: 2026-01-02, reason: r, author: a, objectives: [checkout, othr]}]\n", 0,
 			`warning: kubevalue.yaml:5:94: exclusions[0].objectives[1]: no objective is called "othr"; did you mean "other"?`},
