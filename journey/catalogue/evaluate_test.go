@@ -91,6 +91,35 @@ func TestPeriodsDimensionsAndComparison(t *testing.T) {
 	}
 }
 
+// A team without a denominator has no ratio: it does not get that of those without a team. What is no team's is of all teams alike.
+func TestDenominatorsOfTeams(t *testing.T) {
+	_, e := story(t)
+	for denominator, want := range map[string]map[string]float64{
+		"SELECT period, dim, count() AS value FROM activity WHERE actor != 1 GROUP BY period, dim": {"a": 0, "b": 1, "": 1},
+		"SELECT period, dim, days AS value FROM spans":                                             {"a": 3, "b": 3, "": 3},
+		"SELECT period, '' AS dim, count() AS value FROM activity GROUP BY period":                 {"a": 3, "b": 3, "": 3},
+	} {
+		e.Metrics = []journey.Metric{{
+			ID: "U1", Dimensions: []string{journey.DimensionTeam},
+			SQL: &journey.MetricSQL{Numerator: "SELECT period, dim, count() AS value FROM acts GROUP BY period, dim", Denominator: denominator},
+		}}
+		values, err := e.Evaluate(t.Context(), journey.Request{Metric: "U1", Periods: []journey.Period{week(t, e, "2026-W03")}, By: journey.DimensionTeam})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]float64{}
+		for _, v := range values {
+			got[v.Dimensions[journey.DimensionTeam]] = *v.Denominator
+			if (v.Value != nil) != (*v.Denominator > 0) || *v.Numerator != 1 {
+				t.Errorf("%s is %v: %v of %v", v.Dimensions, v.Value, *v.Numerator, *v.Denominator)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s:\n%s", denominator, diff)
+		}
+	}
+}
+
 // A period between those asked for lends them nothing.
 func TestPeriodsApart(t *testing.T) {
 	_, e := story(t)

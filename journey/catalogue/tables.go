@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -286,20 +287,22 @@ func (e Evaluator) parts(ctx context.Context, m journey.Metric, q question, cell
 	for p, v := range numerators {
 		at(cells, p).numerator, at(cells, p).sampled = v.value, v.n
 	}
-	whole := map[int64]*float64{}
-	for p, v := range denominators {
-		if p.dim == "" && q.by != "" {
-			whole[p.period] = v.value
-			continue
+	if q.undivided(m.SQL.Denominator) {
+		for p, c := range cells {
+			c.denominator = denominators[place{p.period, ""}].value
 		}
+		return nil
+	}
+	for p, v := range denominators {
 		at(cells, p).denominator = v.value
 	}
-	for p, c := range cells {
-		if c.denominator == nil && p.dim != "" {
-			c.denominator = whole[p.period]
-		}
-	}
 	return nil
+}
+
+// undivided says whether a statement gives the same for all values of the dimension: its dim, or that of the relation that it reads, is ''.
+func (q question) undivided(sql string) bool {
+	full, _ := q.statement(sql)
+	return q.by != "" && strings.Contains(full, "'' AS dim")
 }
 
 // parted is one row of a numerator or a denominator; n is nil where it does not tell.
