@@ -299,7 +299,7 @@ func (e Evaluator) parts(ctx context.Context, m journey.Metric, q question, cell
 	return nil
 }
 
-// undivided says whether a statement gives the same for all values of the dimension: its dim, or that of the relation that it reads, is ''.
+// undivided says whether a statement gives the same for all values of the dimension: its dim, or that of the relation that it reads, is empty.
 func (q question) undivided(sql string) bool {
 	full, _ := q.statement(sql)
 	return q.by != "" && strings.Contains(full, "'' AS dim")
