@@ -87,11 +87,11 @@ objectives: {openslo: [%[6]q]}
 		}
 	}
 	for _, line := range []string{
-		`kubevalue_scrape_pages_total{scrape_job="etcd",result="ok"}`, `kubevalue_scrape_pages_total{scrape_job="nobody",result="failed"}`, `kubevalue_scrape_pages_total{scrape_job="elsewhere",result="failed"}`,
+		`kubevalue_scrape_pages_total{result="ok",scrape_job="etcd"}`, `kubevalue_scrape_pages_total{result="failed",scrape_job="nobody"}`, `kubevalue_scrape_pages_total{result="failed",scrape_job="elsewhere"}`,
 	} {
 		eventually(t, line, read(line))
 	}
-	if read(`{job="nobody",result="ok"}`)() == nil || read(`{job="elsewhere",result="ok"}`)() == nil {
+	if read(`{result="ok",scrape_job="nobody"}`)() == nil || read(`{result="ok",scrape_job="elsewhere"}`)() == nil {
 		t.Error("a page was read without the right certificate, or from a server of an unknown authority")
 	}
 	jobs := map[string]string{"etcd-requests": "etcd", "etcd-fsync": "etcd"}
