@@ -43,6 +43,7 @@ func TestUsersOwnMetrics(t *testing.T) {
 	}
 	for name, c := range map[string]struct{ sql, refusal string }{
 		"a good one":                {sql: "SELECT period, dim, count() AS value FROM acts WHERE name = 'deploy' GROUP BY period, dim"},
+		"no column of states":       {sql: "SELECT period, dim, count() + 3 AS value FROM states WHERE kind = 'Namespace' GROUP BY period, dim UNION ALL SELECT {starts:Array(Int64)}[1], '', 3"},
 		"names of relations":        {sql: "SELECT period, dim, count() AS value, 'costs' AS reclaimed FROM acts WHERE name = 'deploy' GROUP BY period, dim"},
 		"a syntax error":            {"SELECT period, dim, count( AS value FROM acts", "Syntax error"},
 		"an unknown column":         {"SELECT period, dim, colour AS value FROM acts", "colour"},

@@ -53,7 +53,7 @@ prometheus: [{url: "http://127.0.0.1:1"}]
 	b.post("/audit/prod", auditList, "Authorization", bearer(token))
 	b.flush()
 	exposed := b.send(http.MethodGet, "/metrics", nil)
-	for end := time.Now().Add(30 * time.Second); !strings.Contains(exposed.body, "kubevalue_kube_synced{") && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); !strings.Contains(exposed.body, "kubevalue_kube_synced{") && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		exposed = b.send(http.MethodGet, "/metrics", nil) // the watches of a cluster begin when it is clear what is known of it
 	}
 	have := map[string]bool{"up": true}

@@ -57,7 +57,7 @@ A test
                half-open.
 
 What is expected, every key optional
-  at           the watermark, floored to the slice; the end of the slices listed when absent.
+  at           the watermark, floored to the slice unless a calendar period ends at it; the end of the slices listed when absent.
   sli, error_ratio, coverage, budget_consumed, budget_remaining, good, total, good_slices, bad_slices, measured_slices,
   excluded_slices, expected_slices, bad_minutes, allowed_minutes, remaining_minutes, spared_minutes, spared_budget: a number, or null
   for undefined; partial: true|false; exhausted_at: a time

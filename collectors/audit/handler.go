@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -76,7 +77,7 @@ func New(cfg Config) (*Handler, error) {
 			Name: "kubevalue_audit_requests_total",
 			Help: "Requests to the audit webhook, by the code of the answer.",
 		}, []string{"code"}),
-		heard: heard{by: map[string]prometheus.Gauge{}, gauges: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		heard: heard{last: map[string]time.Time{}, gauges: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "kubevalue_audit_last_request_timestamp_seconds",
 			Help: "When the audit webhook of a cluster last sent something that was taken.",
 		}, []string{"cluster"})},
@@ -91,21 +92,25 @@ const maxHeard = 1000
 type heard struct {
 	gauges *prometheus.GaugeVec
 	mu     sync.Mutex
-	by     map[string]prometheus.Gauge
+	last   map[string]time.Time
 }
+
+// forgottenAfter is when a cluster that sends nothing makes room for others.
+const forgottenAfter = 48 * time.Hour
 
 func (h *heard) note(cluster string, at time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	g := h.by[cluster]
-	if g == nil {
-		if len(h.by) >= maxHeard {
+	if _, known := h.last[cluster]; !known && len(h.last) >= maxHeard {
+		maps.DeleteFunc(h.last, func(other string, last time.Time) bool {
+			return at.Sub(last) > forgottenAfter && h.gauges.DeleteLabelValues(other)
+		})
+		if len(h.last) >= maxHeard {
 			return
 		}
-		g = h.gauges.WithLabelValues(cluster)
-		h.by[cluster] = g
 	}
-	g.Set(float64(at.Unix()))
+	h.last[cluster] = at
+	h.gauges.WithLabelValues(cluster).Set(float64(at.Unix()))
 }
 
 // ServeHTTP takes one EventList.

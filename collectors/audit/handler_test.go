@@ -133,8 +133,12 @@ func TestOfSoManyClustersTheNewestRequestIsTold(t *testing.T) {
 	if n, err := testutil.GatherAndCount(registry, "kubevalue_audit_last_request_timestamp_seconds"); err != nil || n != maxHeard {
 		t.Errorf("%d clusters are told of (%v), want %d", n, err, maxHeard)
 	}
-	if got, want := testutil.ToFloat64(h.heard.by["c0"]), float64(received.Add(time.Minute).Unix()); got != want {
+	if got, want := testutil.ToFloat64(h.heard.gauges.WithLabelValues("c0")), float64(received.Add(time.Minute).Unix()); got != want {
 		t.Errorf("the first one was heard at %v, want %v", got, want)
+	}
+	h.heard.note("new", received.Add(forgottenAfter+time.Second)) // those that were silent since make room, and the first one was not
+	if n, err := testutil.GatherAndCount(registry, "kubevalue_audit_last_request_timestamp_seconds"); err != nil || n != 2 {
+		t.Errorf("%d clusters are told of two days later (%v), want 2", n, err)
 	}
 }
 

@@ -395,7 +395,11 @@ func (c *cluster) adoptRow(row *schema.ResourceChange) {
 				c.balancers[spaceName{t.res.Namespace, t.res.Name}] = t
 			}
 			if f.synced {
+				asks, asking := c.asking[id] // what is stored of it has gone; that it asks to be read has not
 				c.remove(f, id, when{late: true, from: c.contact, at: f.okSince})
+				if asking {
+					c.asking[id] = asks
+				}
 			}
 		}
 	}

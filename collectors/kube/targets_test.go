@@ -158,6 +158,9 @@ func TestAServiceThatIsNoLoadBalancerAnyLongerHasGone(t *testing.T) {
 			if got := again.told(); len(got) != 1 || got[0].Change != schema.ChangeDeleted || got[0].Exact() {
 				t.Errorf("told is %+v, want that it went at some time since", got)
 			}
+			if len(again.asking) != 1 {
+				t.Errorf("%d Services ask for their pages to be read, want 1", len(again.asking))
+			}
 		})
 	}
 }

@@ -95,9 +95,10 @@ func TestPeriodsDimensionsAndComparison(t *testing.T) {
 func TestDenominatorsOfTeams(t *testing.T) {
 	_, e := story(t)
 	for denominator, want := range map[string]map[string]float64{
-		"SELECT period, dim, count() AS value FROM activity WHERE actor != 1 GROUP BY period, dim": {"a": 0, "b": 1, "": 1},
-		"SELECT period, dim, days AS value FROM spans":                                             {"a": 3, "b": 3, "": 3},
-		"SELECT period, '' AS dim, count() AS value FROM activity GROUP BY period":                 {"a": 3, "b": 3, "": 3},
+		"SELECT period, dim, count() AS value FROM activity WHERE actor != 1 GROUP BY period, dim":                                                       {"a": 0, "b": 1, "": 1},
+		"SELECT period, dim, days AS value FROM spans":                                                                                                   {"a": 3, "b": 3, "": 3},
+		"SELECT period, '' dim, count() AS value FROM activity GROUP BY period":                                                                          {"a": 3, "b": 3, "": 3},
+		"SELECT period, dim, count() AS value FROM activity WHERE team NOT IN (SELECT '' AS team FROM capabilities) AND actor != 1 GROUP BY period, dim": {"a": 0, "b": 1, "": 1},
 	} {
 		e.Metrics = []journey.Metric{{
 			ID: "U1", Dimensions: []string{journey.DimensionTeam},

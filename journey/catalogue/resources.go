@@ -76,7 +76,7 @@ func (q question) lastStates(columns string) string {
 	}
 	if len(q.periods) == 1 {
 		return fmt.Sprintf(`SELECT {starts:Array(Int64)}[1] AS period, fromUnixTimestamp64Milli(least({ends:Array(Int64)}[1], {now:Int64}), 'UTC') AS period_end, cluster, kind, uid,
-            argMax((%s), state_version) AS state
+            argMax(tuple(%s), state_version) AS state
         FROM resource_changes FINAL
         WHERE seen < period_end AND period < {now:Int64}%s
         GROUP BY cluster, kind, uid`, columns, cluster)
@@ -85,7 +85,7 @@ func (q question) lastStates(columns string) string {
             argMax(last, newest) AS state
         FROM (
             SELECT cluster, kind, uid, arrayFirst(e -> e > toUnixTimestamp64Milli(seen), {ends:Array(Int64)}) AS since, max(state_version) AS newest,
-                argMax((%s), state_version) AS last
+                argMax(tuple(%s), state_version) AS last
             FROM resource_changes FINAL
             WHERE seen < fromUnixTimestamp64Milli(least({ends:Array(Int64)}[-1], {now:Int64}), 'UTC')%s
             GROUP BY cluster, kind, uid, since

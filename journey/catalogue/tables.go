@@ -8,9 +8,9 @@ import (
 	"maps"
 	"math"
 	"reflect"
+	"regexp"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -287,7 +287,7 @@ func (e Evaluator) parts(ctx context.Context, m journey.Metric, q question, cell
 	for p, v := range numerators {
 		at(cells, p).numerator, at(cells, p).sampled = v.value, v.n
 	}
-	if q.undivided(m.SQL.Denominator) {
+	if q.by != "" && q.undivided(m.SQL.Denominator) {
 		for p, c := range cells {
 			c.denominator = denominators[place{p.period, ""}].value
 		}
@@ -299,10 +299,15 @@ func (e Evaluator) parts(ctx context.Context, m journey.Metric, q question, cell
 	return nil
 }
 
-// undivided says whether a statement gives the same for all values of the dimension: its dim, or that of the relation that it reads, is empty.
+// emptyDim finds a dim that is the same for all.
+var emptyDim = regexp.MustCompile(`(?i)''\s*(as\s+)?dim\b`)
+
+// undivided says whether a statement gives the same for all values of the dimension: it says so itself, or would be the same without one.
 func (q question) undivided(sql string) bool {
-	full, _ := q.statement(sql)
-	return q.by != "" && strings.Contains(full, "'' AS dim")
+	divided, _ := q.statement(sql)
+	q.by = ""
+	whole, _ := q.statement(sql)
+	return divided == whole || emptyDim.MatchString(sql)
 }
 
 // parted is one row of a numerator or a denominator; n is nil where it does not tell.
@@ -397,11 +402,16 @@ func seed(m journey.Metric, p place) uint64 {
 // sample reduces arrays of numbers.
 func (e Evaluator) sample(ctx context.Context, m journey.Metric, q question, cells map[place]*cell) error {
 	reducing := inParallel()
+	seen := map[place]bool{}
 	err := e.rows(ctx, m.SQL.Sample, q, func(p place, l line) error {
 		values, err := l.numbers("sample")
 		if err != nil {
 			return err
 		}
+		if seen[p] {
+			return fmt.Errorf("the statement returns several rows of one period and dim (%q): want one, whose sample has all values", p.dim)
+		}
+		seen[p] = true
 		c := at(cells, p)
 		reducing.Go(func() error { return c.reduce(m, p, l, values) })
 		return nil

@@ -150,9 +150,6 @@ func (t test) moment(at time.Time) string {
 func (t test) expectation(ctx context.Context, e expectation, others []Evaluator) []string {
 	req := t.kase.Request
 	req.At, req.BurnWindows = e.at, e.burn
-	if req.Grid.Step > 0 {
-		req.At = req.Grid.Floor(e.at)
-	}
 	status, err := t.evaluate(ctx, pure, req)
 	if e.refusal != nil {
 		return matchRefusal(*e.refusal, err)
