@@ -1,7 +1,6 @@
 package slo
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -69,9 +68,10 @@ func Compare(before, after Status) Comparison {
 	for _, p := range after.parts() {
 		add(p, 0, p.Consumed)
 	}
-	slices.SortStableFunc(c.Parts, func(a, b ChangePart) int {
-		return cmp.Compare(map[bool]int{true: 1}[a.ID == Unattributed], map[bool]int{true: 1}[b.ID == Unattributed])
-	})
+	if i := slices.IndexFunc(c.Parts, func(p ChangePart) bool { return p.ID == Unattributed }); i >= 0 {
+		last := c.Parts[i]
+		c.Parts = append(slices.Delete(c.Parts, i, i+1), last)
+	}
 	for i := range c.Parts {
 		c.Parts[i].Change = c.Parts[i].After - c.Parts[i].Before
 	}

@@ -65,13 +65,10 @@ func amountText(state State, good, total float64) string {
 	return number(good) + "/" + number(total)
 }
 
-// Explain evaluates raw slices and says how. A composite's slices are computed from those of its children, by name; others have one
-// series, under whatever name.
+// Explain evaluates raw slices and says how. A composite's slices are computed from those of its children, by name; others have theirs
+// under the objective's name.
 func Explain(req Request, in map[string][]Slice) (Explanation, error) {
-	var own []Slice
-	for _, own = range in {
-		break
-	}
+	own := in[req.Objective.Name]
 	if c := req.Objective.Composite; c != nil {
 		var err error
 		if own, err = c.Slices(req.Grid, in); err != nil {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -20,6 +19,7 @@ import (
 	"time"
 
 	"github.com/kubevalue/kubevalue/slo"
+	"github.com/kubevalue/kubevalue/slo/freeport"
 )
 
 // TestE2EARealPrometheusAgrees compares error ratios of occurrences with PromQL over the same counters in a real
@@ -91,7 +91,7 @@ func startPrometheus(t *testing.T, openmetrics string) string {
 	if out, err := exec.CommandContext(t.Context(), "promtool", "tsdb", "create-blocks-from", "openmetrics", file, data).CombinedOutput(); err != nil {
 		t.Fatalf("%v: install prometheus\n%s", err, out)
 	}
-	address := freeAddress(t)
+	address := fmt.Sprintf("127.0.0.1:%d", freeport.Get(t))
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, "prometheus", "--config.file="+config, "--storage.tsdb.path="+data, "--storage.tsdb.retention.time=100y", "--web.listen-address="+address)
 	var log bytes.Buffer
@@ -111,24 +111,6 @@ func startPrometheus(t *testing.T, openmetrics string) string {
 		}
 	}
 	t.Fatal("Prometheus never became ready")
-	return ""
-}
-
-// freeAddress is one on loopback for a server to listen on, a moment later: of a port below those that the system gives to outgoing connections,
-// one of which would else take it meanwhile.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	const lowest, above = 12000, 32768
-	for range 2000 {
-		address := fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(above-lowest))
-		if l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address); err == nil {
-			if err := l.Close(); err != nil {
-				t.Fatal(err)
-			}
-			return address
-		}
-	}
-	t.Fatalf("no port from %d to %d is free", lowest, above-1)
 	return ""
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/kubevalue/kubevalue/schema/warehouse"
 	"github.com/kubevalue/kubevalue/schema/warehouse/warehousetest"
+	"github.com/kubevalue/kubevalue/slo/freeport"
 )
 
 // receiver hears notifications: at /pair those of Alertmanagers, at /own those that kubevalue sends itself.
@@ -88,7 +89,7 @@ func newAlertPair(t *testing.T) *alertPair {
 	writeFile(t, p.objectives, peerObjective)
 	text := fmt.Sprintf("route: {receiver: hook, group_by: [...], group_wait: 0s, group_interval: %s, repeat_interval: 24h}\n"+
 		"receivers: [{name: hook, webhook_configs: [{url: '%s/pair', send_resolved: true}]}]\n", groupInterval, p.hook.URL)
-	gossip := [2]string{fmt.Sprintf("127.0.0.1:%d", freePort(t)), fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	gossip := [2]string{fmt.Sprintf("127.0.0.1:%d", freeport.Get(t)), fmt.Sprintf("127.0.0.1:%d", freeport.Get(t))}
 	for i := range gossip {
 		p.alertmanagers = append(p.alertmanagers, runAlertmanager(t, t.TempDir(), text, "--cluster.listen-address="+gossip[i], "--cluster.peer="+gossip[1-i],
 			"--cluster.advertise-address="+gossip[i], "--cluster.gossip-interval=50ms", "--cluster.peer-timeout="+peerPatience.String()))
@@ -102,7 +103,7 @@ spool: {dir: spool}
 identity: {key_file: identity.key}
 objectives: {openslo: [%q]}
 alerts: {alertmanagers: [%q, %q], webhooks: [%q], interval: 1s}
-`, freePort(t), p.dsn, p.objectives, p.alertmanagers[0], p.alertmanagers[1], p.hook.URL+"/own"))
+`, freeport.Get(t), p.dsn, p.objectives, p.alertmanagers[0], p.alertmanagers[1], p.hook.URL+"/own"))
 		p.serve(t, i)
 	}
 	for _, url := range p.alertmanagers {

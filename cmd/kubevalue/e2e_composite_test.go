@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/kubevalue/kubevalue/slo/freeport"
 )
 
 // compositeOf is a document of a web server and its database together; a minute is the shortest window that OpenSLO can say.
@@ -102,7 +104,7 @@ func TestE2ECompositesFromConfigurationToAlert(t *testing.T) {
 	web := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(web.Close)
 	database := newShopDatabase(t)
-	config, address := filepath.Join(dir, "kubevalue.yaml"), fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	config, address := filepath.Join(dir, "kubevalue.yaml"), fmt.Sprintf("127.0.0.1:%d", freeport.Get(t))
 	writeFile(t, filepath.Join(dir, "shop.yaml"), compositeOf("shop", "any_down", "Timeslices")+compositeOf("shop-by-weight", "weighted", "RatioTimeslices"))
 	writeFile(t, config, fmt.Sprintf(`
 server: {listen: %q, tokens: tokens.json}

@@ -11,12 +11,14 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/kubevalue/kubevalue/slo/freeport"
 )
 
 // TestE2EDemo starts the simulated organisation as a newcomer does, looks at every page, and waits for what happens in the next minute.
 func TestE2EDemo(t *testing.T) {
 	t.Parallel()
-	dir, base := t.TempDir(), fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	dir, base := t.TempDir(), fmt.Sprintf("127.0.0.1:%d", freeport.Get(t))
 	p := start(t, kubevalueBinary(t), "demo", "--weeks", "4", "--seed", "5", "--dir", dir, "--listen", base)
 	said := ""
 	for !strings.Contains(said, "Ready after") {

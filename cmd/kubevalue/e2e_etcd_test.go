@@ -18,6 +18,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kubevalue/kubevalue/slo/freeport"
 )
 
 // etcdCertificate makes a certificate that an authority signs, for a server on this machine or for its client.
@@ -57,7 +59,7 @@ func TestE2EEtcdWithCertificates(t *testing.T) {
 	etcdCertificate(t, file("other"), tls.Certificate{})
 	etcdCertificate(t, file("server"), authority)
 	own := etcdCertificate(t, file("client"), authority)
-	clients, peers := fmt.Sprintf("127.0.0.1:%d", freePort(t)), fmt.Sprintf("http://127.0.0.1:%d", freePort(t))
+	clients, peers := fmt.Sprintf("127.0.0.1:%d", freeport.Get(t)), fmt.Sprintf("http://127.0.0.1:%d", freeport.Get(t))
 	start(t, "etcd", "--data-dir="+file("data"), "--listen-client-urls=https://"+clients, "--advertise-client-urls=https://"+clients,
 		"--listen-peer-urls="+peers, "--initial-advertise-peer-urls="+peers, "--initial-cluster=default="+peers,
 		"--cert-file="+file("server.crt"), "--key-file="+file("server.key"), "--client-cert-auth", "--trusted-ca-file="+file("ca.crt"))

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/kubevalue/kubevalue/slo/freeport"
 )
 
 // lateNetwork stands between a service and its server. When the service has sent its first block of events, it freezes the service, and
@@ -91,7 +93,7 @@ func TestE2EAFrozenServiceStoresNothingLate(t *testing.T) {
 		config, address, token string
 	}
 	serve := func(name, dsn string) peer {
-		p := peer{config: filepath.Join(dir, name+".yaml"), address: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+		p := peer{config: filepath.Join(dir, name+".yaml"), address: fmt.Sprintf("127.0.0.1:%d", freeport.Get(t))}
 		writeFile(t, p.config, fmt.Sprintf("identity: {key_file: identity.key}\nspool: {dir: %s}\nserver: {listen: %q, tokens: tokens.json}\nwarehouse: {dsn: %q}\n", name, p.address, dsn))
 		p.token = strings.TrimSpace(kubevalue(t, "token", "create", name, "--source", "app", "--endpoint", "events", "-c", p.config))
 		p.process = start(t, kubevalueBinary(t), "serve", "-c", p.config)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/kubevalue/kubevalue/collectors"
 	"github.com/kubevalue/kubevalue/schema"
+	"github.com/kubevalue/kubevalue/slo/freeport"
 )
 
 // TestE2EARealAlertmanagerTellsOfIncidents lets one tell of an alert that fires and ends, while somebody adds what it cannot know.
@@ -24,7 +25,7 @@ func TestE2EARealAlertmanagerTellsOfIncidents(t *testing.T) {
 	writeFile(t, filepath.Join(dir, "alertmanager.yml"), fmt.Sprintf(`route: {receiver: kubevalue, group_by: [alertname], group_wait: 0s, group_interval: 1s, repeat_interval: 2s}
 receivers: [{name: kubevalue, webhook_configs: [{url: '%s/v1/alertmanager', send_resolved: true, http_config: {authorization: {credentials: '%s'}}}]}]
 `, b.url(), token))
-	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	address := fmt.Sprintf("127.0.0.1:%d", freeport.Get(t))
 	start(t, "prometheus-alertmanager", "--config.file="+filepath.Join(dir, "alertmanager.yml"), "--storage.path="+dir, "--web.listen-address="+address, "--cluster.listen-address=")
 	began := time.Now().Add(-10 * time.Minute).UTC().Truncate(time.Millisecond)
 	alert := func(ended time.Time) func() error {

@@ -20,6 +20,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/kubevalue/kubevalue/slo/freeport"
 )
 
 // mounted puts a directory where a pod has the token and the CA of its service account, for one program, which follows as further arguments.
@@ -131,7 +133,7 @@ func TestE2EInTheCluster(t *testing.T) {
 	if !ok {
 		return
 	}
-	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	address := fmt.Sprintf("127.0.0.1:%d", freeport.Get(t))
 	config := filepath.Join(dir, "kubevalue.yaml")
 	writeFile(t, config, fmt.Sprintf(`
 server: {listen: %q, tokens: tokens.json}

@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -30,6 +29,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-smtp"
+
+	"github.com/kubevalue/kubevalue/slo/freeport"
 )
 
 // process is a program that a test runs and looks after.
@@ -131,29 +132,6 @@ func eventually(t *testing.T, what string, check func() error) {
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
-}
-
-// takenPorts are those that freePort has given away.
-var takenPorts sync.Map
-
-// freePort is a port for a server to listen on, a moment later. It lies below those that the system gives to outgoing connections, one of which
-// would else take it meanwhile, and no other test of this program gets it.
-func freePort(t *testing.T) int {
-	t.Helper()
-	const lowest, above = 12000, 32768
-	for range 2000 {
-		port := lowest + mathrand.IntN(above-lowest)
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
-		}
-		must(t, "give a port back", l.Close())
-		if _, taken := takenPorts.LoadOrStore(port, true); !taken {
-			return port
-		}
-	}
-	t.Fatalf("no port from %d to %d is free", lowest, above-1)
-	return 0
 }
 
 // testCA makes a certificate for 127.0.0.1 that is its own authority.
@@ -334,7 +312,7 @@ func runAlertmanager(t *testing.T, dir, text string, flags ...string) (url strin
 	t.Helper()
 	config := filepath.Join(dir, "alertmanager.yml")
 	writeFile(t, config, text)
-	url = fmt.Sprintf("http://127.0.0.1:%d", freePort(t))
+	url = fmt.Sprintf("http://127.0.0.1:%d", freeport.Get(t))
 	start(t, "/usr/bin/prometheus-alertmanager", append([]string{"--config.file=" + config, "--storage.path=" + filepath.Join(dir, "alertmanager"),
 		"--web.listen-address=" + strings.TrimPrefix(url, "http://")}, flags...)...)
 	return url

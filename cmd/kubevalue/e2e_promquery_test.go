@@ -18,6 +18,7 @@ import (
 
 	"github.com/kubevalue/kubevalue/schema"
 	"github.com/kubevalue/kubevalue/schema/warehouse/warehousetest"
+	"github.com/kubevalue/kubevalue/slo/freeport"
 )
 
 // requestObjective counts requests, and errors among them, as OpenSLO documents do.
@@ -169,7 +170,7 @@ func startPrometheus(t *testing.T, config, openmetrics string) string {
 		}
 	}
 	writeFile(t, filepath.Join(dir, "prometheus.yml"), config)
-	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	address := fmt.Sprintf("127.0.0.1:%d", freeport.Get(t))
 	start(t, "prometheus", "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address, "--storage.remote.flush-deadline=1s")
 	eventually(t, "Prometheus is ready", func() error {
 		resp, err := http.Get("http://" + address + "/-/ready")

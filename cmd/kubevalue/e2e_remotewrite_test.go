@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kubevalue/kubevalue/slo/freeport"
 )
 
 // TestE2EARealPrometheusWritesToUs lets one read a target that counts, and send what it reads, to a service that is killed meanwhile. The
@@ -27,7 +29,7 @@ import (
 func TestE2EARealPrometheusWritesToUs(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	config, port := filepath.Join(dir, "kubevalue.yaml"), freePort(t)
+	config, port := filepath.Join(dir, "kubevalue.yaml"), freeport.Get(t)
 	writeFile(t, filepath.Join(dir, "slo.yaml"), writtenObjective)
 	writeFile(t, config, fmt.Sprintf("identity: {key_file: identity.key}\nspool: {dir: spool}\nserver: {listen: \"127.0.0.1:%d\", tokens: tokens.json}\nwarehouse: {dsn: \"embedded:warehouse\"}\nobjectives: {openslo: [slo.yaml]}\n", port))
 	token := strings.TrimSpace(kubevalue(t, "token", "create", "prom", "--endpoint", "remotewrite", "-c", config))

@@ -23,6 +23,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubevalue/kubevalue/slo/freeport"
 )
 
 // The objective of the end-to-end test: slices of five seconds, one attempt a second, and an alert that notices within a minute.
@@ -91,7 +93,7 @@ func setUp(t *testing.T) *e2e {
 	e := &e2e{dir: t.TempDir()}
 	cert, key, client := testCA(t, e.dir)
 	e.client = client
-	port := freePort(t)
+	port := freeport.Get(t)
 	e.url = fmt.Sprintf("https://127.0.0.1:%d", port)
 	e.alertmanager = startAlertmanager(t, e.dir)
 	box, smtpPort := startMailbox(t)

@@ -51,7 +51,8 @@ aliases, or what happened to resources in clusters, and expects rows of an analy
 		}
 		defer engine.close()
 		var databases atomic.Int64
-		runner := metrictest.Runner{AtOnce: caseDatabases, Stdin: cmd.InOrStdin(), Evaluate: evaluateCase(metrics), Open: func(ctx context.Context) (metrictest.Environment, error) {
+		read := func(path string) (string, []byte, error) { return readInput(cmd.InOrStdin(), path) }
+		runner := metrictest.Runner{AtOnce: caseDatabases, Read: read, Evaluate: evaluateCase(metrics), Open: func(ctx context.Context) (metrictest.Environment, error) {
 			db, err := engine.database(ctx, fmt.Sprintf("case%d", databases.Add(1)))
 			if err != nil {
 				return nil, err

@@ -25,15 +25,20 @@ func askingPod(name, ip string, annotations ...string) *corev1.Pod {
 	return p
 }
 
-func TestPodsThatAskToBeReadAreTargets(t *testing.T) {
-	r := newRig(t, noon)
+// wantTargets gives what checks the names of the targets that are known.
+func (r *rig) wantTargets(t *testing.T) func(want ...string) {
 	c := &Collector{clusters: []*cluster{r.cluster}}
-	targets := func(want ...string) {
+	return func(want ...string) {
 		t.Helper()
 		if diff := cmp.Diff(want, named(c.Targets())); diff != "" {
 			t.Errorf("targets differ (-want +got):\n%s", diff)
 		}
 	}
+}
+
+func TestPodsThatAskToBeReadAreTargets(t *testing.T) {
+	r := newRig(t, noon)
+	targets := r.wantTargets(t)
 	pending := askingPod("pending", "")
 	pending.Status.Phase = corev1.PodPending
 	portless := askingPod("portless", "10.0.0.3")
@@ -89,13 +94,7 @@ func sliceOf(name, service string, family discoveryv1.AddressType, addresses ...
 
 func TestEndpointsOfServicesThatAskAreTargets(t *testing.T) {
 	r := newRig(t, noon)
-	c := &Collector{clusters: []*cluster{r.cluster}}
-	targets := func(want ...string) {
-		t.Helper()
-		if diff := cmp.Diff(want, named(c.Targets())); diff != "" {
-			t.Errorf("targets differ (-want +got):\n%s", diff)
-		}
-	}
+	targets := r.wantTargets(t)
 	ending := sliceOf("web-2", "web", discoveryv1.AddressTypeIPv4, "10.0.0.8", "10.0.0.9")
 	ending.Endpoints[0].Conditions.Terminating, ending.Endpoints[1].Conditions.Ready = new(true), new(false)
 	portless := sliceOf("dns-1", "dns", discoveryv1.AddressTypeIPv4, "10.0.0.3")

@@ -97,11 +97,13 @@ func TestAMissingFileIsMalformed(t *testing.T) {
 	}
 }
 
-func TestADashIsStandardInput(t *testing.T) {
+func TestFilesAreCalledAsTheirReaderSays(t *testing.T) {
 	var out strings.Builder
 	r := metrictest.Runner{
-		Open:  func(context.Context) (metrictest.Environment, error) { return nothing{}, nil },
-		Stdin: strings.NewReader("tests:\n  - name: a\n    now: 2026-01-10T00:00:00Z\n    expect: [{nalysis: active}]\n"),
+		Open: func(context.Context) (metrictest.Environment, error) { return nothing{}, nil },
+		Read: func(string) (string, []byte, error) {
+			return "stdin", []byte("tests:\n  - name: a\n    now: 2026-01-10T00:00:00Z\n    expect: [{nalysis: active}]\n"), nil
+		},
 	}
 	exit, err := r.Files(t.Context(), []string{"-"}, &out)
 	if err != nil || exit != metrictest.ExitMalformed || !strings.Contains(out.String(), "stdin:4:15: ") {

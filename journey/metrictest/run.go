@@ -50,16 +50,11 @@ type Runner struct {
 	// AtOnce is how many cases run at once, each in an environment of its own; 1 unless given.
 	AtOnce   int
 	Evaluate EvaluateFunc
-	// Stdin is what a path "-" stands for.
-	Stdin io.Reader
+	// Read reads a file and returns how to call it in messages; os.ReadFile and its path unless given.
+	Read func(path string) (shown string, data []byte, err error)
 }
 
-// read reads a file, or standard input, and returns how to call it in messages.
-func (r Runner) read(path string) (shown string, data []byte, err error) {
-	if path == "-" && r.Stdin != nil {
-		data, err = io.ReadAll(r.Stdin)
-		return "stdin", data, err
-	}
+func readFile(path string) (shown string, data []byte, err error) {
 	data, err = os.ReadFile(path)
 	return path, data, err
 }
@@ -69,8 +64,12 @@ func (r Runner) read(path string) (shown string, data []byte, err error) {
 func (r Runner) Files(ctx context.Context, paths []string, out io.Writer) (Exit, error) {
 	var cases []Case
 	malformed := false
+	read := r.Read
+	if read == nil {
+		read = readFile
+	}
 	for _, path := range paths {
-		path, data, err := r.read(path)
+		path, data, err := read(path)
 		if err == nil {
 			var parsed []Case
 			parsed, err = Parse(path, data)

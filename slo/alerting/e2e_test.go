@@ -8,8 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,6 +18,7 @@ import (
 	"time"
 
 	"github.com/kubevalue/kubevalue/slo"
+	"github.com/kubevalue/kubevalue/slo/freeport"
 )
 
 const alertmanagerBinary = "/usr/bin/prometheus-alertmanager"
@@ -27,7 +26,7 @@ const alertmanagerBinary = "/usr/bin/prometheus-alertmanager"
 // startAlertmanager runs a real one on loopback that notifies a webhook, and returns its address.
 func startAlertmanager(t *testing.T, webhook string) string {
 	t.Helper()
-	address := freeAddress(t)
+	address := fmt.Sprintf("127.0.0.1:%d", freeport.Get(t))
 	dir := t.TempDir()
 	config := filepath.Join(dir, "alertmanager.yml")
 	text := fmt.Sprintf("route: {receiver: hook, group_by: [...], group_wait: 0s, group_interval: 1s, repeat_interval: 24h}\nreceivers: [{name: hook, webhook_configs: [{url: '%s', send_resolved: true}]}]\n", webhook)
@@ -59,24 +58,6 @@ func startAlertmanager(t *testing.T, webhook string) string {
 		return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
 	})
 	return url
-}
-
-// freeAddress is one on loopback for a server to listen on, a moment later: of a port below those that the system gives to outgoing connections,
-// one of which would else take it meanwhile.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	const lowest, above = 12000, 32768
-	for range 2000 {
-		address := fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(above-lowest))
-		if l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address); err == nil {
-			if err := l.Close(); err != nil {
-				t.Fatal(err)
-			}
-			return address
-		}
-	}
-	t.Fatalf("no port from %d to %d is free", lowest, above-1)
-	return ""
 }
 
 func get(t *testing.T, url string) (*http.Response, error) {
