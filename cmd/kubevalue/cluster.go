@@ -69,10 +69,23 @@ func (c *Config) checkClusters(f *yamlFile) {
 // kubeCollector watches the clusters' objects.
 func (s *service) kubeCollector() (*kube.Collector, error) {
 	return kube.New(kube.Config{
-		Clusters: s.cfg.kubeClusters(), Sink: s.pipe, Known: s.db.LiveResources, Now: s.now, Logger: s.log, Registerer: s.registry,
+		Clusters: s.cfg.kubeClusters(), Sink: s.pipe, Known: s.liveResources, Now: s.now, Logger: s.log, Registerer: s.registry,
 		Owner: s.owners.Owner, KeepLabels: s.owners.Labels(), Fields: s.cfg.fields(),
 	})
 }
+
+// liveResources are what is known of a cluster: what an earlier service left in the spool included.
+func (s *service) liveResources(ctx context.Context, cluster string) ([]schema.ResourceChange, error) {
+	flushed, cancel := context.WithTimeout(ctx, longestFlush)
+	defer cancel()
+	if err := s.pipe.Flush(flushed); err != nil {
+		return nil, err
+	}
+	return s.db.LiveResources(ctx, cluster)
+}
+
+// longestFlush is how long what is known waits for the spool before the status of the cluster says so.
+const longestFlush = 20 * time.Second
 
 func clusterCommand() *cobra.Command {
 	return group("cluster", "List the clusters, and check how they are reached",

@@ -133,6 +133,7 @@ probes: [{name: e2e-api, url: %q, interval: 1s, timeout: 1s, slice: 5s, ca_file:
 objectives: {openslo: [api.yaml], max_lag: 15s}
 `, e.cluster.Server+"/readyz", e.cluster.CAFile))
 	e.serve(t)
+	awaitWatched(t, e.client, e.url) // what is rolled out before counts only when that takes longer
 	return e
 }
 

@@ -88,6 +88,15 @@ func TestAfterARestartOnlyWhatHappenedMeanwhileIsTold(t *testing.T) {
 		"Deployment/web rollout_started #3 (template) at 40", "Deployment/web rollout_succeeded #3 (template) at 45 took 5",
 		"Deployment/web observed #2026-11-20 at 100")
 
+	// One that was created meanwhile, and edited: nothing of it was rolled out before anybody watched.
+	fresh := edited(web(noon.Add(10*time.Second), 1), image("example:2"))
+	fresh.Name, fresh.UID = "fresh", "uid-fresh"
+	r = restart(t, first, later)
+	r.sync(lists(same, condition(rolled(fresh, "2", 1, 1), appsv1.DeploymentProgressing, corev1.ConditionTrue, "NewReplicaSetAvailable", noon.Add(45*time.Second))))
+	want(t, r, "Deployment/fresh created at 10", "Deployment/fresh rollout_started #1 (created) at 10", "Deployment/fresh rollout_superseded #1 from 10 to 100",
+		"Deployment/fresh rollout_started #2 (template) from 10 to 100", "Deployment/fresh rollout_succeeded #2 (template) at 45",
+		"Deployment/fresh ready from 10 to 100", "Deployment/fresh observed #2026-11-20 at 100")
+
 	r = restart(t, first, later)
 	r.sync(lists(rolled(edited(web(noon.Add(-time.Minute), 1), func(d *appsv1.Deployment) { *d.Spec.Replicas = 5 }), "1", 5, 5)))
 	want(t, r, "Deployment/web scaled #2 from 0 to 100", "Deployment/web observed #2026-11-20 at 100")

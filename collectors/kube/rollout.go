@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -18,8 +19,9 @@ func (c *cluster) applyRollout(t *tracked, o *object, w when, fresh bool) {
 		return
 	}
 	first := t.res.Revision == ""
-	if first && fresh && w.late && now.complete {
-		// It was rolled out before anybody watched.
+	// What was there before anybody watched may have been rolled out then.
+	old := first && fresh && w.late && !w.covers(o.created)
+	if old && now.complete {
 		t.res.Revision, t.res.Rollout = now.revision, schema.RolloutSucceeded
 		t.template, t.restart = now.template, now.restart
 		return
@@ -28,7 +30,9 @@ func (c *cluster) applyRollout(t *tracked, o *object, w when, fresh bool) {
 		if c.waitsForSet(t, name, w) {
 			return
 		}
-		c.missedRollouts(t, now, w)
+		if w.late && !old {
+			c.missedRollouts(t, now, w)
+		}
 		c.startRollout(t, now, w, first)
 	}
 	if t.res.Rollout != schema.RolloutProgressing && t.res.Rollout != schema.RolloutFailed {
@@ -62,10 +66,10 @@ func revisionName(t *tracked, now *workload) string {
 	return now.revision + "@" + strconv.FormatInt(t.res.Generation, 10)
 }
 
-// missedRollouts records those between two counted revisions, of which at least the start is often known.
+// missedRollouts records those between two counted revisions, of which at least the start is often known. One that had none yet begins at 0.
 func (c *cluster) missedRollouts(t *tracked, now *workload, w when) {
-	from, err := strconv.ParseInt(t.res.Revision, 10, 64)
-	if err != nil || !w.late {
+	from, err := strconv.ParseInt(cmp.Or(t.res.Revision, "0"), 10, 64)
+	if err != nil {
 		return
 	}
 	to, err := strconv.ParseInt(now.revision, 10, 64)
@@ -88,10 +92,13 @@ func (c *cluster) supersede(t *tracked, w when) {
 	}
 }
 
-// lateStart says when a rollout that was noticed late began, and why: when its ReplicaSet was created, unless that was used again.
+// lateStart says when a rollout that was noticed late began, and why: the first one of a workload when that was created, others when their
+// ReplicaSet was, unless that was used again.
 func (c *cluster) lateStart(t *tracked, revision string, w when) (when, string) {
 	set := c.setOf(t, revision)
 	switch {
+	case revision == "1" && w.covers(t.res.Created):
+		return at(t.res.Created), schema.RolloutCreated
 	case set == nil:
 		return w, schema.RolloutTemplate
 	case set.reused:

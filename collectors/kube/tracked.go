@@ -14,6 +14,9 @@ type when struct {
 	from time.Time
 }
 
+// covers tells whether an instant lies in what nobody watched between two times when somebody did.
+func (w when) covers(t time.Time) bool { return !w.from.IsZero() && t.After(w.from) && !t.After(w.at) }
+
 // tracked is what is known of an object. Its maps are never changed, only replaced: records share them.
 type tracked struct {
 	// res is its state, without cluster and region, and without what state adds.
