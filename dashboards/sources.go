@@ -164,9 +164,10 @@ type Target struct {
 	Kind string `json:"kind"`
 	// Name is the job of a metrics page, the probe, or the indicator that a Prometheus server is asked for; Instance the page's address, the
 	// group of the probe, or the server's name.
-	Name     string    `json:"name"`
-	Instance string    `json:"instance"`
-	At       time.Time `json:"at"`
+	Name     string `json:"name"`
+	Instance string `json:"instance"`
+	// At is when it was tried; zero: never, as its job has too many targets.
+	At time.Time `json:"at,omitzero"`
 	// Series is how many series are remembered of a page, PassedOver how many of its samples that should count counted for nothing.
 	Series     int `json:"series"`
 	PassedOver int `json:"passed_over"`

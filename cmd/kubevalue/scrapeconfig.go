@@ -31,6 +31,8 @@ type ScrapeConfig struct {
 	// MaxBody and MaxSeries bound a page; one that is larger counts as not read.
 	MaxBody   Size `yaml:"max_body"`
 	MaxSeries int  `yaml:"max_series"`
+	// MaxTargets bounds the targets that are read, 1000 unless given: those of Kubernetes are as many as others annotate.
+	MaxTargets int `yaml:"max_targets"`
 }
 
 // AnnotatedConfig says which pods and Services may ask for metrics pages to be read.
@@ -67,6 +69,7 @@ func (c *Config) scrapeJob(s ScrapeConfig, annotated func() []kube.Target) scrap
 	j := scrape.Job{
 		Name: s.Job, Targets: s.Targets, Scheme: s.Scheme, Path: s.Path, Labels: s.Labels,
 		Interval: time.Duration(s.Interval), Timeout: time.Duration(s.Timeout), Access: c.http(s.Access), Limits: scrape.DefaultLimits,
+		MaxTargets: s.MaxTargets,
 	}
 	for _, file := range s.Files {
 		j.Files = append(j.Files, c.path(file))

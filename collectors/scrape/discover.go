@@ -17,6 +17,8 @@ import (
 type target struct {
 	url    string
 	labels labels.Labels
+	// asked: it is none of those that the configuration lists, itself or by its files.
+	asked bool
 }
 
 // targetGroup is an entry of a file_sd file.
@@ -53,6 +55,9 @@ func (j Job) Validate() error {
 			fault("files %q: %w", pattern, err)
 		}
 	}
+	if j.MaxTargets < max(1, len(j.Targets)) {
+		fault("max_targets %d: want at least 1, and room for the %d that are listed", j.MaxTargets, len(j.Targets))
+	}
 	if l := j.Limits; l.Body < 0 || l.Series < 0 || l.SeriesBytes < 0 || l.Labels < 0 {
 		fault("limits: want numbers above 0")
 	}
@@ -79,29 +84,33 @@ func (j Job) target(address string, more map[string]string) (target, error) {
 			}
 		}
 	}
-	return target{full, b.Labels()}, nil
+	return target{url: full, labels: b.Labels()}, nil
 }
 
 // discovered are the job's targets now, by what makes them different. With an error, it is those that could be found.
 func (j Job) discovered() (map[string]target, error) {
 	out := map[string]target{}
 	var faults []error
+	one := func(address string, more map[string]string, asked bool) {
+		t, err := j.target(address, more)
+		if err != nil {
+			faults = append(faults, err)
+			return
+		}
+		t.asked = asked
+		out[t.url+" "+t.labels.String()] = t
+	}
 	add := func(addresses []string, more map[string]string) {
 		for _, address := range addresses {
-			t, err := j.target(address, more)
-			if err != nil {
-				faults = append(faults, err)
-				continue
-			}
-			out[t.url+" "+t.labels.String()] = t
+			one(address, more, false)
+		}
+	}
+	if j.Discover != nil {
+		for _, f := range j.Discover() {
+			one(f.Address, f.Labels, true)
 		}
 	}
 	add(j.Targets, nil)
-	if j.Discover != nil {
-		for _, f := range j.Discover() {
-			add([]string{f.Address}, f.Labels)
-		}
-	}
 	for _, pattern := range j.Files {
 		files, err := filepath.Glob(pattern)
 		faults = append(faults, err)

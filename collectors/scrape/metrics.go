@@ -46,7 +46,7 @@ func (m metrics) count(job string, p problems, err error) {
 }
 
 // targetsTold says how many targets of a job could be read when that was last tried.
-var targetsTold = prometheus.NewDesc("kubevalue_scrape_targets", "Targets, by whether their page could be read at the newest try: ok or failing.", []string{"scrape_job", "state"}, nil)
+var targetsTold = prometheus.NewDesc("kubevalue_scrape_targets", "Targets, by whether their page could be read at the newest try: ok or failing; or left_out, as there are too many.", []string{"scrape_job", "state"}, nil)
 
 // tally counts the targets of a collector when somebody asks.
 type tally struct{ *Collector }
@@ -56,8 +56,10 @@ func (tally) Describe(to chan<- *prometheus.Desc) { to <- targetsTold }
 
 // Collect counts the targets as they stand.
 func (t tally) Collect(to chan<- prometheus.Metric) {
-	ok, failing := map[string]float64{}, map[string]float64{}
-	for _, s := range t.Status() {
+	t.standing.Lock()
+	defer t.standing.Unlock()
+	ok, failing := map[string]int{}, map[string]int{}
+	for _, s := range t.standing.of {
 		if s.Err == nil {
 			ok[s.Job]++
 		} else {
@@ -65,7 +67,8 @@ func (t tally) Collect(to chan<- prometheus.Metric) {
 		}
 	}
 	for _, j := range t.jobs {
-		to <- prometheus.MustNewConstMetric(targetsTold, prometheus.GaugeValue, ok[j.Name], j.Name, "ok")
-		to <- prometheus.MustNewConstMetric(targetsTold, prometheus.GaugeValue, failing[j.Name], j.Name, "failing")
+		for state, n := range map[string]int{"ok": ok[j.Name], "failing": failing[j.Name], "left_out": len(t.standing.leftOut[j.Name])} {
+			to <- prometheus.MustNewConstMetric(targetsTold, prometheus.GaugeValue, float64(n), j.Name, state)
+		}
 	}
 }

@@ -30,8 +30,9 @@ import (
 
 // Defaults of a Job.
 const (
-	DefaultInterval = 15 * time.Second
-	DefaultTimeout  = 10 * time.Second
+	DefaultInterval   = 15 * time.Second
+	DefaultTimeout    = 10 * time.Second
+	DefaultMaxTargets = 1000
 )
 
 // Job is a set of targets that are read in the same way.
@@ -53,6 +54,8 @@ type Job struct {
 	Access config.HTTPClientConfig
 	// Limits are DefaultLimits when zero.
 	Limits Limits
+	// MaxTargets bounds how many are read, DefaultMaxTargets when 0: those that are discovered are as many as others ask for.
+	MaxTargets int
 }
 
 // Found is a target that a Job discovered: a URL, or host:port, with labels of its own.
@@ -77,6 +80,9 @@ func (j Job) WithDefaults() Job {
 	}
 	if j.Limits == (Limits{}) {
 		j.Limits = DefaultLimits
+	}
+	if j.MaxTargets == 0 {
+		j.MaxTargets = DefaultMaxTargets
 	}
 	return j
 }
@@ -115,6 +121,8 @@ type Collector struct {
 	standing struct {
 		sync.Mutex
 		of map[string]Status
+		// leftOut are the targets of each job, by its name, that are not read.
+		leftOut map[string][]target
 	}
 }
 
@@ -126,17 +134,29 @@ type Status struct {
 	// Series is how many series of it are remembered, PassedOver how many samples of its newest page that should count counted for
 	// nothing: they were no numbers, stood there twice, or were stale.
 	Series, PassedOver int
-	// Err is why it could not be read; nil: it could.
+	// Err is why it could not be read; nil: it could. ErrLeftOut: nobody tries.
 	Err error
 }
 
-// Status returns how the newest tries went, in order of job and instance. A target that was not tried yet is left out.
+// Status returns how the newest tries went, in order of job and instance, with the first 100 targets of each job that are left out, whose At is
+// zero. A target that was not tried yet is not in it.
 func (c *Collector) Status() []Status {
 	c.standing.Lock()
 	defer c.standing.Unlock()
-	return slices.SortedFunc(maps.Values(c.standing.of), func(a, b Status) int {
+	all := slices.Collect(maps.Values(c.standing.of))
+	for _, j := range c.jobs {
+		leftOut := c.standing.leftOut[j.Name]
+		for _, t := range leftOut[:min(len(leftOut), maxLeftOutShown)] {
+			all = append(all, Status{
+				Job: j.Name, Instance: t.labels.Get("instance"),
+				Err: fmt.Errorf("%w: %d targets are over the job's max_targets of %d", ErrLeftOut, len(leftOut), j.MaxTargets),
+			})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Status) int {
 		return cmp.Or(cmp.Compare(a.Job, b.Job), cmp.Compare(a.Instance, b.Instance))
 	})
+	return all
 }
 
 // standingOf tells targets apart by all that they have.
@@ -167,7 +187,7 @@ func New(cfg Config) (*Collector, error) {
 	}
 	cfg.Now, cfg.Logger = collectors.Clock(cfg.Now), collectors.Logger(cfg.Logger)
 	c := &Collector{cfg: cfg, metrics: newMetrics(), pages: map[string]*pages{}, large: make(chan struct{}, maxLarge)}
-	c.standing.of = map[string]Status{}
+	c.standing.of, c.standing.leftOut = map[string]Status{}, map[string][]target{}
 	var faults []error
 	counters, err := NewCounters(cfg.Indicators)
 	faults = append(faults, err)
@@ -220,22 +240,42 @@ func (c *Collector) handOver(ctx context.Context) {
 // rediscover is how often files of targets are read, and discovered ones asked for.
 const rediscover = 10 * time.Second
 
-// discover keeps a watcher running for every target of a job.
+// watched is a target that is read.
+type watched struct {
+	target
+	place place
+	stop  context.CancelFunc
+}
+
+// discover keeps a watcher running for every target of a job that has a place.
 func (c *Collector) discover(ctx context.Context, j *job) {
-	running := map[string]context.CancelFunc{}
+	running := map[string]watched{}
 	var watchers sync.WaitGroup
 	defer watchers.Wait()
 	for {
 		found, err := j.discovered()
 		if err != nil {
 			c.cfg.Logger.Warn("some targets of a job cannot be found out: those that are known stay", "job", j.Name, "error", err)
+			for key, one := range running {
+				if _, ok := found[key]; !ok {
+					found[key] = one.target
+				}
+			}
 		}
-		for key, t := range found {
-			if running[key] != nil {
+		kept := c.choose(j, found, running)
+		for key, one := range running {
+			if _, ok := kept[key]; !ok {
+				one.stop()
+				delete(running, key)
+			}
+		}
+		for key, at := range kept {
+			if _, ok := running[key]; ok {
 				continue
 			}
+			t := found[key]
 			within, stop := context.WithCancel(ctx)
-			running[key] = stop
+			running[key] = watched{t, at, stop}
 			watchers.Go(func() {
 				p := c.pagesOf(j, key, t)
 				c.watch(within, j, t, p)
@@ -246,15 +286,9 @@ func (c *Collector) discover(ctx context.Context, j *job) {
 				}
 			})
 		}
-		for key, stop := range running {
-			if _, ok := found[key]; !ok && err == nil {
-				stop()
-				delete(running, key)
-			}
-		}
 		if !collectors.Sleep(ctx, rediscover) {
-			for _, stop := range running {
-				stop()
+			for _, one := range running {
+				one.stop()
 			}
 			return
 		}

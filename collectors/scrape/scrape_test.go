@@ -194,9 +194,10 @@ func TestTheStatusSaysWhatIsWrongWithATarget(t *testing.T) {
 			}
 			failing := map[bool]int{false: 1}[test.err == ""]
 			if err := testutil.GatherAndCompare(registry, strings.NewReader(fmt.Sprintf(`
-# HELP kubevalue_scrape_targets Targets, by whether their page could be read at the newest try: ok or failing.
+# HELP kubevalue_scrape_targets Targets, by whether their page could be read at the newest try: ok or failing; or left_out, as there are too many.
 # TYPE kubevalue_scrape_targets gauge
 kubevalue_scrape_targets{scrape_job="api",state="failing"} %d
+kubevalue_scrape_targets{scrape_job="api",state="left_out"} 0
 kubevalue_scrape_targets{scrape_job="api",state="ok"} %d
 `, failing, 1-failing)), "kubevalue_scrape_targets"); err != nil {
 				t.Error(err)
@@ -260,10 +261,11 @@ func TestJobsAndIndicatorsThatCannotBe(t *testing.T) {
 	_, err := New(Config{Sink: &sink{}, Jobs: []Job{
 		{Name: "", Interval: time.Millisecond},
 		{Name: "a", Targets: []string{"http://user:pw@x/metrics"}, Timeout: time.Minute},
+		{Name: "b", Targets: []string{"x:1", "x:2"}, MaxTargets: 1}, {Name: "c", Targets: []string{"x:1"}, MaxTargets: -1},
 	}, Indicators: []Indicator{{Name: "i"}, {Good: "a{", Total: "sum(b)", Slice: 7 * time.Minute}}})
 	for _, want := range []string{
 		"name: want one: it is the label job", "targets: want some, or files", "interval 1ms: want 1s to 1h", "timeout 1m0s: want more than 0",
-		"has no password in it", "want total with one of good and bad", `total: "sum(b)" is no selector`, "slice 7m0s",
+		"max_targets 1: want at least 1, and room for the 2 that are listed", "max_targets -1: want", "has no password in it", "want total with one of good and bad", `total: "sum(b)" is no selector`, "slice 7m0s",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\nlacks %s", err, want)

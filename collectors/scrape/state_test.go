@@ -35,7 +35,7 @@ func (l *lives) begin(of ...Indicator) life {
 		l.t.Fatal(err)
 	}
 	c.restore()
-	return life{c, c.pagesOf(&job{Job: Job{Limits: DefaultLimits}}, "target", target{"http://x", labels.FromStrings("job", "api")})}
+	return life{c, c.pagesOf(&job{Job: Job{Limits: DefaultLimits}}, "target", target{url: "http://x", labels: labels.FromStrings("job", "api")})}
 }
 
 // read hands in a page at a second, after which slices are closed, saved and handed over, or, with killed, only some of it.
