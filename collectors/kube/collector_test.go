@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,8 +17,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	kubeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
@@ -270,4 +273,112 @@ func TestAStreamThatNeverEndsIsReplacedByAList(t *testing.T) {
 			}
 		})
 	})
+}
+
+// lingering are clients of which the first two lists hang; the first one does not end as soon as it is given up.
+type lingering struct {
+	Typed
+	lists atomic.Int32
+}
+
+func (l *lingering) list(ctx context.Context, of kubeschema.GroupVersionResource, o metav1.ListOptions, into runtime.Object) error {
+	n := l.lists.Add(1)
+	if n > 2 {
+		return l.Typed.list(ctx, of, o, into)
+	}
+	<-ctx.Done()
+	if n == 1 {
+		time.Sleep(2 * time.Second)
+	}
+	return ctx.Err()
+}
+
+// IsWatchListSemanticsUnSupported says that there are only lists.
+func (l *lingering) IsWatchListSemanticsUnSupported() bool { return true }
+
+// watchDeployments runs a collector of Deployments on such clients for so long, and returns its status then.
+func watchDeployments(t *testing.T, typed Typed, during time.Duration) (status Status) {
+	t.Helper()
+	clients := fakeClients(answers, available())
+	clients.Typed = typed
+	config := configs("c1")
+	config[0].Kinds = []string{schema.KindDeployment}
+	running(t, Config{Clusters: config, Sink: &sink{}, Connect: func(ClusterConfig) (*Clients, error) { return clients, nil }}, func(c *Collector) {
+		time.Sleep(during)
+		status = c.Status()[0]
+	})
+	return status
+}
+
+func TestAListThatWasGivenUpSaysNothingOfTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		typed := &lingering{Typed: fakeClients(answers, available()).Typed}
+		if status := watchDeployments(t, typed, 3*time.Minute); !status.Synced || status.Err != nil || typed.lists.Load() != 3 {
+			t.Errorf("after %d lists, of which two hung: %+v", typed.lists.Load(), status)
+		}
+	})
+}
+
+// refusing are lingering clients that refuse the first stream of initial objects, and then have one.
+type refusing struct {
+	lingering
+	streams atomic.Int32
+}
+
+func (r *refusing) watch(_ context.Context, _ kubeschema.GroupVersionResource, o metav1.ListOptions) (watch.Interface, error) {
+	if o.SendInitialEvents == nil || r.streams.Add(1) == 1 {
+		return nil, apierrors.NewServiceUnavailable("no stream")
+	}
+	w := watch.NewRaceFreeFake()
+	go func() {
+		time.Sleep(10 * time.Second)
+		w.Add(available())
+		end := available()
+		end.ResourceVersion, end.Annotations = "1001", map[string]string{metav1.InitialEventsAnnotationKey: "true"}
+		w.Action(watch.Bookmark, end)
+	}()
+	return w, nil
+}
+
+// IsWatchListSemanticsUnSupported says that there are streams.
+func (r *refusing) IsWatchListSemanticsUnSupported() bool { return false }
+
+func TestAListThatWasGivenUpSaysNothingOfAStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		typed := &refusing{lingering: lingering{Typed: fakeClients(answers, available()).Typed}}
+		if status := watchDeployments(t, typed, 2*time.Minute); !status.Synced || status.Err != nil || status.Kinds[0].Objects != 1 || typed.streams.Load() != 2 || typed.lists.Load() != 1 {
+			t.Errorf("with a list that hung and a stream that stands: %+v", status)
+		}
+	})
+}
+
+// A reflector whose stream is given up falls back to a list, even when it has been told to end, and that whenever it gets to it.
+func TestAListThatBeginsTooLateChangesNothing(t *testing.T) {
+	r := newRig(t, noon).sync(nil)
+	f := r.feeds[schema.KindDeployment]
+	late := func() {
+		t.Helper()
+		ended, end := context.WithCancel(t.Context())
+		end()
+		if _, err := f.list(ended, metav1.ListOptions{}); !errors.Is(err, context.Canceled) {
+			t.Errorf("a list whose context has ended: %v", err)
+		}
+	}
+	f.fail(errHangs)
+	f.source.watch = func(context.Context, metav1.ListOptions) (watch.Interface, error) {
+		late()
+		return watch.NewRaceFreeFake(), nil
+	}
+	w, err := f.watch(t.Context(), metav1.ListOptions{ResourceVersion: "1001"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Stop()
+	if !f.up || f.err != nil {
+		t.Errorf("the watch that began meanwhile stands: %t, %v", f.up, f.err)
+	}
+	late()
+	if !f.up || !f.busySince.IsZero() {
+		t.Errorf("the watch that stood before stands: %t, a request waits since %s", f.up, f.busySince)
+	}
 }

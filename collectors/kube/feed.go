@@ -57,7 +57,7 @@ type feed struct {
 	streaming bool
 	// listOnly is set once a stream of initial objects has hung.
 	listOnly bool
-	watches  int // counts them, to know the newest
+	watches  int // counts the requests, to know the newest
 	err      error
 	// most is how many objects a page may have; fewer than pageSize once a page was too long.
 	most int64
@@ -152,7 +152,10 @@ const pageSize = 500
 
 // list reads one page, of which only what is needed is kept.
 func (f *feed) list(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-	f.begin(false)
+	number, err := f.begin(ctx, false)
+	if err != nil {
+		return nil, err
+	}
 	if o.Continue == "" {
 		f.readAll()
 	}
@@ -163,7 +166,7 @@ func (f *feed) list(ctx context.Context, o metav1.ListOptions) (runtime.Object, 
 	if err == nil {
 		list, err = f.page(list)
 	}
-	f.end(ctx, err)
+	f.end(ctx, number, err)
 	f.c.metrics.requests.WithLabelValues(f.c.cc.Name, f.name, "list", outcome(err)).Inc()
 	return list, err
 }
@@ -224,8 +227,10 @@ func (f *feed) readAll() {
 // watch begins to watch where the reflector stands, or with a stream of all objects.
 func (f *feed) watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 	stream := o.SendInitialEvents != nil && *o.SendInitialEvents
-	number := f.begin(stream)
-	var err error
+	number, err := f.begin(ctx, stream)
+	if err != nil {
+		return nil, err
+	}
 	if stream {
 		f.readAll()
 	} else {
@@ -235,7 +240,7 @@ func (f *feed) watch(ctx context.Context, o metav1.ListOptions) (watch.Interface
 	if err == nil {
 		inner, err = f.source.watch(ctx, o)
 	}
-	f.end(ctx, err)
+	f.end(ctx, number, err)
 	f.c.metrics.requests.WithLabelValues(f.c.cc.Name, f.name, "watch", outcome(err)).Inc()
 	if err != nil {
 		return nil, err
@@ -268,20 +273,28 @@ func outcome(err error) string {
 	return "success"
 }
 
-// begin notes that a request waits for its answer, and that no watch stands meanwhile.
-func (f *feed) begin(stream bool) (number int) {
+// begin notes that a request waits for its answer, and that no watch stands meanwhile. A reflector that was told to end may still begin one,
+// and that after its successor did: it is refused.
+func (f *feed) begin(ctx context.Context, stream bool) (number int, err error) {
 	f.c.mu.Lock()
 	defer f.c.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
 	now := f.c.now()
 	f.wentDown(now)
 	f.busySince, f.streaming = now, stream
 	f.watches++
-	return f.watches
+	return f.watches, nil
 }
 
-func (f *feed) end(ctx context.Context, err error) {
+// end notes that a request has its answer. The end of one that was given up says nothing of the one that waits now.
+func (f *feed) end(ctx context.Context, number int, err error) {
 	f.c.mu.Lock()
 	defer f.c.mu.Unlock()
+	if number != f.watches {
+		return
+	}
 	f.busySince = time.Time{}
 	if err != nil {
 		f.streaming = false

@@ -194,7 +194,9 @@ func TestAfterABreakOldNewsAreAnInterval(t *testing.T) {
 		"Deployment/web scaled #3 from 20 to 45", "Deployment/web observed #2026-11-20 at 45", "Deployment/web scaled #4 at 45")
 
 	// The API server ends a watch every few minutes; what the next one brings is in time.
-	f.begin(false)
+	if _, err := f.begin(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
 	r.pass(50 * time.Millisecond)
 	f.cameUp(r.now())
 	r.delete(schema.KindDeployment, d)

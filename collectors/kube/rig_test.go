@@ -138,7 +138,9 @@ func (r *rig) sync(objects map[string][]any) *rig {
 func (r *rig) list(kind string, objects ...any) {
 	r.t.Helper()
 	f := r.feeds[kind]
-	f.begin(false)
+	if _, err := f.begin(r.t.Context(), false); err != nil {
+		r.t.Fatal(err)
+	}
 	if err := f.Replace(objects, strconv.Itoa(r.version)); err != nil {
 		r.t.Fatal(err)
 	}
