@@ -31,7 +31,8 @@ type OutboxConfig struct {
 	// MaxHeld bounds the slices that wait, and the records of consumption; the oldest go first. MaxChanges is from how many waiting
 	// changes on AwaitRoom waits: none of them is ever dropped.
 	MaxHeld, MaxChanges int
-	// Dropped counts records that are lost: "refused" by the sink, or "slice" and "consumption" that waited for too long.
+	// Dropped counts records that are lost: "refused" by the sink, "slice" and "consumption" that waited for too long, and at the "end" those
+	// that the sink did not take any more.
 	Dropped func(reason string, records int)
 }
 
@@ -129,17 +130,26 @@ func (o *Outbox) Run(ctx context.Context) {
 	}
 }
 
-// Drain hands over what is left, for at most ten seconds. It is for the end, when Run has returned.
+// Drain hands over what is left, for at most ten seconds. It is for the end, when Run has returned: what the sink does not take then is
+// lost, and the error says how much.
 func (o *Outbox) Drain(ctx context.Context) error {
 	within, cancel := context.WithTimeout(ctx, outboxLast)
 	defer cancel()
 	for more := true; more; {
 		var err error
 		if more, err = o.send(within); err != nil {
-			return fmt.Errorf("hand over the last records: %w", err)
+			lost := o.waiting()
+			o.cfg.Dropped("end", lost)
+			return fmt.Errorf("the last %d records were not handed over and are lost: %w", lost, err)
 		}
 	}
 	return nil
+}
+
+func (o *Outbox) waiting() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.held.Len()
 }
 
 // send hands a batch over, or puts it back. Records that can never be stored are dropped and counted.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -166,4 +167,20 @@ func TestAnOutboxTriesAgainUntilTheSinkTakesIt(t *testing.T) {
 		go func() { time.Sleep(time.Second); o.Close() }()
 		o.AwaitRoom()
 	})
+}
+
+func TestWhatAnOutboxCannotHandOverInTheEndIsCounted(t *testing.T) {
+	s := &shelf{fail: func(schema.Batch) error { return collectors.ErrFull }}
+	dropped := map[string]int{}
+	o := collectors.NewOutbox(collectors.OutboxConfig{
+		Sink: s, MaxHeld: 10, MaxChanges: 10, Dropped: func(reason string, records int) { dropped[reason] += records },
+	})
+	o.Put(numbered(0, 2))
+	err := o.Drain(t.Context())
+	if !errors.Is(err, collectors.ErrFull) || !strings.Contains(err.Error(), "the last 6 records") {
+		t.Errorf("the end says %v, want that 6 records are lost since the sink is full", err)
+	}
+	if diff := cmp.Diff(map[string]int{"end": 6}, dropped); diff != "" {
+		t.Error(diff)
+	}
 }

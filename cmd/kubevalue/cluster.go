@@ -74,19 +74,6 @@ func (s *service) kubeCollector() (*kube.Collector, error) {
 	})
 }
 
-// liveResources are what is known of a cluster: what an earlier service left in the spool included.
-func (s *service) liveResources(ctx context.Context, cluster string) ([]schema.ResourceChange, error) {
-	flushed, cancel := context.WithTimeout(ctx, longestFlush)
-	defer cancel()
-	if err := s.pipe.Flush(flushed); err != nil {
-		return nil, err
-	}
-	return s.db.LiveResources(ctx, cluster)
-}
-
-// longestFlush is how long what is known waits for the spool before the status of the cluster says so.
-const longestFlush = 20 * time.Second
-
 func clusterCommand() *cobra.Command {
 	return group("cluster", "List the clusters, and check how they are reached",
 		"A cluster with a kubeconfig is watched: what is in it, what is rolled out, and whether workloads are available. Others are known by their audit events and probes.",

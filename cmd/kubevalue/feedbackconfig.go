@@ -143,13 +143,7 @@ func (s *service) feedbackDoors(memory *collectors.BodyMemory) ([]dashboards.Doo
 	limits.Wire = min(limits.Wire, int64(s.cfg.Server.MaxBody))
 	r := feedback.New(feedback.Config{
 		Sink: s.pipe, Surveys: s.cfg.surveys(), Limits: limits, Memory: memory, Now: s.now, Secret: secret, TeamLabel: orElse(s.cfg.Feedback.GitHub.TeamLabel, "team:"),
-		Invitation: func(ctx context.Context, id string) (schema.Feedback, bool, error) {
-			rows, err := s.db.Feedback(ctx, schema.FeedbackInvitation, id)
-			if err != nil || len(rows) == 0 {
-				return schema.Feedback{}, false, err
-			}
-			return rows[0], true, nil
-		},
+		Invitation: s.invitation,
 	})
 	return []dashboards.Door{
 		{Method: http.MethodGet, Path: feedback.FormPath + ":secret", Handler: r.Form()},

@@ -34,7 +34,7 @@ type IncidentsConfig struct {
 // incidentReceiver takes alerts and incidents over HTTP.
 func (s *service) incidentReceiver(memory *collectors.BodyMemory) (*incident.Receiver, error) {
 	return incident.New(incident.Config{
-		Authenticate: s.tokens.Authenticate, Sink: s.pipe, Known: s.db.Incidents, Mapping: s.cfg.mapping(),
+		Authenticate: s.tokens.Authenticate, Sink: s.pipe, Known: s.incidents, Mapping: s.cfg.mapping(),
 		Limits: s.cfg.limits(incident.DefaultLimits), Memory: memory, Now: s.now, Logger: s.log, Registerer: s.registry,
 	})
 }

@@ -80,6 +80,8 @@ type service struct {
 	figures  *figures
 	// restate wakes the publisher: closed periods may have other figures now.
 	restate chan struct{}
+	// stored is closed when what an earlier service left in the spool is in the warehouse.
+	stored chan struct{}
 	// written counts what Prometheus servers send.
 	written  *remotewrite.Receiver
 	listener net.Listener
@@ -87,7 +89,7 @@ type service struct {
 
 // newService opens what the configuration names and listens; nothing runs before run.
 func newService(ctx context.Context, cfg *Config, now func() time.Time, log *slog.Logger) (_ *service, err error) {
-	s := &service{cfg: cfg, log: log, now: now, registry: prometheus.NewRegistry(), restate: make(chan struct{}, 1)}
+	s := &service{cfg: cfg, log: log, now: now, registry: prometheus.NewRegistry(), restate: make(chan struct{}, 1), stored: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -164,6 +166,9 @@ func (s *service) run(ctx context.Context) error {
 		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		g.Add(func() error {
 			if err := f(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				if ctx.Err() != nil { // what failed first, or was told, is why all ends: nobody else would hear of this
+					s.log.Error("a part of the service did not end well", "part", name, "error", err)
+				}
 				return fmt.Errorf("%s: %w", name, err)
 			}
 			return nil
@@ -203,6 +208,7 @@ func (s *service) run(ctx context.Context) error {
 	background("creators of namespaces", s.learnCreators)
 	background("resources without a price", s.warnUnpriced)
 	background("pipeline", s.pipe.Run)
+	background("what an earlier service left in the spool", s.storeLeftover)
 	background("each event once", s.checkingOnce)
 	background("alerts", s.alerting())
 	background("closed periods", s.publishing)

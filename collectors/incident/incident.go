@@ -54,8 +54,8 @@ type recent struct {
 	at time.Time
 }
 
-// onTheWay is how long an incident is remembered that was handed over; the warehouse has it by then, or is away.
-const onTheWay = time.Hour
+// onTheWay is how long an incident is remembered that was handed over; the warehouse has it by then.
+const onTheWay = 24 * time.Hour
 
 // New makes a Receiver.
 func New(cfg Config) (*Receiver, error) {

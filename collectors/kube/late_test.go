@@ -102,6 +102,27 @@ func TestAfterARestartOnlyWhatHappenedMeanwhileIsTold(t *testing.T) {
 	want(t, r, "Deployment/web scaled #2 from 0 to 100", "Deployment/web observed #2026-11-20 at 100")
 }
 
+// TestWhatWasCreatedWhileNobodyWatchedWasRolledOutThen: whose revisions have no numbers, or whose creation the server cut off to a second in
+// which somebody watched.
+func TestWhatWasCreatedWhileNobodyWatchedWasRolledOutThen(t *testing.T) {
+	db := &appsv1.StatefulSet{ObjectMeta: metaOf("db", noon.Add(20*time.Second))}
+	db.Spec.Replicas = new(int32(1))
+	db.Status = appsv1.StatefulSetStatus{ObservedGeneration: 1, Replicas: 1, UpdateRevision: "db-1", UpdatedReplicas: 1, AvailableReplicas: 1}
+	r := newRig(t, noon).sync(nil)
+	r.pass(20*time.Second + 700*time.Millisecond)
+	r.alive()
+	for _, f := range r.feeds {
+		f.wentDown(r.now())
+	}
+	r.pass(30 * time.Second)
+	r.list(schema.KindStatefulSet, db)
+	want(t, r, "StatefulSet/db created at 20", "StatefulSet/db rollout_started #db-1@1 (created) at 20",
+		"StatefulSet/db rollout_succeeded #db-1@1 (created) from 20.7 to 50.7", "StatefulSet/db ready from 20.7 to 50.7", "StatefulSet/db observed #2026-11-20 at 50.7")
+	r.list(schema.KindDeployment, rolled(web(noon.Add(20*time.Second), 1), "1", 1, 1))
+	want(t, r, "Deployment/web created at 20", "Deployment/web rollout_started #1 (created) at 20", "Deployment/web rollout_succeeded #1 (created) from 20.7 to 50.7",
+		"Deployment/web ready from 20.7 to 50.7", "Deployment/web observed #2026-11-20 at 50.7")
+}
+
 // TestAStateSurvivesARecordThatSomebodyElseMadeMoreExactly: what one process recorded last was not yet known when the next one began,
 // which records the same change as an interval, with a state that is newer.
 func TestAStateSurvivesARecordThatSomebodyElseMadeMoreExactly(t *testing.T) {

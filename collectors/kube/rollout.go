@@ -93,11 +93,13 @@ func (c *cluster) supersede(t *tracked, w when) {
 }
 
 // lateStart says when a rollout that was noticed late began, and why: the first one of a workload when that was created, others when their
-// ReplicaSet was, unless that was used again.
+// ReplicaSet was, unless that was used again. The rollouts of a StatefulSet are not counted, so what is known of one that was created
+// while nobody watched is one rollout.
 func (c *cluster) lateStart(t *tracked, revision string, w when) (when, string) {
 	set := c.setOf(t, revision)
+	first := revision == "1" || t.res.Kind == schema.KindStatefulSet && t.res.Revision == ""
 	switch {
-	case revision == "1" && w.covers(t.res.Created):
+	case first && w.covers(t.res.Created):
 		return at(t.res.Created), schema.RolloutCreated
 	case set == nil:
 		return w, schema.RolloutTemplate

@@ -14,8 +14,11 @@ type when struct {
 	from time.Time
 }
 
-// covers tells whether an instant lies in what nobody watched between two times when somebody did.
-func (w when) covers(t time.Time) bool { return !w.from.IsZero() && t.After(w.from) && !t.After(w.at) }
+// covers tells whether an instant lies in what nobody watched between two times when somebody did. A server's times are cut off to the second,
+// and its clock is not quite ours, so an instant shortly before counts: what somebody had seen then would be known.
+func (w when) covers(t time.Time) bool {
+	return !w.from.IsZero() && t.After(w.from.Add(-shortBreak)) && !t.After(w.at)
+}
 
 // tracked is what is known of an object. Its maps are never changed, only replaced: records share them.
 type tracked struct {

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kubevalue/kubevalue/collectors"
+	"github.com/kubevalue/kubevalue/collectors/feedback"
+	"github.com/kubevalue/kubevalue/schema"
+	"github.com/kubevalue/kubevalue/schema/warehouse/warehousetest"
+)
+
+// bootAfter boots a service whose predecessor left a batch in the spool.
+func bootAfter(t *testing.T, left schema.Batch, settings string) *booted {
+	t.Helper()
+	at := bootPlace{dir: t.TempDir(), dsn: warehousetest.DSN(t), now: time.Now}
+	bootWith(t, at, settings).stop()
+	cfg, err := loadConfig(filepath.Join(at.dir, "kubevalue.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed, err := newService(t.Context(), cfg, at.now, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer killed.close()
+	if err := killed.pipe.Append(t.Context(), left); err != nil {
+		t.Fatal(err)
+	}
+	killed.close()
+	return bootWith(t, at, settings)
+}
+
+// TestWhatIsKnownOfAClusterIncludesTheSpool: a service that has just started must not take for new what its predecessor has told the spool.
+func TestWhatIsKnownOfAClusterIncludesTheSpool(t *testing.T) {
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	b := bootAfter(t, schema.Batch{Changes: []schema.ResourceChange{{
+		Resource: schema.Resource{Cluster: "c1", Kind: schema.KindDeployment, UID: "uid-web", Namespace: "shop", Name: "web", Created: now.Add(-time.Hour)},
+		Change:   schema.ChangeObserved, Key: now.Format(time.DateOnly), Time: now, Seen: now,
+	}}}, "")
+	known, err := b.liveResources(t.Context(), "c1")
+	if err != nil || len(known) != 1 || known[0].Name != "web" {
+		t.Errorf("known are %+v, %v; want the deployment that was told a moment ago", known, err)
+	}
+}
+
+// TestAnAlertThatEndsKeepsWhatTheSpoolKnowsOfIt: what people have said of an incident is still in the spool when its alert is resolved.
+func TestAnAlertThatEndsKeepsWhatTheSpoolKnowsOfIt(t *testing.T) {
+	start := time.Now().UTC().Add(-time.Hour).Truncate(time.Second)
+	in := schema.Incident{
+		ID: "alertmanager/f1/" + strconv.FormatInt(start.Unix(), 10), Service: "shop", Class: "etcd-latency", Cause: "a full disk", Origin: schema.OriginOwn, Start: start,
+		Followups: []schema.Followup{{ID: "PLAT-1", Title: "watch the disk"}}, Version: uint64(start.UnixMilli()),
+	}
+	b := bootAfter(t, schema.Batch{Incidents: []schema.Incident{in}}, "")
+	alert := `{"version":"4","alerts":[{"status":"resolved","labels":{"service":"shop"},"startsAt":"` + start.Format(time.RFC3339) +
+		`","endsAt":"` + start.Add(time.Minute).Format(time.RFC3339) + `","fingerprint":"f1"}]}`
+	if got := b.post("/v1/alertmanager", alert, "Authorization", "Bearer "+b.token("am", collectors.EndpointIncidents)); got.status != http.StatusOK {
+		t.Fatalf("the alert was answered %d: %s", got.status, got.body)
+	}
+	if err := b.pipe.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	known, err := knownIncidents(t.Context(), b.db)
+	if got := known[in.ID]; err != nil || got.Cause != in.Cause || got.Class != in.Class || len(got.Followups) != 1 || got.Resolved.IsZero() {
+		t.Errorf("the incident is %+v, %v; want it resolved, with its cause and its follow-up", got, err)
+	}
+}
+
+// TestALinkThatWasUsedBeforeARestartIsUsed: the answers are still in the spool.
+func TestALinkThatWasUsedBeforeARestartIsUsed(t *testing.T) {
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	secret, id := feedback.NewSecret()
+	b := bootAfter(t, schema.Batch{Feedback: []schema.Feedback{{
+		Kind: schema.FeedbackInvitation, ID: id, Time: now, Until: now.Add(time.Hour), Survey: "q4", State: "answered", Version: 2,
+	}}}, "feedback: {surveys: [{id: q4, title: Platform, questions: [{id: csat, kind: csat, text: How satisfied are you?}]}]}\n")
+	if got := b.send(http.MethodGet, feedback.FormPath+secret, nil); got.status != http.StatusGone || !strings.Contains(got.body, "already") {
+		t.Errorf("the link is answered %d: %s", got.status, got.body)
+	}
+}
