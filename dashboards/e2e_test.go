@@ -93,7 +93,8 @@ func TestE2EPages(t *testing.T) {
 // chromium starts a browser for the test.
 func chromium(t *testing.T) context.Context {
 	t.Helper()
-	flags := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-quic", true))
+	flags := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-quic", true),
+		chromedp.WSURLReadTimeout(5*time.Minute)) // 20 s by itself, which a slow machine takes to start it
 	allocator, stop := chromedp.NewExecAllocator(t.Context(), flags...)
 	t.Cleanup(stop)
 	browser, closeBrowser := chromedp.NewContext(allocator)

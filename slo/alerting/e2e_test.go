@@ -142,7 +142,7 @@ func TestE2EARealAlertmanagerFiresAndResolvesOnce(t *testing.T) {
 		t.Helper()
 		// Two replicas, both restarted before every tick.
 		for range 2 {
-			m := NewManager(Config{Store: store, Now: time.Now, Senders: []Sender{&Alertmanager{URLs: urls, Interval: time.Minute}}})
+			m := NewManager(Config{Store: store, Now: time.Now, Senders: []Sender{&Alertmanager{URLs: urls, Interval: time.Minute, Timeout: time.Minute}}})
 			if err := m.Tick(t.Context(), []Input{{Objective: "login", Status: pairStatus(time.Now().Truncate(time.Second), state, 0, 0), Labels: map[string]string{"service": "identity"}}}); err != nil {
 				t.Fatal(err)
 			}
@@ -180,7 +180,7 @@ func TestE2EARealAlertmanagerTakesTheGoodAlertsOfABadBatch(t *testing.T) {
 		all[i].StartsAt = time.Now()
 	}
 	all[1].Labels["no-such-name"] = "x"
-	err := (&Alertmanager{URLs: []string{url}}).Send(t.Context(), time.Now(), all)
+	err := (&Alertmanager{URLs: []string{url}, Timeout: time.Minute}).Send(t.Context(), time.Now(), all)
 	if err == nil {
 		t.Fatal("a bad alert was accepted")
 	}
