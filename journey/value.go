@@ -42,6 +42,9 @@ type Period struct {
 // Complete says whether the whole period lies before now.
 func (p Period) Complete(now time.Time) bool { return !now.Before(p.To) }
 
+// Begun says whether now is not before the period.
+func (p Period) Begun(now time.Time) bool { return !p.From.After(now) }
+
 // Direction says which way of a metric is the good one.
 type Direction string
 
@@ -61,7 +64,7 @@ type Value struct {
 	Period  Period `json:"period"`
 	// Dimensions says what the figure is restricted to, e.g. {"team": "payments"}; empty: everything.
 	Dimensions map[string]string `json:"dimensions,omitempty"`
-	// Value is in Unit. Ratios are 0..1, never percent.
+	// Value is in Unit. Ratios are 0..1, never percent. Of a period that has not begun there are no figures.
 	Value *float64 `json:"value"`
 	Unit  string   `json:"unit"`
 	// Numerator and Denominator are set for ratios: Value = Numerator / Denominator.
@@ -105,7 +108,7 @@ func (v Value) Missing() string {
 		return ""
 	case v.Withheld != "":
 		return "withheld: " + v.Withheld
-	case v.Period.From.After(v.ComputedAt):
+	case !v.Period.Begun(v.ComputedAt):
 		return "no data: the period has not begun"
 	case v.Coverage != nil && *v.Coverage == 0:
 		return "no data: nothing was measured"

@@ -65,7 +65,7 @@ func (s *objectiveSet) period(text string) (journey.Period, error) {
 
 // begun refuses a period of the future.
 func (s *objectiveSet) begun(p journey.Period) error {
-	if p.From.After(s.now()) {
+	if !p.Begun(s.now()) {
 		return dashboards.BadRequestError{Why: fmt.Sprintf("period %s begins on %s, which is still to come", p.Label, p.From.In(s.calendar.Zone).Format(time.DateOnly))}
 	}
 	return nil

@@ -90,6 +90,11 @@ func (e Evaluator) figures(ctx context.Context, m journey.Metric, r journey.Requ
 	if err := asking.Wait(); err != nil {
 		return nil, err
 	}
+	begun := map[int64]bool{}
+	for _, p := range periods {
+		begun[p.From.UnixMilli()] = p.Begun(now)
+	}
+	maps.DeleteFunc(cells, func(at place, _ *cell) bool { return !begun[at.period] }) // that nothing was done in it yet is no 0
 	if m.Objective == nil {
 		for at, c := range cells {
 			c.coverage = covered[at.period]

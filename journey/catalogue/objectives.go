@@ -21,7 +21,7 @@ func (e Evaluator) fromObjectives(ctx context.Context, m journey.Metric, r journ
 		return cells, nil
 	}
 	for _, p := range periods {
-		if p.From.After(now) {
+		if !p.Begun(now) {
 			continue
 		}
 		all, err := e.objectiveFigures(ctx, m, p, now)
