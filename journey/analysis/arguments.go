@@ -92,10 +92,28 @@ func (a *arguments) names(name string) []string {
 // events reads the argument event: nil means any.
 func (a *arguments) events() []string {
 	names := a.names("event")
-	if len(names) == 1 && names[0] == "any" {
+	if len(names) == 1 && names[0] == anyEvent {
 		return nil
 	}
+	a.refuseAny("event", names)
 	return names
+}
+
+// anyEvent selects every event that is of value and succeeded; no event has that name.
+const anyEvent = "any"
+
+// named reads names of events where any will not do.
+func (a *arguments) named(name string) []string {
+	names := a.names(name)
+	a.refuseAny(name, names)
+	return names
+}
+
+// refuseAny spares its author an event name that nobody sends, which would count as nothing.
+func (a *arguments) refuseAny(name string, names []string) {
+	if slices.Contains(names, anyEvent) {
+		a.fail("%s: any stands alone in the argument event: name the events instead", name)
+	}
 }
 
 func (a *arguments) int(name string) (n int, given bool) {

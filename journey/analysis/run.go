@@ -161,7 +161,7 @@ func (a *arguments) bracket(r *RetentionArgs) {
 }
 
 func runFunnel(ctx context.Context, s Source, a *arguments) (Result, error) {
-	f := FunnelArgs{Args: a.ranged(), Steps: a.names("steps"), Window: a.duration("window")}
+	f := FunnelArgs{Args: a.ranged(), Steps: a.named("steps"), Window: a.duration("window")}
 	switch order := a.string("order"); order {
 	case "", "ordered":
 	case "strict":
@@ -221,7 +221,7 @@ func (a *arguments) days(name string) int {
 }
 
 func (a *arguments) timeToValue() TimeToValueArgs {
-	t := TimeToValueArgs{Args: a.ranged(), Start: a.names("start"), Reach: a.names("reach"), Horizon: a.duration("horizon")}
+	t := TimeToValueArgs{Args: a.ranged(), Start: a.named("start"), Reach: a.named("reach"), Horizon: a.duration("horizon")}
 	if len(t.Events) > 0 {
 		a.fail("event does not apply here: start and reach name the events")
 	}

@@ -23,7 +23,7 @@ func runSegments(ctx context.Context, s Source, a *arguments) (Result, error) {
 }
 
 func runBreadth(ctx context.Context, s Source, a *arguments) (Result, error) {
-	args, offered := a.ranged(), a.names("offered")
+	args, offered := a.ranged(), a.named("offered")
 	if len(offered) == 0 {
 		a.fail("offered: want the event names of what is offered")
 	}

@@ -122,14 +122,13 @@ func (r *reader) events(list *yamlfile.Node, now time.Time) []schema.Event {
 			Name: r.required(n, "name"), Actor: r.text(n, "actor"), ActorKind: schema.ActorKind(r.text(n, "actor_kind")),
 			Groups: r.texts(n, "groups"), Team: r.text(n, "team"), OwnerTeam: r.text(n, "owner_team"), Persona: r.text(n, "persona"),
 			Cluster: r.text(n, "cluster"), Namespace: r.text(n, "namespace"), Resource: r.text(n, "resource"), Object: r.text(n, "object"),
-			Outcome: schema.Outcome(cmp.Or(r.text(n, "outcome"), string(schema.OutcomeSuccess))), Reason: r.text(n, "reason"),
+			Outcome: r.outcome(n), Reason: r.text(n, "reason"),
 			DurationMS: r.number(n, "duration_ms"), Value: r.number(n, "value"), Attributes: r.texted(n, "attributes"),
 		}
 		if d := e.DurationMS; d != nil && *d < 0 {
 			r.fail(get(n, "duration_ms"), "duration_ms %v: want 0 or more", *d)
 		}
 		r.oneOf(n, "actor_kind", schema.ActorHuman, schema.ActorMachine, schema.ActorUnknown)
-		r.oneOf(n, "outcome", schema.OutcomeSuccess, schema.OutcomeFailure, schema.OutcomeDenied)
 		if e.ID == "" {
 			e.ID = fmt.Sprintf("unnamed/%d", i)
 		}
@@ -142,6 +141,19 @@ func (r *reader) events(list *yamlfile.Node, now time.Time) []schema.Event {
 	}
 	slices.SortStableFunc(out, func(a, b schema.Event) int { return a.Received.Compare(b.Received) })
 	return out
+}
+
+// outcome is success unless given; it is read as people write it.
+func (r *reader) outcome(n *yamlfile.Node) schema.Outcome {
+	switch text := r.text(n, "outcome"); text {
+	case "":
+		return schema.OutcomeSuccess
+	case "failed", "error":
+		return schema.OutcomeFailure
+	default:
+		r.oneOf(n, "outcome", schema.OutcomeSuccess, schema.OutcomeFailure, schema.OutcomeDenied)
+		return schema.Outcome(text)
+	}
 }
 
 // oneOf refuses a text that is none of a closed set.

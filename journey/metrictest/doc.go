@@ -19,7 +19,7 @@
 //     minimum samples apply), not_value (event names that are no value events). All are off unless given. A test may
 //     have settings of its own, which win over the file's.
 //   - events: id, team, owner_team, cluster, namespace, resource, object, persona, actor_kind, outcome, reason,
-//     duration_ms, value, received, source, groups, attributes.
+//     duration_ms, value, received, source, groups, attributes. The outcomes failed and error are read as failure.
 //   - roster: team, members, from, to, voluntary, persona.
 //   - resources: what happened in clusters: cluster, kind, name, change, time, and region, uid, namespace, created, first_ready, terminating,
 //     desired, available, revision, rollout, rollout_started, version, team, labels, attributes, key, from, seen, reason,
