@@ -214,7 +214,7 @@ func TestTheStoreMayBeAwayForAWhile(t *testing.T) {
 		}}
 		asked := 0
 		running(t, Config{
-			Clusters: configs("c1"), Sink: s, Connect: func(ClusterConfig) (*Clients, error) { return clients, nil },
+			Clusters: configs("c1"), Sink: s, Connect: func(ClusterConfig) (*Clients, error) { return clients, nil }, KnownTimeout: 30 * time.Second,
 			Known: func(context.Context, string) ([]schema.ResourceChange, error) {
 				if asked++; asked < 10 {
 					return nil, errors.New("the warehouse is away")
@@ -236,6 +236,31 @@ func TestTheStoreMayBeAwayForAWhile(t *testing.T) {
 		}
 		if i := slices.IndexFunc(s.changes, func(ch schema.ResourceChange) bool { return ch.UID == "lost" && ch.Change == schema.ChangeDeleted }); i < 0 || s.changes[i].Exact() {
 			t.Errorf("a node that was known and is gone: %+v", s.changes)
+		}
+	})
+}
+
+// TestASlowStoreLosesNoRollout: what an earlier collector told is known after two minutes only. The rollout that ended meanwhile is told.
+func TestASlowStoreLosesNoRollout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second := &sink{}, &sink{}
+		watch := func(s *sink, known func(context.Context, string) ([]schema.ResourceChange, error), d *appsv1.Deployment, during time.Duration) {
+			clients := fakeClients(answers, d, namespaceAt("shop", d.CreationTimestamp.Time, nil))
+			running(t, Config{Clusters: configs("c1"), Sink: s, Connect: func(ClusterConfig) (*Clients, error) { return clients, nil }, Known: known},
+				func(*Collector) { time.Sleep(during) })
+		}
+		d := available()
+		watch(first, nil, d, time.Minute)
+		began := time.Now()
+		known := func(context.Context, string) ([]schema.ResourceChange, error) {
+			if time.Since(began) < 2*time.Minute {
+				return nil, errors.New("records still wait for the warehouse")
+			}
+			return newest(first.changes), nil
+		}
+		watch(second, known, rolled(edited(d, image("example:2")), "2", 1, 1), 4*time.Minute)
+		if started, ended := second.count(schema.ChangeRolloutStarted, "c1"), second.count(schema.ChangeRolloutSucceeded, "c1"); started != 1 || ended != 1 {
+			t.Errorf("%d rollouts began and %d ended, want one that did both: %+v", started, ended, second.changes)
 		}
 	})
 }

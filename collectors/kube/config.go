@@ -40,10 +40,10 @@ type Config struct {
 	Clusters []ClusterConfig
 	Sink     collectors.Sink
 	// Known returns the newest state of each resource of a cluster that is not known to be deleted. A cluster's watches begin when
-	// it has answered, or after KnownTimeout without it; then it is asked again until it answers. Nil: nothing is known, and
-	// deletions while the collector was away go unnoticed.
+	// it has answered, or after KnownTimeout without it; then it is asked again until it answers, but what happened to objects that are still
+	// there while the collector was away goes unnoticed. Nil: nothing is known, and deletions go unnoticed, too.
 	Known func(ctx context.Context, cluster string) ([]schema.ResourceChange, error)
-	// KnownTimeout is 30 s when 0.
+	// KnownTimeout is 5 min when 0.
 	KnownTimeout time.Duration
 	// Owner says which team owns an object. It is asked whenever an object changes, and about all of them every half minute, since its answer
 	// may change by itself. Nil: nobody owns anything.
@@ -90,7 +90,7 @@ const (
 	defaultRolloutDeadline = 10 * time.Minute
 	defaultEmptyAfter      = 5 * time.Minute
 	defaultSyncTimeout     = time.Minute
-	defaultKnownTimeout    = 30 * time.Second
+	defaultKnownTimeout    = 5 * time.Minute
 )
 
 // withDefaults fills in what is not given.
