@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"regexp"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,9 +23,6 @@ import (
 
 	"github.com/kubevalue/kubevalue/journey"
 )
-
-// longestCounted is the longest time between two looks that counts, as the collector of costs has it.
-const longestCounted = 3 * time.Minute
 
 // The prices of the test, in EUR an hour.
 const (
@@ -61,42 +60,54 @@ func TestE2ECost(t *testing.T) {
 	nodes, allCores, allGiB := allocatable(t, admin)
 
 	var by atomic.Int64
+	booted := time.Now()
 	b := bootAt(t, func() time.Time { return time.Now().Add(time.Duration(by.Load())) }, fmt.Sprintf(`
 clusters: [{name: e2e, region: here, kubeconfig: %q}]
 costs: {currency: EUR, nodes: [{class: fake-32x128, per_hour: %g}], balancers: [{per_hour: %g}]}
 `, cluster.Admin.Kubeconfig, nodePrice, balancerPrice))
 	awaitWatched(t, http.DefaultClient, b.url())
+	asked := 0
 	pass := func() {
-		time.Sleep(6 * time.Second) // mostly enough for a look, from which on time counts
+		asked = cluster.awaitAsked(t, asked)
+		time.Sleep(6 * time.Second) // mostly enough for a look, from which on time counts, and for what was asked to be known
 		by.Add(int64(90 * time.Second))
 		time.Sleep(6 * time.Second)
 		by.Add(int64(time.Hour)) // a new hour: the sums of the one before are handed over
 	}
 	pass()
-	passed, waited := 1.0, time.Now()
+	passed, waited := 1, time.Now()
 
 	share := (cores/allCores + gib/allGiB) / 2
 	idle := nodePrice * nodes * (1 - share)
 	team := nodePrice*nodes*share + balancerPrice
+	var now, then costs // then: before time passed for the last time
 	eventually(t, "the figures about costs", func() error {
-		red, all := b.weeks(t, "O23", map[string]string{"team": "red"}), b.weeks(t, "O23", nil)
-		rest := b.weeks(t, "O24", nil)
-		hours := rest.sum / idle // for how long the cluster was looked at, which only the service knows exactly
-		switch {
-		case hours < 90.0/3600 && time.Since(waited) > 30*time.Second: // a look was late
-			pass()
-			passed, waited = passed+1, time.Now()
-			return fmt.Errorf("idle cost is %v %s: time passed once more", rest.sum, rest.unit)
-		case hours < 90.0/3600 || hours > passed*longestCounted.Hours():
-			return fmt.Errorf("idle cost is %v %s, that of %v hours", rest.sum, rest.unit, hours)
-		case math.Abs(red.sum-team*hours) > 0.01*team*hours || all.sum != red.sum || red.unit != "EUR":
-			return fmt.Errorf("the team costs %v %s of %v, want %v", red.sum, red.unit, all.sum, team*hours)
-		case all.coverage <= 0 || all.coverage >= 1:
-			return fmt.Errorf("the coverage is %v, although a volume has no price", all.coverage)
+		now = costs{red: b.weeks(t, "O23", map[string]string{"team": "red"}), all: b.weeks(t, "O23", nil), idle: b.weeks(t, "O24", nil)}
+		hours := (now.idle.sum - then.idle.sum) / idle // for how long the cluster was looked at, which only the service knows exactly
+		if now.all.sum != now.red.sum {
+			return fmt.Errorf("the team costs %v of %v", now.red.sum, now.all.sum)
 		}
-		t.Logf("%v nodes for %.0f s: the team costs %.4f %s, idle are %.4f", nodes, hours*3600, red.sum, red.unit, rest.sum)
+		if cost := now.red.sum - then.red.sum; hours < 90.0/3600 || math.Abs(cost-team*hours) > 0.01*team*hours {
+			err := fmt.Errorf("the team costs %v, idle cost is %v: want %v for %v hours", cost, idle*hours, team*hours, hours)
+			if time.Since(waited) > 30*time.Second { // a look was late, or came before it was known what the pods use
+				then = now
+				pass()
+				passed, waited = passed+1, time.Now()
+			}
+			return err
+		}
+		if longest := time.Since(booted) + time.Duration(passed)*90*time.Second; hours > longest.Hours() {
+			return fmt.Errorf("the cluster was looked at for %v hours, in which %s passed", hours, longest)
+		}
+		if now.all.coverage <= 0 || now.all.coverage >= 1 {
+			return fmt.Errorf("the coverage is %v, although a volume has no price", now.all.coverage)
+		}
+		t.Logf("%v nodes for %.0f s: the team costs %.4f %s, idle are %.4f", nodes, hours*3600, now.red.sum-then.red.sum, now.red.unit, now.idle.sum-then.idle.sum)
 		return nil
 	})
+	if now.red.unit != "EUR" {
+		t.Errorf("costs are in %q", now.red.unit)
+	}
 	// Together the pods use more than the 4 cores that they request: nothing is wasted, and that was measured.
 	if waste := b.weeks(t, "O25", nil); waste.sum != 0 || waste.unit != "ratio" {
 		t.Errorf("the waste is %v %s", waste.sum, waste.unit)
@@ -140,6 +151,29 @@ func (cp *controlPlane) measurePods(t *testing.T, cores map[string]string) {
 	}
 }
 
+// askedForUse is how often the API server was asked what all pods use, by its own page.
+var askedForUse = regexp.MustCompile(`(?m)^apiserver_request_total\{.*group="metrics.k8s.io",.*resource="pods",scope="cluster",.*verb="LIST",.*\} (\d+)$`)
+
+// awaitAsked waits until that was more than so many times, and returns how many times it was.
+func (cp *controlPlane) awaitAsked(t *testing.T, before int) (n int) {
+	t.Helper()
+	eventually(t, "the service asks what pods use", func() error {
+		page, err := cp.as(t, cp.Admin.Token).RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
+		if err != nil {
+			return err
+		}
+		if found := askedForUse.FindSubmatch(page); found != nil {
+			n, err = strconv.Atoi(string(found[1]))
+			must(t, "read a number", err)
+		}
+		if n <= before {
+			return fmt.Errorf("it was asked %d times, want more than %d", n, before)
+		}
+		return nil
+	})
+	return n
+}
+
 // allocatable is how many nodes there are, with the cores and GiB of all of them.
 func allocatable(t *testing.T, admin *kubernetes.Clientset) (nodes, cores, gib float64) {
 	t.Helper()
@@ -161,6 +195,9 @@ func (b *booted) thisWeek(t *testing.T, id string) journey.Value {
 	must(t, "evaluate "+id, err)
 	return values[0]
 }
+
+// costs are those of a team, of all teams, and of what is idle.
+type costs struct{ red, all, idle inWeeks }
 
 // inWeeks is a figure of this week and the one before, in which the test may have begun.
 type inWeeks struct {

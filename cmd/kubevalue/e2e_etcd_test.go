@@ -65,7 +65,7 @@ func TestE2EEtcdWithCertificates(t *testing.T) {
 		"--cert-file="+file("server.crt"), "--key-file="+file("server.key"), "--client-cert-auth", "--trusted-ca-file="+file("ca.crt"))
 	pool := x509.NewCertPool()
 	pool.AddCert(authority.Leaf)
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{own}}}}
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{own}}}}
 	eventually(t, "etcd is ready", func() error {
 		_, err := getBody(t.Context(), client, "https://"+clients+"/health")
 		return err

@@ -214,6 +214,7 @@ func (e *e2e) workMore(t *testing.T) {
 	createNamespace(t, cy, "search")
 	must(t, "cy deploys index", createDeployment(t.Context(), cy, "search", "index", 1))
 	waitReady(t, cy, "search", "index")
+	awaitWatched(t, e.client, e.url) // what is gone before, the restarted service never sees
 	refused(t, "deleting secrets elsewhere", cy.CoreV1().Secrets("kube-system").Delete(t.Context(), "any", metav1.DeleteOptions{}))
 	must(t, "cy deletes index", cy.AppsV1().Deployments("search").Delete(t.Context(), "index", metav1.DeleteOptions{}))
 	for _, name := range []string{"old", "older"} { // by a version of the API that the server calls deprecated
