@@ -46,6 +46,7 @@ A test
                timezone: Europe/Berlin}, weeks from Monday; method occurrences, timeslices or ratio_timeslices; missing gap, good or
                bad; alerts a list of {severity, long, short, factor}, the default pairs when absent, [] for none.
   openslo      in place of it: a text block with documents that define one SLO. The startTime of its calendar anchors the periods.
+               SLIs and data sources that it refers to may be elsewhere: the slices are the test's.
   composite    in place of it: {name, target, window, kind: weighted, of: [{name, weight: 1, time_slice_target: 1}], missing,
                min_coverage, alerts}, kind weighted or any_down, with series: {name: "..."} in place of slices.
   start        the time of the first slice listed, and slice: the length of one, both in whole seconds. All slices lie on this raster.

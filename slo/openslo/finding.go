@@ -54,9 +54,11 @@ type recorder struct {
 	strict bool
 	// configured are servers that a metricSource may refer to without a DataSource.
 	configured []string
-	refusals   Findings
-	warnings   Findings
-	seen       map[seenFinding]bool
+	// measured says that slices are at hand: nobody has to know where indicators come from.
+	measured bool
+	refusals Findings
+	warnings Findings
+	seen     map[seenFinding]bool
 }
 
 // seenFinding tells a refusal from a warning in the same words.

@@ -103,7 +103,16 @@ func (i Indicator) Probe() (string, bool) {
 // Import reads objects and resolves their references, which may be in any of the sources. strict makes refusals of
 // warnings. The error is [Findings]. A metricSource may refer to a configured server of type Prometheus as well as to a DataSource.
 func Import(sources []Source, strict bool, configured ...string) (Result, error) {
-	rec := &recorder{strict: strict, configured: configured}
+	return read(&recorder{strict: strict, configured: configured}, sources)
+}
+
+// ImportMeasured reads a document whose slices are at hand, as [Import] does without strict: it may refer to SLIs and DataSources that
+// are in none of the sources, with a warning.
+func ImportMeasured(source Source) (Result, error) {
+	return read(&recorder{measured: true}, []Source{source})
+}
+
+func read(rec *recorder, sources []Source) (Result, error) {
 	var out Result
 	for _, src := range sources {
 		docs, err := yamlfile.ParseWithin(src.Name, src.Text, max(0, src.FirstLine-1))

@@ -112,7 +112,7 @@ func (r *resolver) source(sli *Object[SLISpec], m *Metric, field string, into *I
 	switch {
 	case ds == nil && slices.Contains(r.configured, out.Ref) && (out.Type == "" || strings.EqualFold(out.Type, "Prometheus")):
 		out.Type = "Prometheus"
-	case ds == nil && out.Type == "":
+	case ds == nil && out.Type == "" && !r.measured:
 		r.refuse(place, "metric-source-ref", "there is no DataSource %q, and the metricSource has no type", out.Ref)
 	case ds == nil:
 		r.warn(place, "metric-source-ref", "there is no DataSource %q", out.Ref)
@@ -137,6 +137,10 @@ func (r *resolver) referred(n *yamlfile.Node, inline *Object[SLISpec], name stri
 	case name != "":
 		if sli := r.slis[name]; sli != nil {
 			return r.indicator(sli)
+		}
+		if r.measured {
+			r.warn(at(n, "indicatorRef"), "indicator-ref", "there is no SLI %q", name)
+			return &Indicator{Name: name}
 		}
 		r.refuse(at(n, "indicatorRef"), "indicator-ref", "there is no SLI %q", name)
 	}

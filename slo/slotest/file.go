@@ -152,7 +152,7 @@ func (r *reader) openslo(n *yamlfile.Node) slo.Objective {
 		r.add(d.Fault("openslo must be a text block with a document, this is a %s", d.Kind))
 		return slo.Objective{}
 	}
-	result, err := openslo.Import([]openslo.Source{{Name: d.File, Text: []byte(d.Text), FirstLine: d.TextLine}}, false)
+	result, err := openslo.ImportMeasured(openslo.Source{Name: d.File, Text: []byte(d.Text), FirstLine: d.TextLine})
 	for _, w := range result.Warnings {
 		r.warnings = append(r.warnings, w)
 	}
