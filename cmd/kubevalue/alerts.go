@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"sync"
 	"time"
@@ -28,11 +29,12 @@ func (s *service) alerting() func(context.Context) error {
 		senders = append(senders, &alerting.Webhook{Name: u, URL: u, Claims: &claims{state: state, now: s.now}})
 	}
 	manager := alerting.NewManager(alerting.Config{
-		Options: options, Store: alertMemory{state}, Senders: senders, Now: s.now, Logger: s.log,
+		Options: options, Store: alertMemory{state, s.log}, Senders: senders, Interval: interval, Now: s.now, Logger: s.log,
 	})
 	s.figures.objectives.burnWindows = options.BurnWindows()
 	return func(ctx context.Context) error {
-		if len(s.figures.objectives.all) == 0 {
+		none := len(s.figures.objectives.all) == 0
+		if none && s.db.Shared() { // who has objectives alerts
 			<-ctx.Done()
 			return nil
 		}
@@ -44,8 +46,12 @@ func (s *service) alerting() func(context.Context) error {
 			mine = s.alertingTurn(ctx, turn, mine)
 			if mine {
 				mine = holding(ctx, length/3, func(ctx context.Context) bool { return s.alertingTurn(ctx, turn, true) }, func(ctx context.Context) {
-					if err := manager.Tick(ctx, s.alertInputs(ctx)); err != nil && ctx.Err() == nil {
+					err := manager.Tick(ctx, s.alertInputs(ctx))
+					if err != nil && ctx.Err() == nil {
 						s.log.ErrorContext(ctx, "alerts could not be evaluated or sent; they are tried again", "error", err)
+					}
+					if none && err == nil && len(manager.Records()) == 0 { // what fired has ended, and everybody was told
+						<-ctx.Done()
 					}
 				})
 			}
@@ -61,6 +67,13 @@ func (s *service) alerting() func(context.Context) error {
 
 // shortestTurn is how long a service that was killed keeps its turn at least, so that a busy machine does not lose it between two ticks.
 const shortestTurn = 15 * time.Second
+
+// How long the tables may take to answer, so that alerts that fire are resent before receivers take them for ended: after four minutes, or four
+// intervals if these are longer.
+const (
+	longestTurnQuestion = 30 * time.Second
+	longestEvaluation   = 90 * time.Second // or an interval and a half
+)
 
 // holding does something that may take longer than a turn: meanwhile the turn is renewed, and when it was lost, what is done is told to stop. It
 // says whether the turn still is this service's.
@@ -94,7 +107,9 @@ func holding(ctx context.Context, every time.Duration, renew func(ctx context.Co
 // alertingTurn says whether this service is the one that alerts, of all that share a warehouse. While it does not answer, it
 // stays as it was: resending an alert does no harm, and nobody resending one would resolve it.
 func (s *service) alertingTurn(ctx context.Context, turn *warehouse.Turn, was bool) bool {
-	mine, err := turn.Mine(ctx)
+	asking, cancel := context.WithTimeout(ctx, longestTurnQuestion)
+	defer cancel()
+	mine, err := turn.Mine(asking)
 	switch {
 	case err != nil:
 		if ctx.Err() == nil {
@@ -112,7 +127,12 @@ func (s *service) alertingTurn(ctx context.Context, turn *warehouse.Turn, was bo
 // alertInputs are the statuses of all objectives and their groups; one that cannot be computed is frozen.
 func (s *service) alertInputs(ctx context.Context) []alerting.Input {
 	all := s.figures.objectives.all
-	answers, err := s.figures.objectives.statusesAt(ctx, all, s.now())
+	if len(all) == 0 {
+		return nil
+	}
+	evaluating, cancel := context.WithTimeout(ctx, max(longestEvaluation, 3*time.Duration(s.cfg.Alerts.Interval)/2))
+	defer cancel()
+	answers, err := s.figures.objectives.statusesAt(evaluating, all, s.now())
 	if err != nil && ctx.Err() == nil {
 		s.log.ErrorContext(ctx, "no objective could be evaluated; their alerts are frozen", "error", err)
 	}
@@ -139,7 +159,7 @@ func (s *service) alertInputs(ctx context.Context) []alerting.Input {
 func (s *service) alertInput(o configuredObjective) alerting.Input {
 	return alerting.Input{
 		Objective: o.Definition.Name, Labels: map[string]string{"service": o.Service}, Link: s.link("/objectives/" + url.PathEscape(o.Definition.Name)),
-		Targets: o.Targets, Quiet: !o.Resolved, MayFallSilent: !o.AlertNoData,
+		Targets: o.Targets, Quiet: !o.Resolved, MayFallSilent: !o.AlertNoData, GroupsMayVanish: o.PerGroup,
 	}
 }
 
@@ -154,7 +174,8 @@ func told(in alerting.Input, o configuredObjective, a answer) []alerting.Input {
 	for i := range a.groups.Groups {
 		g := &a.groups.Groups[i]
 		one := in
-		one.Group, one.Status, one.MayVanish = g.Group, &g.Status, o.PerGroup
+		one.GroupsMayVanish = false
+		one.Group, one.Status, one.MayVanish = orDash(g.Group), &g.Status, o.PerGroup // what has no name is not all together
 		out = append(out, one)
 	}
 	return out
@@ -224,12 +245,28 @@ func (t stateTable) write(ctx context.Context, name string, value any) error {
 }
 
 // alertMemory keeps the memory of alerts, so that a restart notifies nobody again.
-type alertMemory struct{ state stateKeeper }
+type alertMemory struct {
+	state stateKeeper
+	log   *slog.Logger
+}
 
-// LoadAlerts reads it; nothing is stored at first.
+// LoadAlerts reads it; nothing is stored at first. One that is damaged is begun anew: to notify twice is better than never.
 func (m alertMemory) LoadAlerts(ctx context.Context) ([]alerting.Record, error) {
 	var all []alerting.Record
-	return all, m.state.read(ctx, stateAlerts, &all)
+	err := m.state.read(ctx, stateAlerts, &all)
+	if damaged(err) {
+		m.log.ErrorContext(ctx, "the memory of alerts is damaged and begins anew; what fires is told again", "error", err)
+		return nil, nil
+	}
+	return all, err
+}
+
+// damaged says that what was read is not what was written.
+func damaged(err error) bool {
+	_, syntax := errors.AsType[*json.SyntaxError](err)
+	_, kind := errors.AsType[*json.UnmarshalTypeError](err)
+	_, instant := errors.AsType[*time.ParseError](err)
+	return syntax || kind || instant
 }
 
 // SaveAlerts replaces it as a whole.
@@ -250,21 +287,27 @@ type claimRecord struct {
 	Delivered bool      `json:"delivered"`
 }
 
-// keepClaims is how long deliveries are remembered: longer than any alert is resent.
-const keepClaims = 30 * 24 * time.Hour
+// Deliveries are remembered for longer than an end is resent. One of an alert that fires on is renewed from time to time, since it is asked for
+// as long as it fires.
+const (
+	keepClaims  = 30 * 24 * time.Hour
+	renewClaims = 24 * time.Hour
+)
 
-// change edits one record.
-func (c *claims) change(ctx context.Context, id string, edit func(old claimRecord, known bool) (claimRecord, bool)) (bool, error) {
+// change edits one record, unless edit says that there is nothing to change.
+func (c *claims) change(ctx context.Context, id string, edit func(old claimRecord, known bool) (claimRecord, bool)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all := map[string]claimRecord{}
-	if err := c.state.read(ctx, stateClaims, &all); err != nil {
-		return false, err
+	if err := c.state.read(ctx, stateClaims, &all); damaged(err) {
+		all = map[string]claimRecord{} // what fires is told again
+	} else if err != nil {
+		return err
 	}
 	old, known := all[id]
 	next, ok := edit(old, known)
 	if !ok {
-		return false, nil
+		return nil
 	}
 	all[id] = next
 	for key, r := range all {
@@ -272,26 +315,28 @@ func (c *claims) change(ctx context.Context, id string, edit func(old claimRecor
 			delete(all, key)
 		}
 	}
-	return true, c.state.write(ctx, stateClaims, all)
+	return c.state.write(ctx, stateClaims, all)
 }
 
 // Claim reserves a delivery; false when it was made, or is being made.
 func (c *claims) Claim(ctx context.Context, id string, until time.Time) (bool, error) {
-	return c.change(ctx, id, func(old claimRecord, known bool) (claimRecord, bool) {
-		return claimRecord{Until: until}, !known || !old.Delivered && old.Until.Before(c.now())
+	mine := false
+	err := c.change(ctx, id, func(old claimRecord, known bool) (claimRecord, bool) {
+		if known && old.Delivered {
+			return claimRecord{Until: c.now(), Delivered: true}, c.now().Sub(old.Until) > renewClaims
+		}
+		mine = !known || old.Until.Before(c.now())
+		return claimRecord{Until: until}, mine
 	})
+	return mine && err == nil, err
 }
 
 // Delivered makes a claim permanent.
 func (c *claims) Delivered(ctx context.Context, id string) error {
-	_, err := c.change(ctx, id, func(claimRecord, bool) (claimRecord, bool) {
-		return claimRecord{Until: c.now(), Delivered: true}, true
-	})
-	return err
+	return c.change(ctx, id, func(claimRecord, bool) (claimRecord, bool) { return claimRecord{Until: c.now(), Delivered: true}, true })
 }
 
 // Release gives a claim back.
 func (c *claims) Release(ctx context.Context, id string) error {
-	_, err := c.change(ctx, id, func(claimRecord, bool) (claimRecord, bool) { return claimRecord{Until: time.Unix(0, 0).UTC()}, true })
-	return err
+	return c.change(ctx, id, func(claimRecord, bool) (claimRecord, bool) { return claimRecord{Until: time.Unix(0, 0).UTC()}, true })
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -42,7 +43,7 @@ func TestAnotherServiceTakesOverWithoutNotifyingAgain(t *testing.T) {
 			service := func() *alerting.Manager {
 				clock := func() time.Time { return now }
 				return alerting.NewManager(alerting.Config{
-					Store: alertMemory{state}, Now: clock, Senders: []alerting.Sender{&alerting.Webhook{Name: hook.URL, URL: hook.URL, Claims: &claims{state: state, now: clock}}},
+					Store: alertMemory{state, slog.New(slog.DiscardHandler)}, Now: clock, Senders: []alerting.Sender{&alerting.Webhook{Name: hook.URL, URL: hook.URL, Claims: &claims{state: state, now: clock}}},
 				})
 			}
 			first, second := service(), service()

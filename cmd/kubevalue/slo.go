@@ -54,15 +54,15 @@ together, and by its name for each of them.`,
 				enc.SetIndent("", "  ")
 				return enc.Encode(all)
 			case len(args) == 1:
-				return errors.Join(printObjective(out, all[0].Objective), all[0].printGroups(out))
+				return errors.Join(printObjective(out, all[0].Objective, f.now()), all[0].printGroups(out))
 			}
-			return printObjectives(out, all)
+			return printObjectives(out, all, f.now())
 		})
 	}
 	return cmd
 }
 
-func printObjectives(out io.Writer, all []groupedObjective) error {
+func printObjectives(out io.Writer, all []groupedObjective, now time.Time) error {
 	if len(all) == 0 {
 		fmt.Fprintln(out, "no objective is configured: list OpenSLO files under objectives.openslo")
 		return nil
@@ -76,7 +76,7 @@ func printObjectives(out io.Writer, all []groupedObjective) error {
 		}
 		s := o.Status
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", o.Name, reports.Ratio(s.Target), o.Window, optionalText(s.SLI, reports.Ratio), optionalText(s.Consumed, reports.Ratio),
-			optionalText(s.Remaining, reports.Ratio), optionalText(s.RemainingMinutes, reports.Number), burnText(s.Forecast), usedUp(s.Forecast), coverageText(s),
+			optionalText(s.Remaining, reports.Ratio), optionalText(s.RemainingMinutes, reports.Number), burnText(s.Forecast), usedUp(s.Forecast, now), coverageText(s),
 			reports.Number(float64(s.MeasuredSlices)), timeText(s.At), alertText(s))
 	}
 	return w.Flush()
@@ -87,12 +87,12 @@ func burnText(f slo.Forecast) string {
 	return optionalText(f.Burn, reports.Number) + " (" + slo.FormatDuration(f.Window) + ")"
 }
 
-// usedUp is the date of the forecast; a dash when there is none.
-func usedUp(f slo.Forecast) string {
+// usedUp is the date of the forecast as of now; a dash when there is none.
+func usedUp(f slo.Forecast, now time.Time) string {
 	switch {
 	case f.Exhausted:
 		return "already"
-	case f.At != nil && time.Until(*f.At) > farAway:
+	case f.At != nil && f.At.Sub(now) > farAway:
 		return "not in a year"
 	case f.At != nil:
 		return timeText(*f.At)
@@ -127,7 +127,7 @@ func alertText(s *slo.Status) string {
 	return strings.Join(out, ", ")
 }
 
-func printObjective(out io.Writer, o dashboards.Objective) error {
+func printObjective(out io.Writer, o dashboards.Objective, now time.Time) error {
 	if o.Status == nil {
 		return fmt.Errorf("objective %s: %s", o.Name, o.Error)
 	}
@@ -145,7 +145,7 @@ func printObjective(out io.Writer, o dashboards.Objective) error {
 	line("coverage", "%s: %d of %d slices, %d excluded", coverageText(s), s.MeasuredSlices, s.ExpectedSlices, s.ExcludedSlices)
 	line("budget used", "%s", optionalText(s.Consumed, reports.Ratio))
 	line("budget left", "%s, or %s of %s", optionalText(s.Remaining, reports.Ratio), optionalText(s.RemainingMinutes, reports.Minutes), reports.Minutes(s.AllowedMinutes))
-	line("forecast", "%s", forecastText(s.Forecast))
+	line("forecast", "%s", forecastText(s.Forecast, now))
 	for _, b := range s.BurnRates {
 		line("burn rate", "%s over the last %s (coverage %s)", optionalText(b.Rate, reports.Number), slo.FormatDuration(b.Window), optionalText(b.Coverage, reports.Ratio))
 	}
@@ -164,11 +164,11 @@ func printObjective(out io.Writer, o dashboards.Objective) error {
 // farAway is when a forecast says no more than that nothing is about to happen.
 const farAway = 365 * 24 * time.Hour
 
-func forecastText(f slo.Forecast) string {
+func forecastText(f slo.Forecast, now time.Time) string {
 	switch {
 	case f.Exhausted:
 		return "the budget is used up"
-	case f.At != nil && time.Until(*f.At) > farAway:
+	case f.At != nil && f.At.Sub(now) > farAway:
 		return fmt.Sprintf("not within a year at the burn rate of the last %s", slo.FormatDuration(f.Window))
 	case f.At != nil:
 		return fmt.Sprintf("used up on %s at the burn rate of the last %s", f.At.UTC().Format(time.RFC3339), slo.FormatDuration(f.Window))

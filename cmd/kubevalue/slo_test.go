@@ -1,7 +1,9 @@
 package main
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/kubevalue/kubevalue/slo"
 )
@@ -20,5 +22,23 @@ func TestAFrozenAlertSaysWhy(t *testing.T) {
 	}
 	if got := alertText(&slo.Status{Alerts: s.Alerts[2:]}); got != "none" {
 		t.Errorf("inactive alerts are %q", got)
+	}
+}
+
+func TestAForecastIsAsOfTheServicesClock(t *testing.T) {
+	f := slo.Forecast{At: new(time.Date(2031, 6, 1, 0, 0, 0, 0, time.UTC)), Window: time.Hour}
+	for now, want := range map[string][2]string{
+		"2031-05-01": {"2031-06-01 00:00", "used up on 2031-06-01T00:00:00Z"}, "2029-05-01": {"not in a year", "not within a year"},
+	} {
+		at, err := time.Parse(time.DateOnly, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := usedUp(f, at); got != want[0] {
+			t.Errorf("on %s: %q, want %q", now, got, want[0])
+		}
+		if got := forecastText(f, at); !strings.HasPrefix(got, want[1]) {
+			t.Errorf("on %s: %q, want %q", now, got, want[1])
+		}
 	}
 }

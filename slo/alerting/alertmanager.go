@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -57,11 +58,11 @@ func (a *Alertmanager) Send(ctx context.Context, now time.Time, alerts []Alert) 
 	}
 	faults := make([]error, len(a.URLs))
 	var wait sync.WaitGroup
-	for i, url := range a.URLs {
+	for i, address := range a.URLs {
 		wait.Go(func() {
 			for _, body := range bodies {
-				if err := a.post(ctx, url, body); err != nil {
-					faults[i] = errors.Join(faults[i], fmt.Errorf("alertmanager %s: %w", url, err))
+				if err := a.post(ctx, address, body); err != nil {
+					faults[i] = errors.Join(faults[i], fmt.Errorf("alertmanager %s: %w", withoutPassword(address), err))
 				}
 			}
 		})
@@ -122,7 +123,24 @@ type request struct {
 	headers map[string]string
 }
 
-// deliver posts JSON once; again says whether the failure may pass.
+// withoutPassword is an address as it may be logged.
+func withoutPassword(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "(its address cannot be read)"
+	}
+	return u.Redacted()
+}
+
+// withoutAddress is an error of a request without the address in it, which may hold a secret.
+func withoutAddress(err error) error {
+	if x, ok := errors.AsType[*url.Error](err); ok {
+		return x.Err
+	}
+	return err
+}
+
+// deliver posts JSON once; again says whether the failure may pass. Errors do not say to where.
 func deliver(ctx context.Context, to request, body []byte) (again bool, err error) {
 	if to.timeout == 0 {
 		to.timeout = 10 * time.Second
@@ -131,7 +149,7 @@ func deliver(ctx context.Context, to request, body []byte) (again bool, err erro
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.url, bytes.NewReader(body))
 	if err != nil {
-		return false, fmt.Errorf("post %s: %w", to.url, err)
+		return false, fmt.Errorf("make a request: %w", withoutAddress(err))
 	}
 	req.Header.Set("Content-Type", "application/json")
 	for name, v := range to.headers {
@@ -143,7 +161,7 @@ func deliver(ctx context.Context, to request, body []byte) (again bool, err erro
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return true, err
+		return true, withoutAddress(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 == 2 {

@@ -35,21 +35,28 @@ type Alert struct {
 func (a Alert) Firing() bool { return a.EndsAt.IsZero() }
 
 // Sender delivers the present alerts: those that fire, and those resolved in the last fifteen minutes. It is called at
-// every tick, also with none.
+// every tick, also with none, and has to return soon after its context ends.
 type Sender interface {
 	Send(ctx context.Context, now time.Time, alerts []Alert) error
 }
 
-// resendResolved is how long a resolved alert is sent on, in case a receiver missed it.
-const resendResolved = 15 * time.Minute
+const (
+	// resendResolved is how long a resolved alert is sent on, in case a receiver missed it.
+	resendResolved = 15 * time.Minute
+	// A store or a receiver that hangs must not keep a tick from sending to the others before what they hold expires.
+	storeTimeout = 15 * time.Second
+	sendTimeout  = 45 * time.Second
+)
 
 // Config is what a manager needs.
 type Config struct {
 	Options Options
 	Store   Store
 	Senders []Sender
-	Now     func() time.Time
-	Logger  *slog.Logger
+	// Interval is how often the manager ticks; a minute when 0.
+	Interval time.Duration
+	Now      func() time.Time
+	Logger   *slog.Logger
 }
 
 // Manager holds the alerts' memory. It is safe for concurrent use.
@@ -72,7 +79,8 @@ func NewManager(cfg Config) *Manager {
 // Tick steps all alerts by the statuses of all objectives, saves the memory and sends. An objective that is not in
 // inputs is gone, as is a group that has vanished: its alerts resolve; one whose status is nil is frozen. The memory is loaded each time, since another
 // replica may have stepped it. Until it could be loaded once nothing is stepped, since alerts would start anew; when it
-// cannot be loaded or saved later, the own memory serves. The errors are joined.
+// cannot be loaded or saved later, the own memory serves. It is saved before anything is sent, so that what was told is remembered. All
+// senders send at once; a tick waits no longer than 75 seconds for the store and for them. The errors are joined.
 func (m *Manager) Tick(ctx context.Context, inputs []Input) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -88,19 +96,13 @@ func (m *Manager) Tick(ctx context.Context, inputs []Input) error {
 	m.step(now, inputs)
 	m.log(before)
 
-	if err := m.cfg.Store.SaveAlerts(ctx, m.sorted()); err != nil {
-		faults = append(faults, fmt.Errorf("save alert states: %w", err))
-	}
-	alerts := m.alerts()
-	for _, s := range m.cfg.Senders {
-		if err := s.Send(ctx, now, alerts); err != nil {
-			faults = append(faults, err)
-		}
-	}
+	faults = append(faults, m.save(ctx), m.send(ctx, now))
 	return errors.Join(faults...)
 }
 
 func (m *Manager) load(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
 	all, err := m.cfg.Store.LoadAlerts(ctx)
 	if err != nil {
 		return fmt.Errorf("load alert states: %w", err)
@@ -113,33 +115,56 @@ func (m *Manager) load(ctx context.Context) error {
 	return nil
 }
 
+func (m *Manager) save(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if err := m.cfg.Store.SaveAlerts(ctx, m.sorted()); err != nil {
+		return fmt.Errorf("save alert states: %w", err)
+	}
+	return nil
+}
+
+// send hands the present alerts to all senders at once.
+func (m *Manager) send(ctx context.Context, now time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	alerts := m.alerts()
+	faults := make([]error, len(m.cfg.Senders))
+	var wait sync.WaitGroup
+	for i, s := range m.cfg.Senders {
+		wait.Go(func() { faults[i] = s.Send(ctx, now, alerts) })
+	}
+	wait.Wait()
+	return errors.Join(faults...)
+}
+
+// whose is an objective, or a group of it.
+type whose struct{ objective, group string }
+
 func (m *Manager) step(now time.Time, inputs []Input) {
-	type whose struct{ objective, group string }
-	unknown, burning, present := map[whose]bool{}, map[whose]bool{}, map[Key]bool{}
+	burning, given, present := map[whose]bool{}, map[whose]Input{}, map[Key]bool{}
 	for key, r := range m.records {
+		r = r.noLaterThan(now)
+		m.records[key] = r
 		if key.Name == Burn && r.State == slo.Firing {
 			burning[whose{key.Objective, key.Group}] = true
 		}
 	}
 	for _, in := range inputs {
-		if in.Status == nil {
-			unknown[whose{in.Objective, in.Group}] = true
+		it := whose{in.Objective, in.Group}
+		given[it] = in
+		if in.Status == nil || m.cfg.Options.gone(in) {
 			continue
 		}
-		if m.cfg.Options.gone(in) {
-			continue
-		}
-		for _, alert := range m.cfg.Options.observe(in, burning[whose{in.Objective, in.Group}]) {
+		for _, alert := range m.cfg.Options.observe(in, burning[it]) {
 			present[alert.key] = true
-			m.records[alert.key] = m.records[alert.key].observe(alert, now, in)
+			m.records[alert.key] = m.records[alert.key].observe(alert, tick{in.Status.At, now, m.idle()}, in)
 		}
-	}
-	untold := func(key Key) bool {
-		return unknown[whose{key.Objective, key.Group}] || unknown[whose{key.Objective, ""}]
 	}
 	for key, r := range m.records {
+		untold := m.untold(r, now, given)
 		switch {
-		case untold(key):
+		case untold:
 			r = r.freeze()
 		case !present[key]:
 			r = r.resolve(now)
@@ -148,15 +173,25 @@ func (m *Manager) step(now time.Time, inputs []Input) {
 			r.ResolvedAt, r.FiringSince = time.Time{}, time.Time{}
 		}
 		m.records[key] = r
-		if !present[key] && !untold(key) && r.ResolvedAt.IsZero() {
+		if !present[key] && !untold && r.ResolvedAt.IsZero() {
 			delete(m.records, key)
 		}
 	}
 }
 
+// untold says that nothing can be said of an alert: neither whether it holds, nor that what it is about is gone.
+func (m *Manager) untold(r Record, now time.Time, given map[whose]Input) bool {
+	all, objective := given[whose{r.Key.Objective, ""}]
+	it, named := given[whose{r.Key.Objective, r.Key.Group}]
+	if named && it.Status == nil || objective && all.Status == nil {
+		return true
+	}
+	return !named && all.GroupsMayVanish && r.State == slo.Firing && now.Sub(r.lastStep()) < m.cfg.Options.GoneAfter
+}
+
 // observe steps a record and renews what is sent, unless it fires on without any condition that holds.
-func (r Record) observe(alert seen, now time.Time, in Input) Record {
-	r = r.step(in.Status.At, now, alert.observed)
+func (r Record) observe(alert seen, t tick, in Input) Record {
+	r = r.step(t, alert.observed)
 	r.Key = alert.key
 	holds := slices.ContainsFunc(alert.observed, func(o observation) bool { return o.state == slo.Firing })
 	if holds || r.State != slo.Firing && r.ResolvedAt.IsZero() {
@@ -164,6 +199,9 @@ func (r Record) observe(alert seen, now time.Time, in Input) Record {
 	}
 	return r
 }
+
+// idle is the time between two ticks from which on nobody has looked meanwhile.
+func (m *Manager) idle() time.Duration { return 2 * max(m.cfg.Interval, resendDelay) }
 
 // log reports transitions.
 func (m *Manager) log(before map[Key]Record) {

@@ -65,7 +65,7 @@ func pairStatus(at time.Time, state slo.AlertState, hold, keep time.Duration) *s
 }
 
 func TestStatesHaveAMemory(t *testing.T) {
-	// One letter per minute: F the pair burns, z it is frozen, - it does not, ? no status. What is sent: F firing, H
+	// One letter per minute: F the pair burns, z it is frozen, - it does not, ? no status, . the service is down. What is sent: F firing, H
 	// held, r resolved, - nothing.
 	for name, c := range map[string]struct {
 		hold, keep time.Duration
@@ -82,11 +82,19 @@ func TestStatesHaveAMemory(t *testing.T) {
 		"without a status a firing alert is held":       {0, 0, "F???-", "FHHHr"},
 		"without a status nothing starts":               {0, 0, "??F", "--F"},
 		"fires again while the end is still being sent": {0, 0, "F-F", "FrF"},
+		"a short look away changes nothing":             {4 * time.Minute, 0, "FF?FF", "----F"},
+		"who could not look does not count it as held":  {4 * time.Minute, 0, "FF???FFFF", "--------F"},
+		"who was away does not count it as held":        {4 * time.Minute, 0, "FF...FFFF", "--------F"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c2, store, out := &clock{start}, &memory{}, &sent{}
 			var got strings.Builder
 			for _, letter := range c.in {
+				if letter == '.' {
+					c2.now = c2.now.Add(time.Minute)
+					got.WriteByte('-')
+					continue
+				}
 				// A new manager each minute: the memory is all in the store.
 				m := newManager(store, c2, Options{}, out)
 				state := map[rune]slo.AlertState{'F': slo.Firing, 'z': slo.Frozen, '-': slo.Inactive}[letter]

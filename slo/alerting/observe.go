@@ -18,7 +18,10 @@ type Options struct {
 	ForecastSeverity  string
 	// ForecastWithin is how soon the budget must be used up for the forecast to alert.
 	ForecastWithin time.Duration
-	NoDataSeverity string
+	// BudgetKeepFiringFor is how long those two fire on after the budget is no longer (about to be) used up, so that one that
+	// hovers about its end is told of once.
+	BudgetKeepFiringFor time.Duration
+	NoDataSeverity      string
 	// NoDataAfter is how long nobody has measured anything. Statuses must have been asked for this burn window.
 	NoDataAfter time.Duration
 	// GoneAfter is how long nobody has measured anything of a group that may vanish until it is taken as gone: its alerts resolve. 0:
@@ -26,12 +29,12 @@ type Options struct {
 	GoneAfter time.Duration
 }
 
-// Default are the usual options: tickets for an exhausted budget and for one that will be within three days, a page
-// after fifteen minutes without any measurement; a group that vanishes is gone after a day.
+// Default are the usual options: tickets for an exhausted budget and for one that will be within three days, which last fifteen minutes
+// longer; a page after fifteen minutes without any measurement; a group that vanishes is gone after a day.
 func Default() Options {
 	return Options{
-		ExhaustedSeverity: "ticket", ForecastSeverity: "ticket", ForecastWithin: 72 * time.Hour, NoDataSeverity: "page", NoDataAfter: 15 * time.Minute,
-		GoneAfter: 24 * time.Hour,
+		ExhaustedSeverity: "ticket", ForecastSeverity: "ticket", ForecastWithin: 72 * time.Hour, BudgetKeepFiringFor: 15 * time.Minute,
+		NoDataSeverity: "page", NoDataAfter: 15 * time.Minute, GoneAfter: 24 * time.Hour,
 	}
 }
 
@@ -64,6 +67,9 @@ type Input struct {
 	// MayVanish says of a group that it is one since it was measured, such as a cluster that reports: it may fall silent, unless its error
 	// budget burns just then, and when it has been silent for long it is gone.
 	MayVanish bool
+	// GroupsMayVanish says so of the groups of what is an input without a group. One that fires and is no input any more, since a new period
+	// has begun without it, is held until it is gone.
+	GroupsMayVanish bool
 	// Link leads a reader to the objective.
 	Link string
 }
@@ -95,20 +101,20 @@ func (o Options) observe(in Input, burning bool) []seen {
 		}
 		out = append(out, alert)
 	}
-	one := func(name, severity string, state slo.AlertState, summary string) {
+	one := func(name, severity string, state slo.AlertState, keep time.Duration, summary string) {
 		if severity != "" {
-			out = append(out, seen{key(name, severity), []observation{{name: name, state: state}}, map[string]string{"summary": summary}})
+			out = append(out, seen{key(name, severity), []observation{{name: name, state: state, keep: keep}}, map[string]string{"summary": summary}})
 		}
 	}
-	one(Exhausted, o.ExhaustedSeverity, trusted(*s, s.Forecast.Exhausted), fmt.Sprintf("The error budget of %s is used up: %s of it is consumed", in.name(), percent(s.Consumed)))
+	one(Exhausted, o.ExhaustedSeverity, trusted(*s, s.Forecast.Exhausted), o.BudgetKeepFiringFor, fmt.Sprintf("The error budget of %s is used up: %s of it is consumed", in.name(), percent(s.Consumed)))
 	soon := s.Forecast.At != nil && s.Forecast.At.Sub(s.At) <= o.ForecastWithin
 	summary := fmt.Sprintf("The error budget of %s will be used up", in.name())
 	if soon {
 		summary += fmt.Sprintf(" at %s, at the burn rate of the last %s", s.Forecast.At.UTC().Format("2006-01-02 15:04 UTC"), slo.FormatDuration(s.Forecast.Window))
 	}
-	one(Forecast, o.ForecastSeverity, trusted(*s, soon), summary)
+	one(Forecast, o.ForecastSeverity, trusted(*s, soon), o.BudgetKeepFiringFor, summary)
 	if !in.MayFallSilent && (!in.MayVanish || burning) {
-		one(NoData, o.NoDataSeverity, o.noData(*s), fmt.Sprintf("Nobody has measured anything of %s for %s", in.name(), slo.FormatDuration(o.NoDataAfter)))
+		one(NoData, o.NoDataSeverity, o.noData(*s), 0, fmt.Sprintf("Nobody has measured anything of %s for %s", in.name(), slo.FormatDuration(o.NoDataAfter)))
 	}
 	return out
 }
@@ -124,23 +130,34 @@ func trusted(s slo.Status, firing bool) slo.AlertState {
 	return slo.Inactive
 }
 
-// noData fires when slices were expected and none was measured, unless measuring has only begun.
+// noData fires when slices were expected and none was measured. It cannot tell when measuring has only begun, which it has anew after a
+// restart where nothing was ever measured.
 func (o Options) noData(s slo.Status) slo.AlertState {
-	if unmeasured(s, o.NoDataAfter) {
-		return slo.Firing
+	last, silent := silence(s, o.NoDataAfter)
+	switch {
+	case !silent:
+		return slo.Inactive
+	case s.At.Sub(s.Since) < last:
+		return slo.Frozen
 	}
-	return slo.Inactive
+	return slo.Firing
 }
 
-// unmeasured says that slices were expected in the last stretch of time, and none was measured. Where it has no slice, since slices are
-// longer or all is excluded, the next longer stretch that has some counts.
+// unmeasured says that slices were expected in the last stretch of time, and none was measured, unless measuring has only begun.
 func unmeasured(s slo.Status, last time.Duration) bool {
+	last, silent := silence(s, last)
+	return silent && s.At.Sub(s.Since) >= last
+}
+
+// silence says that slices were expected in the last stretch of time, and none was measured. Where it has no slice, since slices are longer or
+// all is excluded, the next longer stretch that has some counts.
+func silence(s slo.Status, last time.Duration) (stretch time.Duration, silent bool) {
 	for _, b := range s.BurnRates {
 		if b.Window >= last && b.Coverage != nil {
-			return *b.Coverage == 0 && s.At.Sub(s.Since) >= b.Window
+			return b.Window, *b.Coverage == 0
 		}
 	}
-	return false
+	return 0, false
 }
 
 func percent(v *float64) string {

@@ -68,6 +68,7 @@ type Record struct {
 // Condition is the memory of one condition.
 type Condition struct {
 	Seen         time.Time `json:"seen"`                   // watermark of the last step
+	SteppedAt    time.Time `json:"stepped_at,omitzero"`    // time of the last step
 	PendingSince time.Time `json:"pending_since,omitzero"` // since when it has held
 	Firing       bool      `json:"firing,omitempty"`
 	LastTrue     time.Time `json:"last_true,omitzero"`
@@ -81,11 +82,23 @@ type observation struct {
 	keep  time.Duration // how long it fires on after
 }
 
-// step advances a condition to a watermark. Time that is frozen counts neither for the hold nor against it.
-func (c Condition) step(at time.Time, o observation) Condition {
+// tick is when a step is made: a watermark, the time, and the time between two steps from which on nobody has looked meanwhile.
+type tick struct {
+	at, now time.Time
+	idle    time.Duration
+}
+
+// step advances a condition to a watermark. Time that is frozen counts neither for the hold nor against it, nor does time in which
+// nobody looked, since the service or its warehouse was away.
+func (c Condition) step(t tick, o observation) Condition {
+	at := t.at
 	if at.Before(c.Seen) {
 		return c // a watermark never goes back; a replica that lags has nothing to say
 	}
+	if away := t.now.Sub(c.SteppedAt); o.state == slo.Firing && !c.PendingSince.IsZero() && !c.SteppedAt.IsZero() && away > t.idle {
+		c.PendingSince = c.PendingSince.Add(min(away, at.Sub(c.Seen)))
+	}
+	c.SteppedAt = t.now
 	switch o.state {
 	case slo.Firing:
 		if c.PendingSince.IsZero() {
@@ -105,19 +118,29 @@ func (c Condition) step(at time.Time, o observation) Condition {
 	return c
 }
 
-// step advances a record by what is observed at a watermark; now is the time of the step.
-func (r Record) step(at, now time.Time, observed []observation) Record {
+// step advances a record by what is observed at a watermark.
+func (r Record) step(t tick, observed []observation) Record {
 	conditions := map[string]Condition{}
 	firing, frozen, moving := false, false, false
 	for _, o := range observed {
-		c := r.Conditions[o.name].step(at, o)
+		c := r.Conditions[o.name].step(t, o)
 		conditions[o.name] = c
 		firing = firing || c.Firing
 		frozen = frozen || o.state == slo.Frozen
 		moving = moving || c.Firing && o.state != slo.Frozen
 	}
 	r.Conditions = conditions
-	return r.become(firing, frozen, firing && !moving, at, now)
+	return r.become(firing, frozen, firing && !moving, t)
+}
+
+// lastStep is when it was observed last.
+func (r Record) lastStep() (at time.Time) {
+	for _, c := range r.Conditions {
+		if c.SteppedAt.After(at) {
+			at = c.SteppedAt
+		}
+	}
+	return at
 }
 
 // freeze keeps a record as it is, since nothing can be told.
@@ -130,7 +153,7 @@ func (r Record) freeze() Record {
 	return r
 }
 
-func (r Record) become(firing, frozen, held bool, at, now time.Time) Record {
+func (r Record) become(firing, frozen, held bool, t tick) Record {
 	was := r.State
 	r.Held = held
 	switch {
@@ -138,7 +161,7 @@ func (r Record) become(firing, frozen, held bool, at, now time.Time) Record {
 		r.State = slo.Firing
 		r.ResolvedAt = time.Time{}
 		if was != slo.Firing {
-			r.FiringSince = at
+			r.FiringSince = t.at
 		}
 		return r
 	case frozen:
@@ -147,14 +170,39 @@ func (r Record) become(firing, frozen, held bool, at, now time.Time) Record {
 		r.State = slo.Inactive
 	}
 	if was == slo.Firing {
-		r.ResolvedAt = now
+		r.ResolvedAt = t.now
+		if r.ResolvedAt.Before(r.FiringSince) { // by the clock of another replica
+			r.ResolvedAt = r.FiringSince
+		}
 	}
 	return r
 }
 
 // resolve ends a record whose objective is gone.
 func (r Record) resolve(now time.Time) Record {
-	return r.become(false, false, false, now, now)
+	return r.become(false, false, false, tick{at: now, now: now})
+}
+
+// maxSkew is how far clocks of replicas may be apart.
+const maxSkew = 5 * time.Minute
+
+// noLaterThan corrects what a clock that was ahead has left: with times in the future nothing would be stepped until then, and receivers would
+// refuse an alert that has not yet begun, or take one for firing that has not yet ended.
+func (r Record) noLaterThan(now time.Time) Record {
+	correct := func(t *time.Time) {
+		if t.After(now.Add(maxSkew)) {
+			*t = now
+		}
+	}
+	correct(&r.FiringSince)
+	correct(&r.ResolvedAt)
+	for name, c := range r.Conditions {
+		for _, t := range []*time.Time{&c.Seen, &c.SteppedAt, &c.PendingSince, &c.LastTrue} {
+			correct(t)
+		}
+		r.Conditions[name] = c
+	}
+	return r
 }
 
 // conditionName tells pairs apart by their windows, not by factors that change with a month's length.

@@ -180,13 +180,14 @@ func TestWebhooksNotifyEachChangeOnce(t *testing.T) {
 		return &Webhook{Name: "chat", URL: r.URL, Headers: map[string]string{"Authorization": "Bearer x"}, Claims: shared}
 	}
 	firing := alertsNamed(1)
-	if err := replica().Send(t.Context(), now, firing); err == nil || !strings.Contains(err.Error(), "webhook chat: ErrorBudgetBurn o0 (page): answered 503") {
+	if err := replica().Send(t.Context(), now, firing); err == nil || !strings.Contains(err.Error(), "webhook "+r.URL+": ErrorBudgetBurn o0 (page): answered 503") {
 		t.Errorf("first: %v", err)
 	}
 	for range 5 { // restarts and replicas
 		if err := replica().Send(t.Context(), now, firing); err != nil {
 			t.Fatal(err)
 		}
+		now = now.Add(claimFor)
 	}
 	resolved := alertsNamed(1)
 	resolved[0].EndsAt = start.Add(time.Hour)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -56,12 +57,16 @@ const claimFor = time.Minute
 // Send posts what has not been posted. One failure does not stop the rest; the errors are joined.
 func (w *Webhook) Send(ctx context.Context, now time.Time, alerts []Alert) error {
 	var faults []error
-	for _, a := range alerts {
+	for i, a := range alerts {
+		if ctx.Err() != nil {
+			faults = append(faults, fmt.Errorf("webhook %s: %d alerts were not looked at: %w", w.host(), len(alerts)-i, ctx.Err()))
+			break
+		}
 		if !a.Firing() && a.Labels[labelSendResolved] == "false" {
 			continue
 		}
 		if err := w.send(ctx, now, a); err != nil {
-			faults = append(faults, fmt.Errorf("webhook %s: %s: %w", w.Name, a.Key, err))
+			faults = append(faults, fmt.Errorf("webhook %s: %s: %w", w.host(), a.Key, err))
 		}
 	}
 	return errors.Join(faults...)
@@ -93,6 +98,15 @@ func (w *Webhook) send(ctx context.Context, now time.Time, a Alert) error {
 		return errors.Join(err, w.Claims.Release(context.WithoutCancel(ctx), n.ID))
 	}
 	return errors.Join(err, w.Claims.Delivered(context.WithoutCancel(ctx), n.ID))
+}
+
+// host is what may be logged of a webhook's address: the rest of many is a secret.
+func (w *Webhook) host() string {
+	u, err := url.Parse(w.URL)
+	if err != nil || u.Host == "" {
+		return "(its address cannot be read)"
+	}
+	return u.Scheme + "://" + u.Host
 }
 
 // id is the same for the same change on every replica, which agree on when an alert began to fire.
