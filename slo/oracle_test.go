@@ -44,6 +44,9 @@ func newOracle(req slo.Request, in []slo.Slice) *oracle {
 	for !o.at.Add(req.Grid.Step).After(req.At) {
 		o.at = o.at.Add(req.Grid.Step)
 	}
+	if _, end := oraclePeriod(req.Objective.Window, req.At); req.Objective.Window.Rolling == 0 && end.Equal(req.At) {
+		o.at = req.At // a period ends with the slice that hangs over its end
+	}
 	o.from, o.to = oraclePeriod(req.Objective.Window, o.at)
 	return o
 }
@@ -325,6 +328,9 @@ func drawRequest(t *rapid.T) (slo.Request, []slo.Slice) {
 		return time.Duration(rapid.Int64Range(-5*int64(step), int64(n+10)*int64(step)).Draw(t, label)).Truncate(time.Minute / 2)
 	}
 	req.At = start.Add(offset("at"))
+	if o.Window.IsCalendar() && rapid.IntRange(0, 3).Draw(t, "at the end of a period") == 0 {
+		req.At = o.Window.Period(req.At).To
+	}
 	interval := func(label string) slo.Interval {
 		from := offset(label)
 		return slo.Interval{From: start.Add(from), To: start.Add(from + time.Duration(rapid.Int64Range(1, 8*int64(step)).Draw(t, label+" length")))}
