@@ -141,6 +141,9 @@ func (c *cluster) applyResource(f *feed, o *object, w when) {
 	if fresh {
 		t = newTracked(f.name, o)
 		f.tracked[id] = t
+		if c.listing && !c.adopted {
+			t.first = o
+		}
 	}
 	was, records := t.res, c.records
 	c.update(t, o)

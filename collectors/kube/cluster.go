@@ -60,7 +60,12 @@ type cluster struct {
 	// selfBefore are the clusters that had this name before.
 	selfBefore []*tracked
 	// contact is up to when the cluster was watched before this started.
-	contact time.Time
+	contact, started time.Time
+	// listing: a kind is read for the first time. early is what that told while it was not clear yet what was known before the start.
+	listing bool
+	early   []schema.ResourceChange
+	// past: what is recorded lies in the past.
+	past    bool
 	version string
 	region  string
 	// skew is how far the server's clock is ahead of ours.
@@ -79,7 +84,7 @@ type cluster struct {
 
 func newCluster(cfg Config, cc ClusterConfig, out *collectors.Outbox, m metrics) *cluster {
 	return &cluster{
-		cfg: cfg, cc: cc, out: out, metrics: m, region: cc.Region,
+		cfg: cfg, cc: cc, out: out, metrics: m, region: cc.Region, started: cfg.Now().UTC(),
 		keep: keeper{labels: cfg.KeepLabels},
 		wake: make(chan struct{}, 1), feeds: map[string]*feed{}, pods: map[uid]podEntry{}, sets: map[uid]*setEntry{},
 		endpoints: map[uid]backends{}, serving: map[spaceName]int64{}, names: interned{}, costs: newCosts(), balancers: map[spaceName]*tracked{}, projects: newProjects(),
@@ -91,6 +96,10 @@ func (c *cluster) now() time.Time { return c.cfg.Now().UTC() }
 
 func (c *cluster) push(ch schema.ResourceChange) {
 	c.metrics.changes.WithLabelValues(c.cc.Name, ch.Kind, string(ch.Change)).Inc()
+	if c.listing && !c.adopted && len(c.early) < maxChanges {
+		c.early = append(c.early, ch)
+		return
+	}
 	c.out.Put(schema.Batch{Changes: []schema.ResourceChange{ch}})
 }
 
@@ -105,6 +114,7 @@ func (c *cluster) run(ctx context.Context) {
 	work.Go(func() { c.learnKnown(ctx, known) })
 	work.Go(func() { c.beat(ctx) })
 	work.Go(func() { c.watchUse(ctx) })
+	defer c.handEarly()
 	defer c.endCosts()
 	pauseUntil(ctx, known, c.cfg.KnownTimeout)
 	c.startFeeds(ctx, &work, true)
@@ -348,59 +358,4 @@ func (c *cluster) objects() map[string]int {
 		n[kindEndpointSlice] = len(c.endpoints)
 	}
 	return n
-}
-
-// adopt takes what was known before the start. It may come when the watches have begun already.
-func (c *cluster) adopt(rows []schema.ResourceChange) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.begin()
-	for i := range rows {
-		if rows[i].Kind == schema.KindCluster && rows[i].StateTime().After(c.contact) {
-			c.contact = rows[i].StateTime()
-		}
-	}
-	for i := range rows {
-		c.adoptRow(&rows[i])
-	}
-	c.adopted = true
-	for _, f := range c.feeds {
-		f.gone = nil
-	}
-}
-
-func (c *cluster) adoptRow(row *schema.ResourceChange) {
-	t := fromKnown(row)
-	if row.Kind == schema.KindCluster {
-		c.adoptSelf(t)
-		return
-	}
-	for _, k := range kinds {
-		if k.name != row.Kind || !c.cc.watches(k.name) {
-			continue
-		}
-		f, id := c.feed(k), shortUID(row.UID)
-		switch present := f.tracked[id]; {
-		case present != nil:
-			if !t.res.FirstReady.IsZero() && (present.res.FirstReady.IsZero() || t.res.FirstReady.Before(present.res.FirstReady)) {
-				present.res.FirstReady = t.res.FirstReady
-			}
-		case f.gone[id]:
-		default:
-			f.tracked[id] = t
-			switch f.name {
-			case schema.KindNamespace:
-				c.ownSpace(t)
-			case schema.KindService:
-				c.balancers[spaceName{t.res.Namespace, t.res.Name}] = t
-			}
-			if f.synced {
-				asks, asking := c.asking[id] // what is stored of it has gone; that it asks to be read has not
-				c.remove(f, id, when{late: true, from: c.contact, at: f.okSince})
-				if asking {
-					c.asking[id] = asks
-				}
-			}
-		}
-	}
 }

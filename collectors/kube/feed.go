@@ -42,6 +42,8 @@ type feed struct {
 	gone map[uid]bool
 	// synced: a first complete list was seen. up: a watch stands.
 	synced, up bool
+	// firstAt is when the first complete list was seen.
+	firstAt time.Time
 	// absent: the cluster does not serve the kind.
 	absent bool
 	// okSince is since when every change has been seen in time.
@@ -459,13 +461,18 @@ func (f *feed) Replace(list []any, version string) error {
 	if f.unread > 0 {
 		present = nil
 	}
+	first := !f.synced
+	if first {
+		f.firstAt = now
+	}
+	f.c.listing = first
 	f.c.replace(f, objects, present, w)
 	f.newest = number(version)
-	first := !f.synced
 	f.synced, f.lateUpTo, f.busySince = true, 0, time.Time{}
 	if f.name == kindEndpointSlice || f.name == schema.KindService {
 		f.c.settleBalancers(w)
 	}
+	f.c.listing = false
 	if first || now.Sub(f.downSince) > shortBreak {
 		f.okSince = now
 	}

@@ -14,9 +14,20 @@ func (c *cluster) adoptSelf(t *tracked) {
 		c.selfBefore = append(c.selfBefore, t)
 	case c.self.res.UID != t.res.UID:
 		c.replaced(t, c.now())
-	case c.self.res.FirstReady.IsZero():
-		c.self.res.FirstReady = t.res.FirstReady
+	default:
+		if c.self.res.FirstReady.IsZero() {
+			c.self.res.FirstReady = t.res.FirstReady
+		}
+		if was, is := t.res.Version, c.self.res.Version; is == "" {
+			c.self.res.Version, c.self.unseen = was, true
+		} else if was != "" && was != is {
+			c.upgradedFrom(was, when{at: c.now(), late: true, from: c.contact})
+		}
 	}
+}
+
+func (c *cluster) upgradedFrom(was string, w when) {
+	c.record(c.self, w, schema.ResourceChange{Change: schema.ChangeUpdated, Key: was + " to " + c.self.res.Version, Reason: "version"})
 }
 
 func (c *cluster) replaced(t *tracked, now time.Time) {
@@ -67,8 +78,7 @@ func (c *cluster) upgraded(now time.Time) {
 	was := c.self.res.Version
 	c.self.res.Version = c.version
 	if was != "" {
-		w := when{at: now, late: c.self.unseen, from: c.contact}
-		c.record(c.self, w, schema.ResourceChange{Change: schema.ChangeUpdated, Key: was + " to " + c.version, Reason: "version"})
+		c.upgradedFrom(was, when{at: now, late: c.self.unseen, from: c.contact})
 	}
 	c.self.unseen = false
 }
