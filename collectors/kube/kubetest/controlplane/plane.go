@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// startPatience bounds the start of one component, on a machine that is busy.
-	startPatience = 2 * time.Minute
+	// startPatience bounds the start of one component, on a machine that is busy: an etcd that waits for a disk that others write to holds the apiserver up for minutes.
+	startPatience = 5 * time.Minute
 	// stopPatience is how long a component may take to end before it is killed.
 	stopPatience = 20 * time.Second
 	// watchEvery is how exactly the times of Stopped and Started are known.
