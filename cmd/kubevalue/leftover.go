@@ -11,7 +11,7 @@ import (
 // storeLeftover says when what an earlier service left in the spool is in the warehouse.
 func (s *service) storeLeftover(ctx context.Context) error {
 	if err := s.pipe.Flush(ctx); err != nil {
-		return nil // the end came first
+		return err // the end came first
 	}
 	close(s.stored)
 	<-ctx.Done()
