@@ -6,10 +6,11 @@
 // statement returns at most one row per (period, dim), and GROUP BY period, dim is all that it must do about them.
 //
 //   - acts: all events, with the columns of the table events (environment is the attribute of that name), in which actor is the one identity of merged ones, and teams,
-//     an array: the team that the event names, or else those in whose roster the actor was at the time.
+//     an array: the team that the event names, or else those in whose roster the actor was at the time; counts_for are those of them that the figure
+//     is about: the one by which it is split or filtered, or else all.
 //   - counts: how many events of a kind there were: events, by outcome, reason, actor_kind, name, hour (UTC), source, cluster, persona and
 //     environment. Much less to read than acts.
-//   - refusals: the same of what did not succeed, by actor, teams and namespace besides.
+//   - refusals: the same of what did not succeed, by actor, teams, counts_for and namespace besides.
 //   - activity: who got value: actor, team and resource of successful value events by people, as far as the statement mentions these
 //     columns; team is empty for those without one. Rows repeat any number of times: count what is distinct.
 //   - writers: who changed anything in a cluster, as audit logs tell: actor and team of successful audited events by people. Count what is

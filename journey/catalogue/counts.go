@@ -75,7 +75,9 @@ func countedPeriod(marks string) string {
 func mentions(sql, word string) bool { return regexp.MustCompile(`\b` + word + `\b`).MatchString(sql) }
 
 // teamsMatter says whether a statement asks for teams, or is asked by team.
-func (q question) teamsMatter(sql string) bool { return q.byTeam() || mentions(sql, "teams") }
+func (q question) teamsMatter(sql string) bool {
+	return q.byTeam() || mentions(sql, "teams") || mentions(sql, "counts_for")
+}
 
 // byTeam says whether figures are split or filtered by team.
 func (q question) byTeam() bool {

@@ -14,6 +14,7 @@ func Markdown(metrics []journey.Metric) string {
 
 Generated from the files in journey/catalogue by ` + "`make generate`" + `; a test fails when it is stale. Ratios are 0..1, intervals hold 95%,
 periods are calendar periods of the reporting zone. What a figure is worth is said beside it: n, the interval, the coverage.
+Namespaces of Kubernetes itself are kube-system, kube-public, kube-node-lease and default.
 
 | Metric | Unit | Good | Phase | For |
 |---|---|---|---|---|

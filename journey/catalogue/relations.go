@@ -304,17 +304,34 @@ func (q question) withTeams(events, instant, sql string) string {
 	}
 	events = q.joinTeams("*", events, instant)
 	_, filtered := q.filter[journey.DimensionTeam]
-	condition := ""
+	condition, speaks := "", ""
+	if mentions(sql, "counts_for") {
+		speaks = ", " + q.countsFor() + " AS counts_for"
+	}
 	if q.by != journey.DimensionTeam {
 		if filtered {
 			condition = "\nWHERE has(teams, {team:String})"
 		}
-		return fmt.Sprintf("SELECT *, %s AS dim FROM (\n    %s\n)%s", q.split(), events, condition)
+		return fmt.Sprintf("SELECT *, %s AS dim%s FROM (\n    %s\n)%s", q.split(), speaks, events, condition)
 	}
 	if filtered {
 		condition = "\nWHERE team = {team:String}"
 	}
-	return fmt.Sprintf("SELECT * EXCEPT team, toString(team) AS dim FROM (\n    %s\n) %s%s", events, q.eachTeam(), condition)
+	return fmt.Sprintf("SELECT * EXCEPT team, toString(team) AS dim%s FROM (\n    %s\n) %s%s", speaks, events, q.eachTeam(), condition)
+}
+
+// countsFor are those of a row's teams that the figure is about: the one of the split or the filter, or else all.
+func (q question) countsFor() string {
+	_, filtered := q.filter[journey.DimensionTeam]
+	switch {
+	case q.by == journey.DimensionTeam && q.withWhole:
+		return "multiIf(team = {all_teams:String}, teams, team = '', [], [toString(team)])"
+	case q.by == journey.DimensionTeam:
+		return "if(team = '', [], [toString(team)])"
+	case filtered:
+		return "[{team:String}]"
+	}
+	return "teams"
 }
 
 // eachTeam repeats a row with teams for each of them, in the column team, or has it once for no team.

@@ -296,8 +296,16 @@ func (e Evaluator) parts(ctx context.Context, m journey.Metric, q question, cell
 	for p, v := range denominators {
 		at(cells, p).denominator = v.value
 	}
+	for _, c := range cells {
+		if c.numerator == nil && tellsSample.MatchString(m.SQL.Numerator) { // there was nothing of what the sample consists of
+			c.sampled = new(float64)
+		}
+	}
 	return nil
 }
+
+// tellsSample finds the column n of a statement: one without rows has no columns.
+var tellsSample = regexp.MustCompile(`(?i)\bas\s+n\b`)
 
 // emptyDim finds a dim that is the same for all.
 var emptyDim = regexp.MustCompile(`(?i)''\s*(as\s+)?dim\b`)
