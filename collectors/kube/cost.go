@@ -15,6 +15,9 @@ const (
 	costsEvery = time.Minute
 	// longestLook is the longest time for which a look counts: what was not watched costs nothing that anybody knows.
 	longestLook = 3 * time.Minute
+	// handCostsEvery is how often the sums of an hour are handed over before it has ended, so that a kill loses no more: the later ones
+	// replace the earlier ones.
+	handCostsEvery = 5 * time.Minute
 )
 
 // needsOf is what a pod requests, as the scheduler counts it, with its place and its controller.
@@ -78,8 +81,8 @@ type consumer struct {
 
 // meteredCosts sums up what there is and what is used.
 type meteredCosts struct {
-	// start is the beginning of the sums, at most an hour ago; looked is the last look, zero: none counts.
-	start, looked time.Time
+	// start is the beginning of the sums, at most an hour ago, handed when they were handed over; looked is the last look, zero: none counts.
+	start, handed, looked time.Time
 	sums          map[consumer]*schema.Consumption
 	use           map[uint64]Use
 	usedAt        time.Time
@@ -102,7 +105,8 @@ func (c *cluster) meterCosts(now time.Time) {
 	m.looked, passed = now, min(passed, longestLook)
 	if m.start.IsZero() || m.start.Truncate(time.Hour) != now.Truncate(time.Hour) {
 		c.handCosts()
-		m.start = now
+		m.sums = map[consumer]*schema.Consumption{}
+		m.start, m.handed = now, now
 	}
 	if passed == longestLook {
 		return // the first look, or one after a long time
@@ -115,6 +119,10 @@ func (c *cluster) meterCosts(now time.Time) {
 		for _, t := range f.tracked {
 			c.sum(consumer{schema.ConsumedBalancer, t.res.Attributes["class"], t.res.Namespace, t.res.Team}).Seconds += seconds
 		}
+	}
+	if now.Sub(m.handed) >= handCostsEvery {
+		c.handCosts()
+		m.handed = now
 	}
 }
 
@@ -214,7 +222,7 @@ func (c *cluster) meterStorage(seconds float64) {
 	}
 }
 
-// handCosts hands the sums over and begins new ones.
+// handCosts hands the sums over as they are.
 func (c *cluster) handCosts() {
 	m := &c.costs
 	if len(m.sums) > 0 {
@@ -225,7 +233,6 @@ func (c *cluster) handCosts() {
 		}
 		c.out.Put(schema.Batch{Consumption: rows})
 	}
-	m.sums = map[consumer]*schema.Consumption{}
 }
 
 // endCosts hands over what was summed up so far.

@@ -50,11 +50,22 @@ func TestWhatAPodRequestsIsCountedAsTheSchedulerDoes(t *testing.T) {
 	}
 }
 
-// consumed takes what was summed up, in an order that is always the same.
+// consumed takes what was summed up, as a warehouse would have it, in an order that is always the same.
 func (r *rig) consumed() []schema.Consumption {
-	r.handCosts()
+	r.endCosts()
+	r.costs.sums = map[consumer]*schema.Consumption{}
+	return r.handedOver()
+}
+
+func (r *rig) handedOver() []schema.Consumption {
 	r.handOver()
-	rows := r.sink.consumption
+	var rows []schema.Consumption
+	for _, c := range r.sink.consumption {
+		same := func(d schema.Consumption) bool {
+			return d.Start.Equal(c.Start) && d.Kind == c.Kind && d.Class == c.Class && d.Namespace == c.Namespace && d.Team == c.Team
+		}
+		rows = append(slices.DeleteFunc(rows, same), c)
+	}
 	r.sink.consumption = nil
 	slices.SortFunc(rows, func(a, b schema.Consumption) int {
 		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Class, b.Class), cmp.Compare(a.Team, b.Team))
@@ -112,6 +123,25 @@ func TestConsumptionIsTheLargerOfRequestsAndUse(t *testing.T) {
 		if err := row.Validate(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestAKillLosesFiveMinutesOfCostsAtMost(t *testing.T) {
+	r := newRig(t, noon)
+	r.sync(map[string][]any{schema.KindNode: {largeNode("n1")}})
+	passAlive(r, 10*time.Second) // the first look
+	passAlive(r, 50*time.Minute)
+	if rows := r.handedOver(); len(rows) != 1 || rows[0].Seconds < 45*60 {
+		t.Errorf("handed over are %+v, want the sums of 45 minutes or more", rows)
+	}
+	passAlive(r, 15*time.Minute)
+	rows := r.consumed()
+	var seconds float64
+	for _, row := range rows {
+		seconds += row.Seconds
+	}
+	if len(rows) != 2 || seconds != 65*60 {
+		t.Errorf("in the end there are %g s: %+v; want 65 minutes in two hours", seconds, rows)
 	}
 }
 
