@@ -201,7 +201,7 @@ func TestPeriodUnderWayIsMarkedPartial(t *testing.T) {
 
 func TestPeriodsThatCannotBeAsked(t *testing.T) {
 	s := &objectiveSet{now: func() time.Time { return answerNow }, calendar: journey.Calendar{Zone: time.UTC, WeekStart: time.Monday}}
-	for text, want := range map[string]string{"2026-12": "still to come", "fortnight": "want a week 2026-W02", "current-year": "want a week"} {
+	for text, want := range map[string]string{"2026-12": "still to come", "1850-01": "before 1970", "fortnight": "want a week 2026-W02", "current-year": "want a week"} {
 		if _, err := s.period(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("period %q: %v", text, err)
 		}
@@ -210,7 +210,7 @@ func TestPeriodsThatCannotBeAsked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for text, want := range map[string]string{"2026-W40": "but the grain is month", "2026-10": "with itself"} {
+	for text, want := range map[string]string{"2026-W40": "but the grain is month", "2026-10": "with itself", "1850-01": "before 1970"} {
 		if _, err := s.other(p, text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("with %q: %v", text, err)
 		}
@@ -358,6 +358,9 @@ func TestExplainHasTheNumbers(t *testing.T) {
 	all, err := s.statusesAt(t.Context(), s.all[:1], hour("2026-10-13 00:00"))
 	if err != nil || *all[0].status.Consumed != *answer.Status.Consumed {
 		t.Errorf("the status says %v, the explanation %v: %v", *all[0].status.Consumed, *answer.Status.Consumed, err)
+	}
+	if _, err := s.explain(t.Context(), "checkout", "", hour("1850-01-01 00:00")); err == nil || !strings.Contains(err.Error(), "before 1970") {
+		t.Errorf("a time before all: %v", err)
 	}
 	if _, err := s.explain(t.Context(), "checkout", "", answerNow.Add(time.Hour)); err == nil {
 		t.Error("the future was explained")

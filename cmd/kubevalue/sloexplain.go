@@ -47,6 +47,9 @@ func (s *objectiveSet) explain(ctx context.Context, name, group string, at time.
 	if at.After(s.now()) {
 		return explanationAnswer{}, dashboards.BadRequestError{Why: fmt.Sprintf("%s is still to come", timeText(at))}
 	}
+	if at.Before(earliest) {
+		return explanationAnswer{}, dashboards.BadRequestError{Why: fmt.Sprintf("%s is before 1970, when there was nothing to measure", timeText(at))}
+	}
 	o, err := s.definedAt(ctx, name, at)
 	if err != nil {
 		return explanationAnswer{}, err

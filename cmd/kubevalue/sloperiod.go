@@ -60,16 +60,22 @@ func (s *objectiveSet) period(text string) (journey.Period, error) {
 	if err != nil {
 		return p, dashboards.BadRequestError{Why: fmt.Sprintf("%v; or week, month, quarter for the last one that has ended, or current, current-week, current-quarter", err)}
 	}
-	return p, s.begun(p)
+	return p, s.answerable(p)
 }
 
-// begun refuses a period of the future.
-func (s *objectiveSet) begun(p journey.Period) error {
+// answerable refuses a period of the future, and one before times that tables can hold.
+func (s *objectiveSet) answerable(p journey.Period) error {
 	if !p.Begun(s.now()) {
 		return dashboards.BadRequestError{Why: fmt.Sprintf("period %s begins on %s, which is still to come", p.Label, p.From.In(s.calendar.Zone).Format(time.DateOnly))}
 	}
+	if p.From.Before(earliest) {
+		return dashboards.BadRequestError{Why: fmt.Sprintf("period %s begins before 1970, when there was nothing to measure", p.Label)}
+	}
 	return nil
 }
+
+// earliest is the first time that the engine knows.
+var earliest = time.Unix(0, 0)
 
 // periods reads --period and --with.
 func (s *objectiveSet) periods(period, with string) (p, other journey.Period, err error) {
@@ -84,9 +90,11 @@ func (s *objectiveSet) periods(period, with string) (p, other journey.Period, er
 func (s *objectiveSet) other(p journey.Period, text string) (journey.Period, error) {
 	switch text {
 	case "previous":
-		return s.calendar.Previous(p), nil
+		previous := s.calendar.Previous(p)
+		return previous, s.answerable(previous)
 	case "year-ago":
-		return s.calendar.YearAgo(p), nil
+		ago := s.calendar.YearAgo(p)
+		return ago, s.answerable(ago)
 	}
 	with, err := s.calendar.Parse(text, p.Grain)
 	if err != nil {
@@ -95,7 +103,7 @@ func (s *objectiveSet) other(p journey.Period, text string) (journey.Period, err
 	if with.From.Equal(p.From) {
 		return with, dashboards.BadRequestError{Why: fmt.Sprintf("period %s cannot be compared with itself", p.Label)}
 	}
-	return with, s.begun(with)
+	return with, s.answerable(with)
 }
 
 // window is the calendar window of which p is a period, weeks beginning on the day that the organisation chose.
