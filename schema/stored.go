@@ -93,7 +93,7 @@ type Quarantined struct {
 	ID      uuid.UUID
 	Time    time.Time
 	Source  string
-	Kind    string // event, slice, alias, incident, change; message: a foreign client's; segment: bytes of the spool
+	Kind    string // event, slice, alias, incident, change, feedback, consumption; message: a foreign client's; segment: bytes of the spool
 	Reason  string
 	Payload string // the record as JSON, or the raw bytes of a damaged segment in base64
 	// State is what was decided about it; it is held when it is inserted.

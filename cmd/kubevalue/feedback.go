@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -307,6 +309,24 @@ func printRequests(cmd *cobra.Command, rows []schema.Feedback) error {
 	return w.Flush()
 }
 
+// workedWeek is the week that work of a team is noted for.
+func workedWeek(cfg *Config, team, week string) (journey.Period, error) {
+	if team == "" || week == "" {
+		return journey.Period{}, errors.New("--team and --week are needed")
+	}
+	p, err := cfg.calendar().Parse(week, "")
+	switch {
+	case err != nil:
+		return p, fmt.Errorf("--week: %w", err)
+	case p.Grain != journey.GrainWeek:
+		return p, fmt.Errorf("--week %s is a %s: want a week such as 2026-W46", week, p.Grain)
+	}
+	return p, nil
+}
+
+// hoursText writes hours without an exponent.
+func hoursText(hours float64) string { return strconv.FormatFloat(hours, 'f', -1, 64) }
+
 func feedbackWorkCommand() *cobra.Command {
 	var team, week string
 	var hours struct{ run, build float64 }
@@ -325,9 +345,9 @@ They are a team's, never a person's.`,
 	cmd.Flags().Float64Var(&hours.build, "build", 0, "hours of building")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return withFeedback(cmd, *path, func(cfg *Config, db *warehouse.DB) error {
-			p, err := cfg.calendar().Parse(week, "")
-			if err == nil && (p.Grain != journey.GrainWeek || team == "") {
-				err = fmt.Errorf("--team and a week such as 2026-W46 are needed")
+			p, err := workedWeek(cfg, team, week)
+			if err == nil && !cmd.Flags().Changed("run") && !cmd.Flags().Changed("build") {
+				err = errors.New("say with --run and --build how many hours: they replace those that were noted")
 			}
 			if err != nil {
 				return usageError{err: err, text: cmd.UsageString()}
@@ -342,7 +362,7 @@ They are a team's, never a person's.`,
 			if err := putFeedback(cmd, cfg, db, rows); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %g hours of running and %g of building in %s\n", team, hours.run, hours.build, p.Label)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s hours of running and %s of building in %s\n", team, hoursText(hours.run), hoursText(hours.build), p.Label)
 			return nil
 		})
 	}

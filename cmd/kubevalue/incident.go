@@ -154,7 +154,10 @@ here stays when the incident's alert is sent again.`,
 	cmd.Flags().StringSliceVar(&objectives, "objective", nil, "objectives that it concerns (default: all of the service)")
 	cmd.Flags().StringSliceVar(&links, "link", nil, "where to read more; replaces those that are known")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return amendIncident(cmd, *path, args[0], func(cfg *Config, _ schema.Incident) (map[string]any, error) {
+		return amendIncident(cmd, *path, args[0], func(cfg *Config, in schema.Incident) (map[string]any, error) {
+			if in.Version == 0 && !(cmd.Flags().Changed("service") && cmd.Flags().Changed("start")) {
+				return nil, fmt.Errorf("incident %s is new: say with --service and --start what was interrupted since when", args[0])
+			}
 			fields := map[string]any{}
 			for _, f := range incidentFields {
 				value, _ := cmd.Flags().GetString(f.flag)
@@ -189,7 +192,12 @@ func incidentFollowupCommand() *cobra.Command {
 		Short: "Add a follow-up to an incident, or say that it is done",
 		Example: `  kubevalue incident followup INC-7 PLAT-12 --title "alert on disk usage" --owner team-db --due 2026-03-15
   kubevalue incident followup INC-7 PLAT-12 --done 2026-03-12`,
-		Args: cobra.ExactArgs(2),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 2 {
+				return nil
+			}
+			return fmt.Errorf("%s wants the ID of an incident and that of a FOLLOWUP, not %d arguments", cmd.CommandPath(), len(args))
+		},
 	}
 	path := configFlag(cmd)
 	cmd.Flags().StringVar(&title, "title", "", "what is to be done")
@@ -204,6 +212,9 @@ func incidentFollowupCommand() *cobra.Command {
 			all := slices.Clone(in.Followups)
 			at := slices.IndexFunc(all, func(f schema.Followup) bool { return f.ID == args[1] })
 			if at < 0 {
+				if title+owner+due == "" { // the id of a known one may be misspelt
+					return nil, fmt.Errorf("incident %s has no follow-up %s: for a new one, say with --title what is to be done", args[0], args[1])
+				}
 				at, all = len(all), append(all, schema.Followup{ID: args[1]})
 			}
 			f := &all[at]

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,7 +96,7 @@ Start with ` + "`kubevalue demo`" + ` for a service with a simulated organisatio
 func withUsage(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			err := check(cmd, args)
+			err := cmp.Or(check(cmd, args), cmd.ValidateRequiredFlags())
 			var usage usageError
 			if err == nil || errors.As(err, &usage) {
 				return err

@@ -76,6 +76,9 @@ func metricShowCommand() *cobra.Command {
 	return cmd
 }
 
+// grainHelp says what --grain is for: other periods name theirs.
+const grainHelp = "day, week, month or quarter: of the default period (week unless given), and of one that begins on a date (day unless given)"
+
 // evalFlags are those of `kubevalue metric eval`.
 type evalFlags struct {
 	period, grain, by, format string
@@ -98,7 +101,7 @@ there are later revisions (` + "`kubevalue metric revisions`" + `); with --lates
 	path := configFlag(cmd)
 	f := cmd.Flags()
 	f.StringVar(&flags.period, "period", "", "the last period: 2026-W46, 2026-11, 2026-Q4, a day, or current (default: the last complete one)")
-	f.StringVar(&flags.grain, "grain", "week", "day, week, month or quarter, for the default period and for dates")
+	f.StringVar(&flags.grain, "grain", "", grainHelp)
 	f.IntVar(&flags.periods, "periods", 1, "how many periods, up to the last")
 	f.StringVar(&flags.by, "by", "", "split by a dimension of the metric")
 	f.StringToStringVar(&flags.filter, "filter", nil, "restrict a dimension, e.g. team=payments")
@@ -127,9 +130,9 @@ there are later revisions (` + "`kubevalue metric revisions`" + `); with --lates
 
 func (e evalFlags) request(f *figures, id string) (journey.Request, error) {
 	r := journey.Request{Metric: id, By: e.by, Filter: e.filter, Compare: e.compare}
-	grain, err := journey.ParseGrain(e.grain)
+	grain, err := journey.ParseGrain(orElse(e.grain, string(journey.GrainWeek)))
 	if err != nil {
-		return r, err
+		return r, fmt.Errorf("--%w", err)
 	}
 	if !slices.Contains([]string{"table", "csv", "json"}, e.format) {
 		return r, fmt.Errorf("--format %q: want table, csv or json", e.format)
@@ -144,8 +147,8 @@ func (e evalFlags) request(f *figures, id string) (journey.Request, error) {
 	case "current":
 		last = f.calendar.Period(grain, f.now())
 	default:
-		if last, err = f.calendar.Parse(e.period, grain); err != nil {
-			return r, err
+		if last, err = f.calendar.Parse(e.period, journey.Grain(e.grain)); err != nil {
+			return r, fmt.Errorf("--%w", err)
 		}
 	}
 	for range e.periods {
@@ -176,6 +179,9 @@ func printValues(w io.Writer, format string, values []journey.Value) error {
 	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	if len(values) == 0 {
+		fmt.Fprintln(w, "no data: there is nothing to split")
 	}
 	if line := sparkline(values); line != "" {
 		fmt.Fprintln(w, line)

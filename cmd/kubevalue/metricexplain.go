@@ -30,7 +30,7 @@ returned, and the figure that was made of it. A statement and its parameters can
 	path := configFlag(cmd)
 	f := cmd.Flags()
 	f.StringVar(&flags.period, "period", "", "the period: 2026-W46, 2026-11, 2026-Q4, a day, or current (default: the last complete one)")
-	f.StringVar(&flags.grain, "grain", "week", "day, week, month or quarter, for the default period and for dates")
+	f.StringVar(&flags.grain, "grain", "", grainHelp)
 	f.StringVar(&flags.by, "by", "", "split by a dimension of the metric")
 	f.StringToStringVar(&flags.filter, "filter", nil, "restrict a dimension, e.g. team=payments")
 	f.StringVar(&flags.format, "format", "table", "table or json")

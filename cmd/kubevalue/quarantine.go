@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -36,6 +38,9 @@ func quarantineListCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&all, "all", false, "retried and dropped ones as well")
 	cmd.Flags().BoolVar(&summary, "summary", false, "how many are held by kind, source and reason")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := checkKind(q.Kind); err != nil {
+			return usageError{err: err, text: cmd.UsageString()}
+		}
 		return withWarehouse(cmd, *path, func(_ *Config, db *warehouse.DB) error {
 			if summary {
 				return summarise(cmd, db)
@@ -77,8 +82,19 @@ func summarise(cmd *cobra.Command, db *warehouse.DB) error {
 
 // filterFlags bound records by what they are.
 func filterFlags(cmd *cobra.Command, q *schema.QuarantineQuery) {
-	cmd.Flags().StringVar(&q.Kind, "kind", "", "event, slice, alias, incident, change, message or segment (default: any)")
+	cmd.Flags().StringVar(&q.Kind, "kind", "", strings.Join(quarantineKinds, ", ")+" (default: any)")
 	cmd.Flags().StringVar(&q.Source, "source", "", "the source of the records (default: any)")
+}
+
+// quarantineKinds are what a record in quarantine can be: schema.Quarantined.
+var quarantineKinds = []string{"event", "slice", "alias", "incident", "change", "feedback", "consumption", "message", "segment"}
+
+// checkKind refuses a kind of records that there is none of, whose records would otherwise seem to be none.
+func checkKind(kind string) error {
+	if kind != "" && !slices.Contains(quarantineKinds, kind) {
+		return fmt.Errorf("--kind %q: want one of %s", kind, strings.Join(quarantineKinds, ", "))
+	}
+	return nil
 }
 
 func quarantineShowCommand() *cobra.Command {
@@ -134,7 +150,7 @@ func (s *selection) check(ids []string) error {
 	if len(ids) > 0 && (s.all || filtered) {
 		return errors.New("name records by their ids, or say --all, --kind or --source, not both")
 	}
-	return nil
+	return checkKind(s.query.Kind)
 }
 
 // deciding makes cmd take the ids of records, or a filter, and hand them to run.
@@ -145,7 +161,7 @@ func (s *selection) deciding(cmd *cobra.Command, run func(cfg *Config, db *wareh
 	cmd.Flags().BoolVar(&s.all, "all", false, "all held records, of --kind and --source where these are given")
 	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
 		if err := s.check(ids); err != nil {
-			return err
+			return usageError{err: err, text: cmd.UsageString()}
 		}
 		return withWarehouse(cmd, *path, func(cfg *Config, db *warehouse.DB) error { return run(cfg, db, ids) })
 	}

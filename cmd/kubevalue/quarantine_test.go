@@ -89,11 +89,9 @@ func TestQuarantineShowAndMistakes(t *testing.T) {
 		t.Errorf("show:\n%s", shown)
 	}
 	for args, want := range map[string]string{
-		"show 5f3a91":       "several ids",
-		"show 99":           "no id in quarantine begins",
-		"retry":             "name records by their ids",
-		"drop --all 5f3a91": "not both",
-		"retry 77777777":    "cannot be retried",
+		"show 5f3a91":    "several ids",
+		"show 99":        "no id in quarantine begins",
+		"retry 77777777": "cannot be retried",
 		"retry 5f3a9100-0000-4000-8000-000000000001": "name is missing",
 	} {
 		if said := b.command(1, append([]string{"quarantine"}, strings.Fields(args)...)...); !strings.Contains(said, want) {

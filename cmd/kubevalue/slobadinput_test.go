@@ -137,6 +137,14 @@ func TestBadMeasurementsAreRefused(t *testing.T) {
 	if !strings.Contains(text, "must be after start") {
 		t.Errorf("incident set: %s", text)
 	}
+	for _, c := range []struct{ args, want string }{
+		{"set INC-1 --service shop", "incident INC-1 is new: say with --service and --start"},
+		{"followup INC-1 P-1 --title x", `there is no incident "INC-1"`},
+	} {
+		if text := b.command(2, append([]string{"incident"}, strings.Fields(c.args)...)...); !strings.Contains(text, c.want) {
+			t.Errorf("incident %s: %s", c.args, text)
+		}
+	}
 	// The later version counts, whichever comes first, and however often.
 	for _, body := range []string{slice(1, "3", "4", 2), slice(0, "4", "4", 1), slice(1, "1", "4", 1), slice(1, "3", "4", 2)} {
 		if got := b.post("/v1/agent", `{"slices":[`+body+`]}`, "Authorization", agent); got.status != http.StatusAccepted {
