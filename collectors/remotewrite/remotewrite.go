@@ -137,7 +137,8 @@ func (r *Receiver) take(all []prompb.TimeSeries) {
 	var n results
 	for i := range all { // first, so that the order of series does not matter
 		all[i].Samples = n.timely(all[i].Samples, now)
-		r.tally.target(all[i].ToLabels(&builder, nil), all[i].Samples)
+		l := all[i].ToLabels(&builder, nil)
+		r.tally.target(l, scraped(l, all[i].Samples))
 	}
 	for _, series := range all {
 		r.tally.add(series.ToLabels(&builder, nil), series.Samples, now, &n)

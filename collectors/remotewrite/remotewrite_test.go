@@ -13,6 +13,7 @@ import (
 
 	"github.com/klauspost/compress/snappy"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/prompb"
 
 	"github.com/kubevalue/kubevalue/collectors"
@@ -166,6 +167,22 @@ func TestEventsAreCountedByTheTimesOfTheirSamples(t *testing.T) {
 	b.now = start.Add(10 * time.Hour)
 	b.send2(of("200", 435, 2000)) // from a sender that was away for too long
 	at(10*3600+60, "5/35 0/17 - - - - 9/10 0/2")
+}
+
+// TestAScrapeThatFailedIsNone: the first thing that is heard of a target is that it could not be scraped. What its counters have counted by
+// then was not counted now.
+func TestAScrapeThatFailedIsNone(t *testing.T) {
+	b := newBench(t)
+	stale := math.Float64frombits(value.StaleNaN)
+	b.send2(of("200", 0, stale), of("500", 0, stale), of("", 0, 0))
+	b.send2(of("200", 15, 1000, 30, 1009), of("500", 15, 7, 30, 8))
+	b.send2(of("200", 35, stale), of("500", 35, stale))
+	b.send2(of("200", 45, 1018), of("500", 45, 8), of("503", 45, 2))
+	b.now = start.Add(90 * time.Second)
+	b.handOver(t.Context())
+	if got := b.told(1); got != "3/21" {
+		t.Errorf("told %s, want 3/21", got)
+	}
 }
 
 func TestBodiesThatAreNoRemoteWrite(t *testing.T) {

@@ -6,7 +6,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/prompb"
 
 	"github.com/kubevalue/kubevalue/collectors/scrape"
@@ -64,6 +66,26 @@ func (n *results) timely(samples []prompb.Sample, now time.Time) []prompb.Sample
 	})
 }
 
+// scraped are those samples of a series that show that its target was read: markers of what is stale, and Prometheus' own series about a
+// scrape, also come when it failed. What is first seen of a target after a failure would count from zero.
+func scraped(l labels.Labels, samples []prompb.Sample) []prompb.Sample {
+	name := l.Get(model.MetricNameLabel)
+	if aboutScrapes[name] {
+		return nil
+	}
+	failed := func(s prompb.Sample) bool { return value.IsStaleNaN(s.Value) || name == "up" && s.Value == 0 }
+	if !slices.ContainsFunc(samples, failed) {
+		return samples
+	}
+	return slices.DeleteFunc(slices.Clone(samples), failed)
+}
+
+// aboutScrapes are the series, beside up, that Prometheus adds to those of a target.
+var aboutScrapes = map[string]bool{
+	"scrape_duration_seconds": true, "scrape_samples_scraped": true, "scrape_samples_post_metric_relabeling": true, "scrape_series_added": true,
+	"scrape_timeout_seconds": true, "scrape_sample_limit": true, "scrape_body_size_bytes": true,
+}
+
 func newTally(counters *scrape.Counters) *tally {
 	return &tally{counters: counters, series: map[string]*series{}, targets: map[string]*target{}, sums: counters.Sums()}
 }
@@ -75,7 +97,12 @@ func (t *tally) add(l labels.Labels, samples []prompb.Sample, now time.Time, n *
 		n.ignored += len(samples)
 		return
 	}
-	from, s := t.target(l, samples), t.known(l, of)
+	read := scraped(l, samples)
+	if len(read) == 0 {
+		n.ignored += len(samples)
+		return
+	}
+	from, s := t.target(l, read), t.known(l, of)
 	if from == nil || s == nil {
 		n.many += len(samples)
 		return
