@@ -136,9 +136,11 @@ func (s *service) alertInputs(ctx context.Context) []alerting.Input {
 	if err != nil && ctx.Err() == nil {
 		s.log.ErrorContext(ctx, "no objective could be evaluated; their alerts are frozen", "error", err)
 	}
+	onItsWay := err == nil && s.backlog.holdsUp(s.now(), s.pipe.Stats().Oldest)
 	var inputs []alerting.Input
 	for i, o := range all {
 		in := s.alertInput(o)
+		in.OnItsWay = onItsWay
 		switch {
 		case err != nil:
 			inputs = append(inputs, in)

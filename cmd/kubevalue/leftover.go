@@ -67,3 +67,25 @@ func (s *service) invitation(ctx context.Context, id string) (schema.Feedback, b
 	}
 	return rows[0], true, nil
 }
+
+const (
+	// longestBacklog is how long records may wait for the warehouse without it being said that what was measured is on its way.
+	longestBacklog = 5 * time.Minute
+	// longestCatchUp is how long that is said: a spool that is not stored by then is a reason to alert.
+	longestCatchUp = 15 * time.Minute
+)
+
+// backlog is since when alerts were evaluated while what was measured was in the spool, as after the warehouse was away; zero: it is not.
+type backlog struct{ since time.Time }
+
+// holdsUp tells whether what was measured lately may be on its way; waits is how long the oldest record in the spool has waited.
+func (b *backlog) holdsUp(now time.Time, waits time.Duration) bool {
+	switch {
+	case waits < longestBacklog:
+		b.since = time.Time{}
+		return false
+	case b.since.IsZero():
+		b.since = now
+	}
+	return now.Sub(b.since) < longestCatchUp
+}

@@ -82,3 +82,21 @@ func TestALinkThatWasUsedBeforeARestartIsUsed(t *testing.T) {
 		t.Errorf("the link is answered %d: %s", got.status, got.body)
 	}
 }
+
+// TestWhatIsInTheSpoolIsOnItsWayForAWhile: alerts do not take what the spool holds after the warehouse was away for what nobody has measured, but a
+// spool that is never stored is no excuse.
+func TestWhatIsInTheSpoolIsOnItsWayForAWhile(t *testing.T) {
+	var b backlog
+	noon := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	for _, look := range []struct {
+		at, waits time.Duration
+		onItsWay  bool
+	}{
+		{0, time.Second, false}, {time.Minute, time.Hour, true}, {2 * time.Minute, time.Minute, false},
+		{3 * time.Minute, 20 * time.Minute, true}, {17 * time.Minute, 34 * time.Minute, true}, {18 * time.Minute, 35 * time.Minute, false},
+	} {
+		if got := b.holdsUp(noon.Add(look.at), look.waits); got != look.onItsWay {
+			t.Errorf("at %s records wait for %s: on their way is %t, want %t", look.at, look.waits, got, look.onItsWay)
+		}
+	}
+}

@@ -82,6 +82,8 @@ type service struct {
 	restate chan struct{}
 	// stored is closed when what an earlier service left in the spool is in the warehouse.
 	stored chan struct{}
+	// backlog is what alerts know of the spool.
+	backlog backlog
 	// written counts what Prometheus servers send.
 	written  *remotewrite.Receiver
 	listener net.Listener

@@ -83,9 +83,9 @@ type consumer struct {
 type meteredCosts struct {
 	// start is the beginning of the sums, at most an hour ago, handed when they were handed over; looked is the last look, zero: none counts.
 	start, handed, looked time.Time
-	sums          map[consumer]*schema.Consumption
-	use           map[uint64]Use
-	usedAt        time.Time
+	sums                  map[consumer]*schema.Consumption
+	use                   map[uint64]Use
+	usedAt                time.Time
 }
 
 func newCosts() meteredCosts { return meteredCosts{sums: map[consumer]*schema.Consumption{}} }

@@ -64,6 +64,22 @@ func TestARestartDoesNotEndTheAlertThatNothingWasEverMeasured(t *testing.T) {
 	b.expect("somebody measures", NoData+" ended", measured)
 }
 
+// TestWhatIsOnItsWayIsNotMissing: the warehouse was away, and what was measured meanwhile is not stored yet.
+func TestWhatIsOnItsWayIsNotMissing(t *testing.T) {
+	b := &bench{T: t, clock: clock{start}, options: Default()}
+	silent := neverMeasured(start, time.Hour, b.options)
+	later := silent
+	later.OnItsWay = true
+	b.expect("while it is stored", "", later)
+	b.expect("nothing was measured", NoData, silent)
+	b.expect("it may be on its way", NoData, later)
+	vanished := neverMeasured(start, 48*time.Hour, b.options)
+	vanished.Group, vanished.MayVanish, vanished.OnItsWay = "eu", true, true
+	if b.options.gone(vanished) {
+		t.Error("a group is gone while its measurements may be on their way")
+	}
+}
+
 // TestAClockThatWasAhead has a service whose clock was a day ahead when an alert began, or ended: once the clock is right, alerts go on.
 func TestAClockThatWasAhead(t *testing.T) {
 	day := 24 * time.Hour

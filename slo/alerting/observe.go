@@ -72,6 +72,8 @@ type Input struct {
 	GroupsMayVanish bool
 	// Link leads a reader to the objective.
 	Link string
+	// OnItsWay says that what was measured lately may not be in the status yet: that nothing was measured cannot be told.
+	OnItsWay bool
 }
 
 // seen is what is observed of one alert, with what to send while it fires.
@@ -83,7 +85,7 @@ type seen struct {
 
 // gone says that a group has vanished.
 func (o Options) gone(in Input) bool {
-	return in.MayVanish && o.GoneAfter > 0 && unmeasured(*in.Status, o.GoneAfter)
+	return in.MayVanish && !in.OnItsWay && o.GoneAfter > 0 && unmeasured(*in.Status, o.GoneAfter)
 }
 
 // observe lists all alerts that a status speaks about; burning says whether an alert on its burn rate fires.
@@ -114,7 +116,7 @@ func (o Options) observe(in Input, burning bool) []seen {
 	}
 	one(Forecast, o.ForecastSeverity, trusted(*s, soon), o.BudgetKeepFiringFor, summary)
 	if !in.MayFallSilent && (!in.MayVanish || burning) {
-		one(NoData, o.NoDataSeverity, o.noData(*s), 0, fmt.Sprintf("Nobody has measured anything of %s for %s", in.name(), slo.FormatDuration(o.NoDataAfter)))
+		one(NoData, o.NoDataSeverity, o.noData(in), 0, fmt.Sprintf("Nobody has measured anything of %s for %s", in.name(), slo.FormatDuration(o.NoDataAfter)))
 	}
 	return out
 }
@@ -130,14 +132,15 @@ func trusted(s slo.Status, firing bool) slo.AlertState {
 	return slo.Inactive
 }
 
-// noData fires when slices were expected and none was measured. It cannot tell when measuring has only begun, which it has anew after a
+// noData fires when slices were expected and none was measured. It cannot tell when they are on their way or measuring has only begun, as after a
 // restart where nothing was ever measured.
-func (o Options) noData(s slo.Status) slo.AlertState {
-	last, silent := silence(s, o.NoDataAfter)
+func (o Options) noData(in Input) slo.AlertState {
+	s := in.Status
+	last, silent := silence(*s, o.NoDataAfter)
 	switch {
 	case !silent:
 		return slo.Inactive
-	case s.At.Sub(s.Since) < last:
+	case in.OnItsWay, s.At.Sub(s.Since) < last:
 		return slo.Frozen
 	}
 	return slo.Firing
