@@ -92,11 +92,11 @@ type Value struct {
 	Published *Publication `json:"published,omitempty"`
 }
 
-// Compared is v as what another value is compared with: a count of 0 in a period in which no source reported is no figure, nor is there
-// anything to withhold.
+// Compared is v as what another value is compared with: a 0 of a period in which no source reported is no figure, be it a count or a share of
+// those whom the roster names anyway, nor is there anything to withhold where there is no sample.
 func (v Value) Compared() *Value {
-	if v.N == 0 && v.Coverage != nil && *v.Coverage == 0 {
-		v.Value, v.Numerator, v.Denominator, v.Withheld = nil, nil, nil, ""
+	if nothing := v.Value != nil && *v.Value == 0 || v.N == 0; nothing && v.Coverage != nil && *v.Coverage == 0 {
+		v.Value, v.Numerator, v.Denominator, v.Low, v.High, v.N, v.Withheld = nil, nil, nil, nil, nil, 0, ""
 	}
 	return &v
 }

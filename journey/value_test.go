@@ -30,14 +30,22 @@ func TestMissingSaysWhy(t *testing.T) {
 }
 
 func TestAPeriodInWhichNothingWasMeasuredIsNothingToCompareWith(t *testing.T) {
-	for want, v := range map[string]journey.Value{
-		"no data: nothing was measured": {Value: new(0.0), Coverage: new(0.0)},
-		"":                              {Value: new(0.0), Coverage: new(0.5)},
-		"withheld: small group":         {N: 2, Withheld: "small group", Coverage: new(0.0)},
+	const measured, nothing = "", "no data: nothing was measured"
+	for name, c := range map[string]struct {
+		value journey.Value
+		want  string
+	}{
+		"a count":                   {journey.Value{Value: new(0.0), Coverage: new(0.0)}, nothing},
+		"a share of the roster":     {journey.Value{Value: new(0.0), Numerator: new(0.0), Denominator: new(3.0), Low: new(0.0), High: new(0.6), N: 3, Coverage: new(0.0)}, nothing},
+		"a count, measured":         {journey.Value{Value: new(0.0), Coverage: new(0.5)}, measured},
+		"a share, measured":         {journey.Value{Value: new(0.0), Denominator: new(3.0), N: 3, Coverage: new(0.5)}, measured},
+		"what is known from before": {journey.Value{Value: new(0.5), Denominator: new(2.0), N: 2, Coverage: new(0.0)}, measured},
+		"withheld":                  {journey.Value{N: 2, Withheld: "small group", Coverage: new(0.0)}, "withheld: small group"},
 	} {
-		v.ComputedAt = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
-		if got := v.Compared().Missing(); got != want {
-			t.Errorf("%q, want %q", got, want)
+		c.value.ComputedAt = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
+		got := c.value.Compared()
+		if got.Missing() != c.want || c.want == nothing && (got.Numerator != nil || got.Denominator != nil || got.Low != nil || got.High != nil || got.N != 0) {
+			t.Errorf("%s: %q, want %q: %+v", name, got.Missing(), c.want, got)
 		}
 	}
 }

@@ -155,7 +155,7 @@ here stays when the incident's alert is sent again.`,
 	cmd.Flags().StringSliceVar(&links, "link", nil, "where to read more; replaces those that are known")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return amendIncident(cmd, *path, args[0], func(cfg *Config, in schema.Incident) (map[string]any, error) {
-			if in.Version == 0 && !(cmd.Flags().Changed("service") && cmd.Flags().Changed("start")) {
+			if in.Version == 0 && (!cmd.Flags().Changed("service") || !cmd.Flags().Changed("start")) {
 				return nil, fmt.Errorf("incident %s is new: say with --service and --start what was interrupted since when", args[0])
 			}
 			fields := map[string]any{}

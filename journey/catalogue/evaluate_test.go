@@ -81,10 +81,10 @@ func TestPeriodsDimensionsAndComparison(t *testing.T) {
 		}
 		got = append(got, f)
 	}
-	// The roster is open, so that a year ago all three were eligible and none was active.
+	// The roster is open, so that a year ago all three were eligible. Nobody knows that none was active: no source reported.
 	want := []figure{
-		{"2026-W02", "a", 1, false, 0, true}, {"2026-W02", "b", 0, false, 0, true}, {"2026-W02", "c", 0, false, 0, true},
-		{"2026-W03", "a", 1, true, 1, true}, {"2026-W03", "b", 1, true, 0, true}, {"2026-W03", "c", 0, true, 0, true},
+		{"2026-W02", "a", 1, false, 0, false}, {"2026-W02", "b", 0, false, 0, false}, {"2026-W02", "c", 0, false, 0, false},
+		{"2026-W03", "a", 1, true, 1, false}, {"2026-W03", "b", 1, true, 0, false}, {"2026-W03", "c", 0, true, 0, false},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
