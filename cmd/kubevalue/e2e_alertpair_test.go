@@ -186,6 +186,24 @@ func (p *alertPair) told(t *testing.T, what string, heard ...string) {
 	eventually(t, what, func() error { return errors.Join(p.active(t, now), p.hook.only(heard...)) })
 }
 
+// noted waits until it is stored that what was heard was delivered: from a service that is killed before, another one delivers it again.
+func (p *alertPair) noted(t *testing.T) {
+	t.Helper()
+	eventually(t, "deliveries are noted", func() error {
+		var all map[string]claimRecord
+		if err := (stateTable{p.db}).read(t.Context(), stateClaims, &all); err != nil {
+			return err
+		}
+		for id, r := range all {
+			if r.Delivered {
+				return nil
+			}
+			return fmt.Errorf("%s is not", id)
+		}
+		return errors.New("there are none")
+	})
+}
+
 // TestE2ETwoServicesAndTwoAlertmanagersNotifyOnce has two whole services on a warehouse that they share, beside a pair of real
 // Alertmanagers: one objective burns, the service that alerts is killed, both are started anew, and the objective recovers. People hear of
 // one beginning and one end.
@@ -196,6 +214,7 @@ func TestE2ETwoServicesAndTwoAlertmanagersNotifyOnce(t *testing.T) {
 	storeSince(t, p.db, from, 0)
 	p.told(t, "the alert is active in both and notified", "firing checkout")
 
+	p.noted(t)
 	one := p.alerting(t)
 	other := 1 - one
 	if strings.Contains(p.services[other].log.String(), "this service alerts") {

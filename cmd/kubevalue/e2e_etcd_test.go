@@ -73,8 +73,9 @@ func TestE2EEtcdWithCertificates(t *testing.T) {
 
 	writeFile(t, file("slo.yaml"), controlPlaneObjectives)
 	began := time.Now().Add(-time.Minute)
+	// Pages that a busy machine reads too late after each other are not compared: those of etcd may be half a minute apart.
 	s := &scraping{began: began, booted: boot(t, fmt.Sprintf(`scrapes:
-  - {job: etcd, interval: 1s, targets: ["https://%[1]s/metrics"], access: {cert_file: %[2]q, key_file: %[3]q, ca_file: %[4]q}}
+  - {job: etcd, interval: 15s, targets: ["https://%[1]s/metrics"], access: {cert_file: %[2]q, key_file: %[3]q, ca_file: %[4]q}}
   - {job: nobody, interval: 1s, targets: ["https://%[1]s/metrics"], access: {ca_file: %[4]q}}
   - {job: elsewhere, interval: 1s, targets: ["https://%[1]s/metrics"], access: {cert_file: %[2]q, key_file: %[3]q, ca_file: %[5]q}}
 objectives: {openslo: [%[6]q]}
