@@ -44,7 +44,7 @@ type Config struct {
 	// What happened while the collector was away to objects that change meanwhile goes unnoticed then. Nil: nothing is known, and
 	// whatever happened while the collector was away goes unnoticed.
 	Known func(ctx context.Context, cluster string) ([]schema.ResourceChange, error)
-	// KnownTimeout is 5 min when 0.
+	// KnownTimeout is 1 min when 0: until the watches begin, no availability is measured.
 	KnownTimeout time.Duration
 	// Owner says which team owns an object. It is asked whenever an object changes, and about all of them every half minute, since its answer
 	// may change by itself. Nil: nobody owns anything.
@@ -91,7 +91,7 @@ const (
 	defaultRolloutDeadline = 10 * time.Minute
 	defaultEmptyAfter      = 5 * time.Minute
 	defaultSyncTimeout     = time.Minute
-	defaultKnownTimeout    = 5 * time.Minute
+	defaultKnownTimeout    = time.Minute
 )
 
 // withDefaults fills in what is not given.

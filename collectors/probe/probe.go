@@ -187,6 +187,7 @@ func (c *Collector) measure(ctx context.Context, w *watched, start time.Time) (g
 	return good, total
 }
 
+// slice makes a record of what was tried. Of two records of a slice, by two services that try the same, a measured one wins.
 func (c *Collector) slice(w *watched, start time.Time, good, total int) schema.Slice {
 	s := schema.Slice{
 		Indicator: w.Name, Revision: w.revision, Group: w.Group,
@@ -195,7 +196,7 @@ func (c *Collector) slice(w *watched, start time.Time, good, total int) schema.S
 		Version: uint64(c.cfg.Now().UnixMilli()),
 	}
 	if total == 0 {
-		s.State = schema.SliceGap
+		s.State, s.Version = schema.SliceGap, uint64(start.UnixMilli())
 	}
 	return s
 }

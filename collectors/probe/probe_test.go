@@ -83,6 +83,11 @@ func compare(t *testing.T, want, got []schema.Slice) {
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(schema.Slice{}, "Version"), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("slices differ (-want +got):\n%s", diff)
 	}
+	for _, s := range got {
+		if gap := s.Version == uint64(s.Start.UnixMilli()); gap != (s.State == schema.SliceGap) {
+			t.Errorf("version %d of a slice that begins at %d and is %s: only a gap gives way to what another service has measured", s.Version, s.Start.UnixMilli(), s.State)
+		}
+	}
 }
 
 func TestTriesOfAMinuteMakeASlice(t *testing.T) {

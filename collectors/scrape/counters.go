@@ -53,13 +53,18 @@ func (c *Counters) start(indicator int, at time.Time) time.Time {
 // slack is by how much good or bad events may exceed all events of a slice, as a share: counters of a page are read one after the other.
 const slack = 0.01
 
-// slice is a slice with the events that were counted; a gap where there were none, or they cannot be true.
+// slice is a slice with the events that were counted; a gap where there were none, or they cannot be true. A gap where nothing was read gives
+// way to whatever another service has counted.
 func (c *Counters) slice(indicator int, start time.Time, e sum, now time.Time) schema.Slice {
 	of := c.indicators[indicator]
 	s := schema.Slice{
-		Indicator: of.Name, Revision: of.revision, Start: start, Seconds: uint32(of.Slice / time.Second), State: schema.SliceGap, Version: uint64(now.UnixMilli()),
+		Indicator: of.Name, Revision: of.revision, Start: start, Seconds: uint32(of.Slice / time.Second), State: schema.SliceGap, Version: uint64(start.UnixMilli()),
 	}
-	if !e.Measured || e.Part > e.Total+max(slack*e.Total, 1) {
+	if !e.Measured {
+		return s
+	}
+	s.Version = uint64(now.UnixMilli())
+	if e.Part > e.Total+max(slack*e.Total, 1) {
 		return s
 	}
 	part := min(e.Part, e.Total)

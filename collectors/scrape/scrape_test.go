@@ -84,6 +84,9 @@ func TestSlicesAreClosedAfterTheirEndAndKeptForAFullSink(t *testing.T) {
 			want[i].Indicator, want[i].Revision, want[i].Seconds, want[i].Start = "requests", Revision(requests), 60, start.Add(time.Duration(i)*time.Minute)
 		}
 		for i := range s.slices {
+			if gap := s.slices[i].Version == uint64(s.slices[i].Start.UnixMilli()); gap != (s.slices[i].State == schema.SliceGap) {
+				t.Errorf("slice %d has version %d: only a gap gives way to what another service has counted", i, s.slices[i].Version)
+			}
 			s.slices[i].Version = 0
 		}
 		if diff := cmp.Diff(want, s.slices); diff != "" {
