@@ -11,9 +11,31 @@ import (
 
 	"github.com/kubevalue/kubevalue/collectors"
 	"github.com/kubevalue/kubevalue/collectors/feedback"
+	"github.com/kubevalue/kubevalue/pipeline"
 	"github.com/kubevalue/kubevalue/schema"
+	"github.com/kubevalue/kubevalue/schema/warehouse"
 	"github.com/kubevalue/kubevalue/schema/warehouse/warehousetest"
 )
+
+// emptySpool is a pipeline that nobody drains.
+func emptySpool(t *testing.T, db *warehouse.DB, now func() time.Time) *pipeline.Pipeline {
+	t.Helper()
+	dir := t.TempDir()
+	resolver, err := (&Config{Identity: IdentityConfig{KeyFile: filepath.Join(dir, "identity.key")}}).resolver(db, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pipe, err := pipeline.New(pipeline.Config{Processor: pipeline.ProcessorConfig{Store: db, Identity: resolver, Now: now}, Dir: filepath.Join(dir, "spool")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := pipe.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return pipe
+}
 
 // bootAfter boots a service whose predecessor left a batch in the spool.
 func bootAfter(t *testing.T, left schema.Batch, settings string) *booted {

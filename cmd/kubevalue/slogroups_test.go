@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kubevalue/kubevalue/schema"
+	"github.com/kubevalue/kubevalue/schema/warehouse"
 	"github.com/kubevalue/kubevalue/slo"
 	"github.com/kubevalue/kubevalue/slo/alerting"
 )
@@ -59,7 +60,7 @@ func TestObjectivePerGroup(t *testing.T) {
 	}
 	golden(t, filepath.Join("testdata", "slo", "groups.txt"), printed(t, printFunc(got.printGroups)))
 
-	expectGroupAlerts(t, s)
+	expectGroupAlerts(t, s, db)
 	explained, err := s.explain(t.Context(), "apiserver", "eu", answerNow.Add(-time.Hour))
 	if err != nil || *explained.Status.Consumed != *byName["eu"].Consumed {
 		t.Errorf("explained %v: %v", explained.Status.Consumed, err)
@@ -70,11 +71,11 @@ func TestObjectivePerGroup(t *testing.T) {
 }
 
 // expectGroupAlerts looks at what is alerted on: all together, which may not vanish, and each group, which may.
-func expectGroupAlerts(t *testing.T, s *objectiveSet) {
+func expectGroupAlerts(t *testing.T, s *objectiveSet, db *warehouse.DB) {
 	t.Helper()
 	o := &s.all[0].Objective
 	o.AlertNoData, o.Resolved, o.Targets = true, false, map[string][]string{"page": {"on-call"}}
-	svc := &service{cfg: &Config{}, now: s.now, figures: &figures{objectives: s}, log: slog.New(slog.DiscardHandler)}
+	svc := &service{cfg: &Config{}, now: s.now, figures: &figures{objectives: s}, pipe: emptySpool(t, db, s.now), log: slog.New(slog.DiscardHandler)}
 	var got []string
 	for _, in := range svc.alertInputs(t.Context()) {
 		if in.Status == nil || !in.Quiet || in.Targets["page"] == nil || in.Labels["service"] != "clusters" {
@@ -91,10 +92,10 @@ func expectGroupAlerts(t *testing.T, s *objectiveSet) {
 func TestNoGroupReports(t *testing.T) {
 	o := hourly("apiserver", "clusters")
 	o.PerGroup, o.AlertNoData, o.Resolved = true, true, true
-	s, _ := answerSet(t, o)
+	s, db := answerSet(t, o)
 	options := alerting.Default()
 	s.burnWindows, s.started = options.BurnWindows(), answerNow.Add(-20*time.Minute)
-	svc := &service{cfg: &Config{}, now: s.now, figures: &figures{objectives: s}, log: slog.New(slog.DiscardHandler)}
+	svc := &service{cfg: &Config{}, now: s.now, figures: &figures{objectives: s}, pipe: emptySpool(t, db, s.now), log: slog.New(slog.DiscardHandler)}
 	manager := alerting.NewManager(alerting.Config{Options: options, Store: alertMemory{stateFiles(func(name string) string { return filepath.Join(t.TempDir(), name) }), slog.New(slog.DiscardHandler)}, Now: s.now})
 	fire := func() []string {
 		t.Helper()
