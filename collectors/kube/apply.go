@@ -90,9 +90,6 @@ func (c *cluster) remove(f *feed, id uid, w when) {
 	case schema.KindService:
 		delete(c.asking, id)
 	}
-	if f.gone != nil {
-		f.gone[id] = true
-	}
 	t := f.tracked[id]
 	if t == nil {
 		return
@@ -141,9 +138,6 @@ func (c *cluster) applyResource(f *feed, o *object, w when) {
 	if fresh {
 		t = newTracked(f.name, o)
 		f.tracked[id] = t
-		if c.listing && !c.adopted {
-			t.first = o
-		}
 	}
 	was, records := t.res, c.records
 	c.update(t, o)

@@ -70,8 +70,8 @@ func (c *cluster) settleBalancer(service spaceName, w when) {
 	if f := c.feeds[kindEndpointSlice]; t == nil || f == nil || !f.synced {
 		return
 	}
-	if t.available = c.serving[service]; c.settling || t.unseen || w.late && !c.adopted {
-		return // all Services are looked at when they have been listed, and when it is clear what was known
+	if t.available = c.serving[service]; c.settling || t.unseen {
+		return // all Services are looked at when they have been listed
 	}
 	since := t.res.Attributes[attributeEmpty]
 	switch {

@@ -53,6 +53,8 @@ type cluster struct {
 	// targets are the pods that ask for their metrics pages to be read, asking the Services.
 	targets map[uid]Target
 	asking  map[uid]asking
+	// kept are the targets until all that ask have been read anew.
+	kept []Target
 	// setsByRevision finds the ReplicaSets that belong to a revision of a Deployment.
 	setsByRevision map[setKey]*setEntry
 	// self is the cluster as a resource, nil until its kube-system namespace has been seen.
@@ -60,12 +62,7 @@ type cluster struct {
 	// selfBefore are the clusters that had this name before.
 	selfBefore []*tracked
 	// contact is up to when the cluster was watched before this started.
-	contact, started time.Time
-	// listing: a kind is read for the first time. early is what that told while it was not clear yet what was known before the start.
-	listing bool
-	early   []schema.ResourceChange
-	// past: what is recorded lies in the past.
-	past    bool
+	contact time.Time
 	version string
 	region  string
 	// skew is how far the server's clock is ahead of ours.
@@ -73,53 +70,80 @@ type cluster struct {
 	// lastOK is the newest sign of life, okSince since when there was never a long silence.
 	lastOK, okSince time.Time
 	err, knownErr   error
-	adopted         bool
-	settling        bool
-	records         int
-	selfAt          time.Time
+	// adopted: what was known before this started is known. Nothing is told of objects before.
+	adopted  bool
+	settling bool
+	records  int
+	selfAt   time.Time
 	// ownersAt is when the owners of all objects were asked for.
 	ownersAt time.Time
 	slices   slicer
 }
 
 func newCluster(cfg Config, cc ClusterConfig, out *collectors.Outbox, m metrics) *cluster {
-	return &cluster{
-		cfg: cfg, cc: cc, out: out, metrics: m, region: cc.Region, started: cfg.Now().UTC(),
-		keep: keeper{labels: cfg.KeepLabels},
-		wake: make(chan struct{}, 1), feeds: map[string]*feed{}, pods: map[uid]podEntry{}, sets: map[uid]*setEntry{},
-		endpoints: map[uid]backends{}, serving: map[spaceName]int64{}, names: interned{}, costs: newCosts(), balancers: map[spaceName]*tracked{}, projects: newProjects(),
-		setsByRevision: map[setKey]*setEntry{}, spaces: map[string]*space{}, targets: map[uid]Target{}, asking: map[uid]asking{}, slices: newSlicer(cfg.Slice),
+	c := &cluster{
+		cfg: cfg, cc: cc, out: out, metrics: m, region: cc.Region, keep: keeper{labels: cfg.KeepLabels},
+		wake: make(chan struct{}, 1), names: interned{}, costs: newCosts(), slices: newSlicer(cfg.Slice),
 	}
+	c.forget()
+	return c
+}
+
+// forget leaves nothing of what was seen in the cluster.
+func (c *cluster) forget() {
+	c.feeds, c.spaces, c.projects = map[string]*feed{}, map[string]*space{}, newProjects()
+	c.pods, c.sets, c.setsByRevision = map[uid]podEntry{}, map[uid]*setEntry{}, map[setKey]*setEntry{}
+	c.endpoints, c.serving, c.balancers = map[uid]backends{}, map[spaceName]int64{}, map[spaceName]*tracked{}
+	c.targets, c.asking = map[uid]Target{}, map[uid]asking{}
+	c.self, c.selfBefore = nil, nil
+	c.slices.waiting, c.slices.ended = nil, map[string]ended{}
 }
 
 func (c *cluster) now() time.Time { return c.cfg.Now().UTC() }
 
 func (c *cluster) push(ch schema.ResourceChange) {
-	c.metrics.changes.WithLabelValues(c.cc.Name, ch.Kind, string(ch.Change)).Inc()
-	if c.listing && !c.adopted && len(c.early) < maxChanges {
-		c.early = append(c.early, ch)
-		return
+	if !c.adopted {
+		return // it will be told when it is clear what is new
 	}
+	c.metrics.changes.WithLabelValues(c.cc.Name, ch.Kind, string(ch.Change)).Inc()
 	c.out.Put(schema.Batch{Changes: []schema.ResourceChange{ch}})
 }
 
-// run watches until the context ends.
+// run watches until the context ends. What was known before the start is asked first. While there is no answer, as the warehouse is away,
+// only availability and consumption are measured; then everything is read anew, and what has happened since the cluster was watched last is told.
 func (c *cluster) run(ctx context.Context) {
 	if !c.connect(ctx) {
 		return
 	}
 	var work sync.WaitGroup
 	defer work.Wait()
-	known := make(chan struct{})
-	work.Go(func() { c.learnKnown(ctx, known) })
+	defer c.endCosts()
 	work.Go(func() { c.beat(ctx) })
 	work.Go(func() { c.watchUse(ctx) })
-	defer c.handEarly()
-	defer c.endCosts()
-	pauseUntil(ctx, known, c.cfg.KnownTimeout)
-	c.startFeeds(ctx, &work, true)
+	var known []schema.ResourceChange
+	unknown, isKnown := context.WithCancel(ctx)
+	work.Go(func() {
+		defer isKnown()
+		known = c.learnKnown(ctx)
+	})
+	pauseUntil(ctx, unknown.Done(), c.cfg.KnownTimeout)
+	if unknown.Err() == nil {
+		c.watch(unknown)
+	}
+	<-unknown.Done()
+	if ctx.Err() == nil {
+		c.adopt(known)
+		c.watch(ctx)
+	}
+}
+
+// watch follows all kinds until the context ends.
+func (c *cluster) watch(ctx context.Context) {
+	var feeds sync.WaitGroup
+	defer feeds.Wait()
+	c.startFeeds(ctx, &feeds, true)
 	c.awaitEarly(ctx)
-	c.startFeeds(ctx, &work, false)
+	c.startFeeds(ctx, &feeds, false)
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
@@ -160,12 +184,10 @@ func (c *cluster) connect(ctx context.Context) bool {
 	}
 }
 
-// learnKnown asks what was known before the start until there is an answer, and closes done then.
-func (c *cluster) learnKnown(ctx context.Context, done chan<- struct{}) {
-	defer close(done)
+// learnKnown asks what was known before the start until there is an answer.
+func (c *cluster) learnKnown(ctx context.Context) []schema.ResourceChange {
 	if c.cfg.Known == nil {
-		c.adopt(nil)
-		return
+		return nil
 	}
 	for pause := time.Second; ctx.Err() == nil; pause = min(2*pause, time.Minute) {
 		rows, err := c.cfg.Known(ctx, c.cc.Name)
@@ -173,14 +195,14 @@ func (c *cluster) learnKnown(ctx context.Context, done chan<- struct{}) {
 		c.knownErr = err
 		c.mu.Unlock()
 		if err == nil {
-			c.adopt(rows)
-			return
+			return rows
 		}
 		if ctx.Err() == nil {
 			c.cfg.Logger.Warn("what is known of the cluster cannot be read", "cluster", c.cc.Name, "retry_in", pause, "error", err)
 		}
 		pauseUntil(ctx, nil, pause)
 	}
+	return nil
 }
 
 // startFeeds begins to watch the early kinds or the others.
@@ -201,9 +223,6 @@ func (c *cluster) feed(k kind) *feed {
 	f := c.feeds[k.name]
 	if f == nil {
 		f = newFeed(c, k)
-		if c.adopted {
-			f.gone = nil
-		}
 		c.feeds[k.name] = f
 	}
 	return f

@@ -40,9 +40,9 @@ type Config struct {
 	Clusters []ClusterConfig
 	Sink     collectors.Sink
 	// Known returns the newest state of each resource of a cluster that is not known to be deleted. A cluster's watches begin when
-	// it has answered, or after KnownTimeout without it; then it is asked again until it answers, and what the first lists tell waits for that.
-	// What happened while the collector was away to objects that change meanwhile goes unnoticed then. Nil: nothing is known, and
-	// whatever happened while the collector was away goes unnoticed.
+	// it has answered, or after KnownTimeout without it; then it is asked again until it answers, and until then only availability and
+	// consumption are measured: what happens is told afterwards, as far as lists still show it. Nil: nothing is known, and whatever happened
+	// while the collector was away goes unnoticed.
 	Known func(ctx context.Context, cluster string) ([]schema.ResourceChange, error)
 	// KnownTimeout is 1 min when 0: until the watches begin, no availability is measured.
 	KnownTimeout time.Duration

@@ -38,12 +38,8 @@ type feed struct {
 	noStream bool
 
 	tracked map[uid]*tracked // all but pods and ReplicaSets
-	// gone are deleted objects, kept until it is clear what was known before the start.
-	gone map[uid]bool
 	// synced: a first complete list was seen. up: a watch stands.
 	synced, up bool
-	// firstAt is when the first complete list was seen.
-	firstAt time.Time
 	// absent: the cluster does not serve the kind.
 	absent bool
 	// okSince is since when every change has been seen in time.
@@ -74,7 +70,7 @@ func newFeed(c *cluster, k kind) *feed {
 	c.metrics.synced.WithLabelValues(c.cc.Name, k.name).Set(0)
 	f := &feed{
 		kind: k, c: c, noStream: watchlist.DoesClientNotSupportWatchListSemantics(c.clients.Typed),
-		tracked: map[uid]*tracked{}, gone: map[uid]bool{}, most: pageSize, fields: fieldReaders(c.cfg.Fields, k.name),
+		tracked: map[uid]*tracked{}, most: pageSize, fields: fieldReaders(c.cfg.Fields, k.name),
 	}
 	if !k.custom {
 		f.source = k.source(c.clients)
@@ -461,18 +457,13 @@ func (f *feed) Replace(list []any, version string) error {
 	if f.unread > 0 {
 		present = nil
 	}
-	first := !f.synced
-	if first {
-		f.firstAt = now
-	}
-	f.c.listing = first
 	f.c.replace(f, objects, present, w)
 	f.newest = number(version)
+	first := !f.synced
 	f.synced, f.lateUpTo, f.busySince = true, 0, time.Time{}
 	if f.name == kindEndpointSlice || f.name == schema.KindService {
 		f.c.settleBalancers(w)
 	}
-	f.c.listing = false
 	if first || now.Sub(f.downSince) > shortBreak {
 		f.okSince = now
 	}

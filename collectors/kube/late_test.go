@@ -162,89 +162,46 @@ func TestAStateSurvivesARecordThatSomebodyElseMadeMoreExactly(t *testing.T) {
 	}
 }
 
+// TestWhatWasKnownMayComeLate: the warehouse is away at the start, so nothing is told of objects. When it answers, all is read anew, and what has
+// happened since somebody watched is told once.
 func TestWhatWasKnownMayComeLate(t *testing.T) {
-	first := firstRun(t)
-	r := newRig(t, noon.Add(100*time.Second))
-	r.sync(map[string][]any{schema.KindNamespace: {namespaceAt("shop", noon.Add(-time.Hour), nil)}})
-	r.told()
-	r.pass(time.Minute)
-	r.adopt(newest(first))
-	want(t, r, "Namespace/kube-system deleted from 0 to 100", "Deployment/web deleted from 0 to 100")
-}
-
-// TestNothingIsLostOrToldTwiceWhenWhatWasKnownComesLate: the warehouse was away at the start, and what it knows by the time that it answers is in part
-// what this process has told.
-func TestNothingIsLostOrToldTwiceWhenWhatWasKnownComesLate(t *testing.T) {
-	idle, balancer := namespaceAt("idle", noon.Add(-time.Hour), nil), &corev1.Service{ObjectMeta: metaOf("lb", noon.Add(-time.Hour)), Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer}}
-	db := &appsv1.StatefulSet{ObjectMeta: metaOf("db", noon.Add(-time.Hour))}
-	db.Spec.Replicas = new(int32(1))
-	db.Status = appsv1.StatefulSetStatus{ObservedGeneration: 1, Replicas: 1, UpdateRevision: "db-1", UpdatedReplicas: 1, AvailableReplicas: 1}
-	system := namespaceAt(systemNamespace, noon.Add(-time.Hour), nil)
+	system, idle, shop := namespaceAt(systemNamespace, noon.Add(-time.Hour), nil), namespaceAt("idle", noon.Add(-time.Hour), nil), namespaceAt("shop", noon.Add(-time.Hour), nil)
+	balancer := &corev1.Service{ObjectMeta: metaOf("lb", noon.Add(-time.Hour)), Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer}}
 	lists := map[string][]any{
-		schema.KindNamespace: {system, idle}, kindReplicaSet: {setOf("1", "", noon)}, schema.KindService: {balancer}, schema.KindStatefulSet: {db},
+		schema.KindNamespace: {system, idle, shop}, schema.KindNode: {largeNode("lost")}, kindReplicaSet: {setOf("1", "", noon)}, schema.KindService: {balancer},
 		schema.KindDeployment: {rolled(web(noon.Add(-time.Hour), 1), "1", 1, 1)},
 	}
 	r := newRig(t, noon.Add(-10*time.Minute)).sync(lists)
-	passAlive(r, 10*time.Minute) // the namespace is told to be empty
+	passAlive(r, 10*time.Minute) // the namespaces are told to be empty
 	r.tick()
-	first := r.told()
+	first := newest(r.told())
 
 	r = newRig(t, noon.Add(100*time.Second))
 	r.adopted = false
-	db = db.DeepCopy()
-	db.Generation, db.Status.ObservedGeneration, db.Status.UpdateRevision, db.Status.UpdatedReplicas = 2, 2, "db-2", 0
-	done := rolled(edited(edited(web(noon.Add(-time.Hour), 1), image("example:2")), image("example:3")), "3", 1, 1)
-	lists[schema.KindStatefulSet] = []any{db}
+	delete(lists, schema.KindNode)
 	lists[kindReplicaSet] = []any{setOf("1", "", noon), setOf("2", "", noon.Add(20*time.Second)), setOf("3", "", noon.Add(40*time.Second))}
-	lists[schema.KindDeployment] = []any{condition(done, appsv1.DeploymentProgressing, corev1.ConditionTrue, "NewReplicaSetAvailable", noon.Add(45*time.Second))}
-	lists[schema.KindNamespace] = []any{system, idle, namespaceAt("new", noon.Add(50*time.Second), nil)}
+	progress := edited(edited(web(noon.Add(-time.Hour), 1), image("example:2")), image("example:3"))
+	lists[schema.KindDeployment] = []any{rolled(progress, "3", 0, 1)}
 	r.sync(lists)
-	r.tick()
-	own := r.told()
-	for _, ch := range own {
-		if ch.Kind != schema.KindCluster {
-			t.Errorf("before it is clear what was known, %s of %s %s is told", ch.Change, ch.Kind, ch.Name)
-		}
-	}
+	done := condition(rolled(progress, "3", 1, 1), appsv1.DeploymentProgressing, corev1.ConditionTrue, "NewReplicaSetAvailable", noon.Add(110*time.Second))
+	r.put(schema.KindDeployment, done)
+	r.delete(schema.KindNamespace, shop)
 	passAlive(r, 10*time.Minute)
-	later := web(r.now(), 1)
-	later.Name, later.UID = "later", "uid-later"
-	r.put(schema.KindDeployment, later) // what happens now is told now
-	now := r.told()
-	if !slices.ContainsFunc(now, func(ch schema.ResourceChange) bool { return ch.Name == "later" }) ||
-		slices.ContainsFunc(now, func(ch schema.ResourceChange) bool { return ch.Change == schema.ChangeEmptied }) {
-		t.Errorf("told are %+v; want the Deployment that was created, and nothing that may have been told before the start", now)
+	if want(t, r); len(r.sink.slices) == 0 || r.sink.slices[len(r.sink.slices)-1].State != schema.SliceMeasured {
+		t.Errorf("slices are %+v, want availability to be measured all the time", r.sink.slices)
 	}
-	own = append(own, now...)
-	gone := first[0]
-	gone.Kind, gone.Name, gone.UID, gone.Change = schema.KindNode, "lost", "uid-lost", schema.ChangeObserved
-	gone.Seen = noon
-	r.adopt(newest(append(append(first, gone), own...)))
-	got := map[string]int{}
-	for _, line := range r.lines() {
-		got[line]++
-	}
-	wanted := []string{
-		"Node/lost deleted from 0 to 100",
-		"Deployment/web rollout_started #2 (template) at 20", "Deployment/web rollout_superseded #2 from 0 to 100",
-		"Deployment/web rollout_started #3 (template) at 40", "Deployment/web rollout_succeeded #3 (template) at 45 took 5",
-		"StatefulSet/db rollout_started #db-2@2 (template) from 0 to 100", "Namespace/new created at 50",
-	}
-	for _, line := range wanted {
-		if got[line] != 1 {
-			t.Errorf("%q is told %d times, want once", line, got[line])
-		}
-	}
-	for line := range got {
-		if strings.Contains(line, "emptied") || strings.Contains(line, "rollout") && !slices.Contains(wanted, line) {
-			t.Errorf("%q is told, which was told before the start or never happened", line)
-		}
-	}
+
+	r.adopt(first)
+	lists[schema.KindDeployment], lists[schema.KindNamespace] = []any{done}, []any{system, idle, namespaceAt("new", noon.Add(50*time.Second), nil)}
+	r.sync(lists)
+	want(t, r,
+		"Namespace/shop deleted from -50 to 700", "Namespace/new created at 50", "Namespace/new observed #2026-11-20 at 700", "Node/lost deleted from -50 to 700",
+		"Deployment/web rollout_started #2 (template) at 20", "Deployment/web rollout_superseded #2 from -50 to 700",
+		"Deployment/web rollout_started #3 (template) at 40", "Deployment/web rollout_succeeded #3 (template) at 110 took 70", "Deployment/web observed #2026-11-20 at 700")
 	passAlive(r, 10*time.Minute)
-	for _, line := range r.lines() {
-		if strings.Contains(line, "emptied") && !strings.HasPrefix(line, "Namespace/new emptied") {
-			t.Errorf("%q is told twice", line)
-		}
+	told := slices.DeleteFunc(r.lines(), func(line string) bool { return strings.HasPrefix(line, "Cluster/") })
+	if diff := cmp.Diff([]string{"Namespace/new emptied #1795176700000 (unused) from 50 to 700"}, told); diff != "" {
+		t.Errorf("told later (-want +got):\n%s", diff)
 	}
 }
 

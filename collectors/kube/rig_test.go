@@ -94,11 +94,16 @@ func newRigOf(t *testing.T, clock time.Time, cfg Config) *rig {
 	m := newMetrics()
 	r.cluster = newCluster(cfg, ClusterConfig{Name: "c1", Region: "eu", Kubeconfig: "none"}, newOutbox(cfg, m), m)
 	r.clients = fakeClients(nil)
+	r.adopt(nil)
+	return r
+}
+
+// adopt begins with what was known.
+func (r *rig) adopt(known []schema.ResourceChange) {
+	r.cluster.adopt(known)
 	for _, k := range kinds {
 		r.feed(k)
 	}
-	r.adopted = true // that nothing was known; what is known may come nevertheless
-	return r
 }
 
 // teamLabels says that what is labelled belongs to that team, and else to that of the namespace.

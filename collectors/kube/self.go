@@ -7,29 +7,6 @@ import (
 	"github.com/kubevalue/kubevalue/schema"
 )
 
-// adoptSelf takes a known cluster of this name: the one that is there still, or one that it took the place of.
-func (c *cluster) adoptSelf(t *tracked) {
-	switch {
-	case c.self == nil:
-		c.selfBefore = append(c.selfBefore, t)
-	case c.self.res.UID != t.res.UID:
-		c.replaced(t, c.now())
-	default:
-		if c.self.res.FirstReady.IsZero() {
-			c.self.res.FirstReady = t.res.FirstReady
-		}
-		if was, is := t.res.Version, c.self.res.Version; is == "" {
-			c.self.res.Version, c.self.unseen = was, true
-		} else if was != "" && was != is {
-			c.upgradedFrom(was, when{at: c.now(), late: true, from: c.contact})
-		}
-	}
-}
-
-func (c *cluster) upgradedFrom(was string, w when) {
-	c.record(c.self, w, schema.ResourceChange{Change: schema.ChangeUpdated, Key: was + " to " + c.self.res.Version, Reason: "version"})
-}
-
 func (c *cluster) replaced(t *tracked, now time.Time) {
 	c.record(t, when{late: true, from: c.contact, at: now}, schema.ResourceChange{Change: schema.ChangeDeleted, Reason: "replaced"})
 }
@@ -78,7 +55,8 @@ func (c *cluster) upgraded(now time.Time) {
 	was := c.self.res.Version
 	c.self.res.Version = c.version
 	if was != "" {
-		c.upgradedFrom(was, when{at: now, late: c.self.unseen, from: c.contact})
+		w := when{at: now, late: c.self.unseen, from: c.contact}
+		c.record(c.self, w, schema.ResourceChange{Change: schema.ChangeUpdated, Key: was + " to " + c.version, Reason: "version"})
 	}
 	c.self.unseen = false
 }

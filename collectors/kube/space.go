@@ -183,9 +183,6 @@ func (c *cluster) checkEmpty(now time.Time) {
 		if s.t == nil || s.told || s.active > 0 || s.emptied.at.IsZero() || now.Sub(s.emptied.at) < c.cfg.EmptyAfter {
 			continue
 		}
-		if s.emptied.late && !c.adopted {
-			continue // it may have been told before the start
-		}
 		s.told = true
 		reason := "pods_gone"
 		w := s.emptied

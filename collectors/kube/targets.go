@@ -10,6 +10,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/kubevalue/kubevalue/schema"
 )
 
 // The annotations by which a pod asks for its metrics page to be read, or a Service for those of its endpoints. Scrape is "true"; the path is
@@ -36,10 +38,7 @@ func (c *Collector) Targets() []Target {
 	var all []Target
 	for _, one := range c.clusters {
 		one.mu.Lock()
-		for _, t := range one.targets {
-			all = append(all, t)
-		}
-		all = one.endpointTargets(all)
+		all = one.addTargets(all)
 		one.mu.Unlock()
 	}
 	slices.SortFunc(all, func(a, b Target) int {
@@ -48,6 +47,30 @@ func (c *Collector) Targets() []Target {
 			cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Service, b.Service), cmp.Compare(a.URL, b.URL))
 	})
 	return all
+}
+
+// addTargets adds those of the cluster. Callers hold mu.
+func (c *cluster) addTargets(all []Target) []Target {
+	if c.readAsked() {
+		c.kept = nil
+	}
+	if c.kept != nil {
+		return append(all, c.kept...)
+	}
+	for _, t := range c.targets {
+		all = append(all, t)
+	}
+	return c.endpointTargets(all)
+}
+
+// readAsked tells whether all that may ask has been read.
+func (c *cluster) readAsked() bool {
+	for _, kind := range []string{kindPod, schema.KindService, kindEndpointSlice} {
+		if f := c.feeds[kind]; c.cc.watches(kind) && (f == nil || !f.synced && !f.absent) {
+			return false
+		}
+	}
+	return true
 }
 
 // page is where a metrics page is, but for the host. Port may be empty.

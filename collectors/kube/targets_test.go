@@ -144,22 +144,32 @@ func TestAServiceThatIsNoLoadBalancerAnyLongerHasGone(t *testing.T) {
 	if got := r.told(); len(got) == 0 || got[0].Change != schema.ChangeCreated {
 		t.Errorf("it is one again, and told is %+v", got)
 	}
-	for name, late := range map[string]bool{"what was known comes first": false, "what was known comes last": true} {
-		t.Run(name, func(t *testing.T) {
-			again := newRig(t, noon.Add(time.Hour))
-			if !late {
-				again.adopt(known)
-			}
-			again.sync(map[string][]any{schema.KindService: {plain}, kindEndpointSlice: {endpoints("lb-1", true)}})
-			if late {
-				again.adopt(known)
-			}
-			if got := again.told(); len(got) != 1 || got[0].Change != schema.ChangeDeleted || got[0].Exact() {
-				t.Errorf("told is %+v, want that it went at some time since", got)
-			}
-			if len(again.asking) != 1 {
-				t.Errorf("%d Services ask for their pages to be read, want 1", len(again.asking))
-			}
-		})
+	again := newRig(t, noon.Add(time.Hour))
+	again.adopt(known)
+	again.sync(map[string][]any{schema.KindService: {plain}, kindEndpointSlice: {endpoints("lb-1", true)}})
+	if got := again.told(); len(got) != 1 || got[0].Change != schema.ChangeDeleted || got[0].Exact() {
+		t.Errorf("told is %+v, want that it went at some time since", got)
 	}
+	if len(again.asking) != 1 {
+		t.Errorf("%d Services ask for their pages to be read, want 1", len(again.asking))
+	}
+}
+
+// TestTargetsStayWhileAllIsReadAnew: what a target counts while it is none is lost.
+func TestTargetsStayWhileAllIsReadAnew(t *testing.T) {
+	r := newRig(t, noon)
+	r.adopted = false // the warehouse is away
+	targets := r.wantTargets(t)
+	lists := map[string][]any{
+		kindPod: {askingPod("a", "10.0.0.1")}, schema.KindService: {inner("web", annotationScrape, "true")},
+		kindEndpointSlice: {sliceOf("web-1", "web", discoveryv1.AddressTypeIPv4, "10.0.0.5")},
+	}
+	r.sync(lists)
+	pod, endpoint := "c1/shop/a| http://10.0.0.1:8080/metrics", "c1/shop/|web http://10.0.0.5:8080/metrics"
+	targets(pod, endpoint)
+	r.adopt(nil)
+	targets(pod, endpoint)
+	delete(lists, schema.KindService)
+	r.sync(lists)
+	targets(pod)
 }

@@ -36,8 +36,6 @@ type tracked struct {
 	updated, up int64
 	// unseen: known from before the start, and not seen since.
 	unseen bool
-	// first is how it was first seen, until it is clear what was known before the start.
-	first *object
 	// seen is the time of the newest state that was recorded: it never goes back.
 	seen time.Time
 	// waits is since when a rollout waits for its ReplicaSet to be seen.
@@ -130,10 +128,6 @@ func (c *cluster) identity(t *tracked) schema.Resource {
 
 // record hands a change over, with the state after it.
 func (c *cluster) record(t *tracked, w when, ch schema.ResourceChange) {
-	if c.past {
-		c.recordPast(t, w, ch)
-		return
-	}
 	ch.Resource = c.state(t)
 	stamp(&ch, w)
 	now := c.now().Truncate(time.Millisecond)
