@@ -38,6 +38,9 @@ const (
 	resendDelay = time.Minute
 )
 
+// expiry is how long an alert fires on without being resent, of a manager that ticks at an interval.
+func expiry(interval time.Duration) time.Duration { return 4 * max(interval, resendDelay) }
+
 // postable is the wire form of an alert.
 type postable struct {
 	Labels       map[string]string `json:"labels"`
@@ -72,7 +75,7 @@ func (a *Alertmanager) Send(ctx context.Context, now time.Time, alerts []Alert) 
 }
 
 func (a *Alertmanager) batches(now time.Time, alerts []Alert) ([][]byte, error) {
-	expires := now.Add(4 * max(a.Interval, resendDelay))
+	expires := now.Add(expiry(a.Interval))
 	var out [][]byte
 	for from := 0; from < len(alerts); from += batchSize {
 		var batch []postable

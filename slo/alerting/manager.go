@@ -1,8 +1,10 @@
 package alerting
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,7 +16,11 @@ import (
 	"github.com/kubevalue/kubevalue/slo"
 )
 
-// Store keeps the memory of alerts. Records replace those of the same keys; a record that is not saved is forgotten.
+// ErrDamaged is wrapped by the error of a store that can be read, but not understood: what it holds may be replaced.
+var ErrDamaged = errors.New("the memory of alerts is damaged")
+
+// Store keeps the memory of alerts. Records replace those of the same keys; a record that is not saved is forgotten. LoadAlerts returns records
+// in the order in which they were saved.
 type Store interface {
 	LoadAlerts(ctx context.Context) ([]Record, error)
 	SaveAlerts(ctx context.Context, all []Record) error
@@ -66,6 +72,8 @@ type Manager struct {
 	mu      sync.Mutex
 	loaded  bool // at least once
 	records map[Key]Record
+	stored  []byte // what the store was seen to hold last, or was given
+	unsaved bool   // the store was not given records
 }
 
 // NewManager makes a manager that loads its memory at the first tick.
@@ -79,8 +87,9 @@ func NewManager(cfg Config) *Manager {
 // Tick steps all alerts by the statuses of all objectives, saves the memory and sends. An objective that is not in
 // inputs is gone, as is a group that has vanished: its alerts resolve; one whose status is nil is frozen. The memory is loaded each time, since another
 // replica may have stepped it. Until it could be loaded once nothing is stepped, since alerts would start anew; when it
-// cannot be loaded or saved later, the own memory serves. It is saved before anything is sent, so that what was told is remembered. All
-// senders send at once; a tick waits no longer than 75 seconds for the store and for them. The errors are joined.
+// cannot be loaded or saved later, or is damaged, the own memory serves, until it is saved or another replica has saved its own. It is saved
+// before anything is sent, so that what was told is remembered. All senders send at once; a tick waits no longer than 80 seconds for the store
+// and for them. The errors are joined.
 func (m *Manager) Tick(ctx context.Context, inputs []Input) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -104,10 +113,22 @@ func (m *Manager) load(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	all, err := m.cfg.Store.LoadAlerts(ctx)
+	if errors.Is(err, ErrDamaged) {
+		m.cfg.Logger.ErrorContext(ctx, "the memory of alerts is damaged and is replaced; what fires may be told again", "error", err)
+		m.loaded = true
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("load alert states: %w", err)
 	}
-	m.records = map[Key]Record{}
+	stored, err := json.Marshal(all)
+	if err != nil {
+		return fmt.Errorf("load alert states: %w", err)
+	}
+	if m.unsaved && bytes.Equal(stored, m.stored) {
+		return nil // nobody has stepped it since this replica did, which could not save that
+	}
+	m.stored, m.records = stored, map[Key]Record{}
 	for _, r := range all {
 		m.records[r.Key] = r
 	}
@@ -118,9 +139,16 @@ func (m *Manager) load(ctx context.Context) error {
 func (m *Manager) save(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	if err := m.cfg.Store.SaveAlerts(ctx, m.sorted()); err != nil {
+	all := m.sorted()
+	m.unsaved = true
+	saved, err := json.Marshal(all)
+	if err == nil {
+		err = m.cfg.Store.SaveAlerts(ctx, all)
+	}
+	if err != nil {
 		return fmt.Errorf("save alert states: %w", err)
 	}
+	m.stored, m.unsaved = saved, false
 	return nil
 }
 
@@ -200,8 +228,8 @@ func (r Record) observe(alert seen, t tick, in Input) Record {
 	return r
 }
 
-// idle is the time between two ticks from which on nobody has looked meanwhile.
-func (m *Manager) idle() time.Duration { return 2 * max(m.cfg.Interval, resendDelay) }
+// idle is how much of the time between two ticks counts as looked at: as long as what fires lasts without being resent.
+func (m *Manager) idle() time.Duration { return expiry(m.cfg.Interval) }
 
 // log reports transitions.
 func (m *Manager) log(before map[Key]Record) {

@@ -83,8 +83,8 @@ func TestStatesHaveAMemory(t *testing.T) {
 		"without a status nothing starts":               {0, 0, "??F", "--F"},
 		"fires again while the end is still being sent": {0, 0, "F-F", "FrF"},
 		"a short look away changes nothing":             {4 * time.Minute, 0, "FF?FF", "----F"},
-		"who could not look does not count it as held":  {4 * time.Minute, 0, "FF???FFFF", "--------F"},
-		"who was away does not count it as held":        {4 * time.Minute, 0, "FF...FFFF", "--------F"},
+		"who could not look counts four minutes of it":  {6 * time.Minute, 0, "FF???????FFFF", "----------FFF"},
+		"who was away counts four minutes of it":        {6 * time.Minute, 0, "FF.......FFFF", "----------FFF"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c2, store, out := &clock{start}, &memory{}, &sent{}

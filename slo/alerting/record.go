@@ -67,7 +67,7 @@ type Record struct {
 
 // Condition is the memory of one condition.
 type Condition struct {
-	Seen         time.Time `json:"seen"`                   // watermark of the last step
+	Seen         time.Time `json:"seen"`                   // watermark of the last step; zero: there was none, or it is not to be trusted
 	SteppedAt    time.Time `json:"stepped_at,omitzero"`    // time of the last step
 	PendingSince time.Time `json:"pending_since,omitzero"` // since when it has held
 	Firing       bool      `json:"firing,omitempty"`
@@ -82,20 +82,20 @@ type observation struct {
 	keep  time.Duration // how long it fires on after
 }
 
-// tick is when a step is made: a watermark, the time, and the time between two steps from which on nobody has looked meanwhile.
+// tick is when a step is made: a watermark, the time, and how much of the time between two steps counts as looked at.
 type tick struct {
 	at, now time.Time
 	idle    time.Duration
 }
 
 // step advances a condition to a watermark. Time that is frozen counts neither for the hold nor against it, nor does time in which
-// nobody looked, since the service or its warehouse was away.
+// nobody looked, since the service or its warehouse was away: what exceeds the idle time, so that slow ticks stretch a hold little.
 func (c Condition) step(t tick, o observation) Condition {
 	at := t.at
 	if at.Before(c.Seen) {
 		return c // a watermark never goes back; a replica that lags has nothing to say
 	}
-	if away := t.now.Sub(c.SteppedAt); o.state == slo.Firing && !c.PendingSince.IsZero() && !c.SteppedAt.IsZero() && away > t.idle {
+	if away := t.now.Sub(c.SteppedAt) - t.idle; o.state == slo.Firing && !c.PendingSince.IsZero() && !c.SteppedAt.IsZero() && away > 0 {
 		c.PendingSince = c.PendingSince.Add(min(away, at.Sub(c.Seen)))
 	}
 	c.SteppedAt = t.now
@@ -107,7 +107,7 @@ func (c Condition) step(t tick, o observation) Condition {
 		c.LastTrue = at
 		c.Firing = c.Firing || at.Sub(c.PendingSince) >= o.hold
 	case slo.Frozen:
-		if !c.PendingSince.IsZero() {
+		if !c.PendingSince.IsZero() && !c.Seen.IsZero() {
 			c.PendingSince = c.PendingSince.Add(at.Sub(c.Seen))
 		}
 	default:
@@ -187,7 +187,8 @@ func (r Record) resolve(now time.Time) Record {
 const maxSkew = 5 * time.Minute
 
 // noLaterThan corrects what a clock that was ahead has left: with times in the future nothing would be stepped until then, and receivers would
-// refuse an alert that has not yet begun, or take one for firing that has not yet ended.
+// refuse an alert that has not yet begun, or take one for firing that has not yet ended. Of a watermark nothing is left: the right one is always
+// behind the time.
 func (r Record) noLaterThan(now time.Time) Record {
 	correct := func(t *time.Time) {
 		if t.After(now.Add(maxSkew)) {
@@ -197,7 +198,10 @@ func (r Record) noLaterThan(now time.Time) Record {
 	correct(&r.FiringSince)
 	correct(&r.ResolvedAt)
 	for name, c := range r.Conditions {
-		for _, t := range []*time.Time{&c.Seen, &c.SteppedAt, &c.PendingSince, &c.LastTrue} {
+		if c.Seen.After(now.Add(maxSkew)) {
+			c.Seen = time.Time{}
+		}
+		for _, t := range []*time.Time{&c.SteppedAt, &c.PendingSince, &c.LastTrue} {
 			correct(t)
 		}
 		r.Conditions[name] = c

@@ -51,8 +51,12 @@ type notification struct {
 	Link        string            `json:"link,omitempty"`
 }
 
-// claimFor is how long a replica that dies while it delivers keeps the others from it.
-const claimFor = time.Minute
+const (
+	// claimFor is how long a replica that dies while it delivers keeps the others from it.
+	claimFor = time.Minute
+	// noteTimeout is how long it may take to note what has become of a delivery, also when the time to deliver is over.
+	noteTimeout = 5 * time.Second
+)
 
 // Send posts what has not been posted. One failure does not stop the rest; the errors are joined.
 func (w *Webhook) Send(ctx context.Context, now time.Time, alerts []Alert) error {
@@ -94,10 +98,12 @@ func (w *Webhook) send(ctx context.Context, now time.Time, a Alert) error {
 		headers[name] = v
 	}
 	again, err := deliver(ctx, request{w.Client, w.URL, w.Timeout, headers}, body)
+	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
+	defer cancel()
 	if again {
-		return errors.Join(err, w.Claims.Release(context.WithoutCancel(ctx), n.ID))
+		return errors.Join(err, w.Claims.Release(noting, n.ID))
 	}
-	return errors.Join(err, w.Claims.Delivered(context.WithoutCancel(ctx), n.ID))
+	return errors.Join(err, w.Claims.Delivered(noting, n.ID))
 }
 
 // host is what may be logged of a webhook's address: the rest of many is a secret.
