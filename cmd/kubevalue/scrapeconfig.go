@@ -31,7 +31,8 @@ type ScrapeConfig struct {
 	// MaxBody and MaxSeries bound a page; one that is larger counts as not read.
 	MaxBody   Size `yaml:"max_body"`
 	MaxSeries int  `yaml:"max_series"`
-	// MaxTargets bounds the targets that are read, 1000 unless given: those of Kubernetes are as many as others annotate.
+	// MaxTargets bounds the targets that are read, 1000 unless given: those of Kubernetes are as many as others annotate. Those that are listed, in
+	// targets or files, count, and are all read.
 	MaxTargets int `yaml:"max_targets"`
 }
 

@@ -55,8 +55,8 @@ func (j Job) Validate() error {
 			fault("files %q: %w", pattern, err)
 		}
 	}
-	if j.MaxTargets < max(1, len(j.Targets)) {
-		fault("max_targets %d: want at least 1, and room for the %d that are listed", j.MaxTargets, len(j.Targets))
+	if j.MaxTargets < 1 {
+		fault("max_targets %d: want at least 1", j.MaxTargets)
 	}
 	if l := j.Limits; l.Body < 0 || l.Series < 0 || l.SeriesBytes < 0 || l.Labels < 0 {
 		fault("limits: want numbers above 0")
@@ -87,14 +87,15 @@ func (j Job) target(address string, more map[string]string) (target, error) {
 	return target{url: full, labels: b.Labels()}, nil
 }
 
-// discovered are the job's targets now, by what makes them different. With an error, it is those that could be found.
-func (j Job) discovered() (map[string]target, error) {
-	out := map[string]target{}
+// discovered are the job's targets now, by what makes them different, and what is wrong with those that cannot be read. With an error, there
+// are more of those that the configuration lists: some files could not be read.
+func (j Job) discovered() (out map[string]target, odd []error, err error) {
+	out = map[string]target{}
 	var faults []error
 	one := func(address string, more map[string]string, asked bool) {
 		t, err := j.target(address, more)
 		if err != nil {
-			faults = append(faults, err)
+			odd = append(odd, err)
 			return
 		}
 		t.asked = asked
@@ -130,5 +131,5 @@ func (j Job) discovered() (map[string]target, error) {
 			}
 		}
 	}
-	return out, errors.Join(faults...)
+	return out, odd, errors.Join(faults...)
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -47,13 +48,16 @@ func (h *pagesOfHosts) hosts() string {
 	return strings.Join(all, " ")
 }
 
-// discover makes the port 1 of hosts what is discovered, and no others.
+// discover makes URLs, and the port 1 of hosts, what is discovered, and no others.
 func (h *pagesOfHosts) discover(hosts string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.discovered = nil
 	for host := range strings.FieldsSeq(hosts) {
-		h.discovered = append(h.discovered, Found{Address: host + ":1"})
+		if !strings.Contains(host, "://") {
+			host += ":1"
+		}
+		h.discovered = append(h.discovered, Found{Address: host})
 	}
 }
 
@@ -85,13 +89,7 @@ func TestAJobReadsNoMoreThanItsTargets(t *testing.T) {
 			{"c e", "c:1 e:1 z:1", ""},
 			{"c d e", "c:1 e:1 z:1", "d:1"},
 		} {
-			hosts.discover(step.discovered)
-			time.Sleep(rediscover)
-			synctest.Wait()
-			hosts.hosts()
-			time.Sleep(DefaultInterval)
-			synctest.Wait()
-			if got := hosts.hosts(); got != step.read {
+			if got := hosts.looksAt(step.discovered); got != step.read {
 				t.Errorf("of %s, read are %s, want %s", step.discovered, got, step.read)
 			}
 			var leftOut []string
@@ -138,13 +136,7 @@ func TestTargetsHaveTheirPlacesAgainAfterARestart(t *testing.T) {
 		}
 		read := func(found, want string) {
 			t.Helper()
-			hosts.discover(found)
-			time.Sleep(rediscover)
-			synctest.Wait()
-			hosts.hosts()
-			time.Sleep(DefaultInterval)
-			synctest.Wait()
-			if diff := cmp.Diff(want, hosts.hosts()); diff != "" {
+			if diff := cmp.Diff(want, hosts.looksAt(found)); diff != "" {
 				t.Errorf("of %s, read are other targets (-want +got):\n%s", found, diff)
 			}
 		}
@@ -157,6 +149,73 @@ func TestTargetsHaveTheirPlacesAgainAfterARestart(t *testing.T) {
 		read("a b", "a:1 b:1")
 		read("a b c d", "c:1 d:1")
 		read("a b c d", "c:1 d:1")
+		stop()
+	})
+}
+
+// looksAt makes hosts what is discovered, and says which are read then.
+func (h *pagesOfHosts) looksAt(hosts string) string {
+	h.discover(hosts)
+	time.Sleep(rediscover)
+	synctest.Wait()
+	h.hosts()
+	time.Sleep(DefaultInterval)
+	synctest.Wait()
+	return h.hosts()
+}
+
+// Everybody who may annotate a pod may get the annotation wrong: targets come and go all the same, and files that cannot be read keep no pods.
+func TestATargetThatCannotBeKeepsNoPlaceOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		hosts, listed := &pagesOfHosts{asked: map[string]bool{}}, filepath.Join(t.TempDir(), "listed.json")
+		write := func(text string) {
+			if err := os.WriteFile(listed, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(`[{"targets": ["z:1"]}]`)
+		c, err := New(Config{
+			Sink: &sink{}, Indicators: []Indicator{requests}, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			Jobs: []Job{{Name: "pods", MaxTargets: 3, Files: []string{listed}, Discover: hosts.found}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.jobs[0].client = &http.Client{Transport: hosts}
+		stop := running(t, c)
+		for _, step := range []struct{ discovered, listed, read string }{
+			{"a b ftp://x", `[{"targets": ["z:1"]}]`, "a:1 b:1 z:1"},
+			{"c d ftp://x", `[{"targets": ["z:1"]}]`, "c:1 d:1 z:1"},
+			{"e f ftp://x", "<html>", "e:1 f:1 z:1"},
+		} {
+			write(step.listed)
+			if got := hosts.looksAt(step.discovered); got != step.read {
+				t.Errorf("of %s, read are %s, want %s", step.discovered, got, step.read)
+			}
+		}
+		stop()
+		if got := strings.Count(log.String(), "ftp://x"); got != 1 {
+			t.Errorf("it was warned of the target that cannot be %d times, want once:\n%s", got, log.String())
+		}
+	})
+}
+
+func TestListedTargetsAreAllRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hosts := &pagesOfHosts{asked: map[string]bool{}}
+		c, err := New(Config{
+			Sink: &sink{}, Indicators: []Indicator{requests},
+			Jobs: []Job{{Name: "pods", Targets: []string{"x:1", "y:1", "z:1"}, MaxTargets: 2, Discover: hosts.found}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.jobs[0].client = &http.Client{Transport: hosts}
+		stop := running(t, c)
+		if got := hosts.looksAt("a x"); got != "x:1 y:1 z:1" {
+			t.Errorf("read are %s, want those that are listed", got)
+		}
 		stop()
 	})
 }

@@ -54,7 +54,8 @@ type Job struct {
 	Access config.HTTPClientConfig
 	// Limits are DefaultLimits when zero.
 	Limits Limits
-	// MaxTargets bounds how many are read, DefaultMaxTargets when 0: those that are discovered are as many as others ask for.
+	// MaxTargets bounds how many are read, DefaultMaxTargets when 0: Discover finds as many as others ask for. Those that are listed, here or in
+	// Files, count, and are all read.
 	MaxTargets int
 }
 
@@ -249,15 +250,16 @@ type watched struct {
 
 // discover keeps a watcher running for every target of a job that has a place.
 func (c *Collector) discover(ctx context.Context, j *job) {
-	running := map[string]watched{}
+	running, told := map[string]watched{}, map[string]bool{}
 	var watchers sync.WaitGroup
 	defer watchers.Wait()
 	for {
-		found, err := j.discovered()
+		found, odd, err := j.discovered()
+		told = c.tellOdd(j, odd, told)
 		if err != nil {
-			c.cfg.Logger.Warn("some targets of a job cannot be found out: those that are known stay", "job", j.Name, "error", err)
+			c.cfg.Logger.Warn("some targets of a job cannot be found out: those that were listed stay", "job", j.Name, "error", err)
 			for key, one := range running {
-				if _, ok := found[key]; !ok {
+				if !one.asked {
 					found[key] = one.target
 				}
 			}
@@ -270,10 +272,12 @@ func (c *Collector) discover(ctx context.Context, j *job) {
 			}
 		}
 		for key, at := range kept {
-			if _, ok := running[key]; ok {
+			t := found[key]
+			if one, ok := running[key]; ok {
+				one.asked = t.asked
+				running[key] = one
 				continue
 			}
-			t := found[key]
 			within, stop := context.WithCancel(ctx)
 			running[key] = watched{t, at, stop}
 			watchers.Go(func() {
@@ -293,6 +297,23 @@ func (c *Collector) discover(ctx context.Context, j *job) {
 			return
 		}
 	}
+}
+
+// tellOdd warns of targets that cannot be read, once for each. It returns what it has told of those that are still there.
+func (c *Collector) tellOdd(j *job, odd []error, told map[string]bool) map[string]bool {
+	now := make(map[string]bool, len(odd))
+	var fresh []error
+	for _, err := range odd {
+		text := err.Error()
+		if !told[text] && !now[text] {
+			fresh = append(fresh, err)
+		}
+		now[text] = true
+	}
+	if len(fresh) > 0 {
+		c.cfg.Logger.Warn("targets of a job are not read: they cannot be", "job", j.Name, "targets", len(fresh), "first", fresh[0])
+	}
+	return now
 }
 
 // watch reads one target at fixed instants of the clock, which differ from target to target.

@@ -183,7 +183,8 @@ func TestTheStatusSaysWhatIsWrongWithATarget(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, target := range must(c.jobs[0].discovered()) {
+			found, _, _ := c.jobs[0].discovered()
+			for _, target := range found {
 				_ = c.read(t.Context(), c.jobs[0], target, newPages(c.counters, target.labels, limits))
 			}
 			all := c.Status()
@@ -209,13 +210,6 @@ kubevalue_scrape_targets{scrape_job="api",state="ok"} %d
 	}
 }
 
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
-}
-
 func TestTargetsAreFoundInFiles(t *testing.T) {
 	dir := t.TempDir()
 	put := func(name, text string) {
@@ -229,9 +223,9 @@ func TestTargetsAreFoundInFiles(t *testing.T) {
 		Name: "api", Targets: []string{"10.0.0.1:6443"}, Files: []string{filepath.Join(dir, "*")}, Scheme: "https", Labels: map[string]string{"tier": "1"},
 		Discover: func() []Found { return []Found{{"http://10.0.0.4:8080/m", map[string]string{"pod": "web"}}} },
 	}.WithDefaults()
-	found, err := j.discovered()
-	if err != nil {
-		t.Fatal(err)
+	found, odd, err := j.discovered()
+	if err != nil || len(odd) > 0 {
+		t.Fatal(err, odd)
 	}
 	var got []string
 	for key := range found {
@@ -254,9 +248,9 @@ func TestTargetsAreFoundInFiles(t *testing.T) {
 	}
 	put("c.json", "<html>")
 	put("d.yaml", "- targets: [\"ftp://x\"]\n")
-	found, err = j.discovered()
-	if len(found) != len(want) || err == nil || !strings.Contains(err.Error(), "c.json is no list") || !strings.Contains(err.Error(), "ftp://x") {
-		t.Errorf("%d targets, %v", len(found), err)
+	found, odd, err = j.discovered()
+	if len(found) != len(want) || err == nil || !strings.Contains(err.Error(), "c.json is no list") || len(odd) != 1 || !strings.Contains(odd[0].Error(), "ftp://x") {
+		t.Errorf("%d targets, %v, %v", len(found), odd, err)
 	}
 }
 
@@ -264,11 +258,11 @@ func TestJobsAndIndicatorsThatCannotBe(t *testing.T) {
 	_, err := New(Config{Sink: &sink{}, Jobs: []Job{
 		{Name: "", Interval: time.Millisecond},
 		{Name: "a", Targets: []string{"http://user:pw@x/metrics"}, Timeout: time.Minute},
-		{Name: "b", Targets: []string{"x:1", "x:2"}, MaxTargets: 1}, {Name: "c", Targets: []string{"x:1"}, MaxTargets: -1},
+		{Name: "c", Targets: []string{"x:1"}, MaxTargets: -1},
 	}, Indicators: []Indicator{{Name: "i"}, {Good: "a{", Total: "sum(b)", Slice: 7 * time.Minute}}})
 	for _, want := range []string{
 		"name: want one: it is the label job", "targets: want some, or files", "interval 1ms: want 1s to 1h", "timeout 1m0s: want more than 0",
-		"max_targets 1: want at least 1, and room for the 2 that are listed", "max_targets -1: want", "has no password in it", "want total with one of good and bad", `total: "sum(b)" is no selector`, "slice 7m0s",
+		"max_targets -1: want at least 1", "has no password in it", "want total with one of good and bad", `total: "sum(b)" is no selector`, "slice 7m0s",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\nlacks %s", err, want)
@@ -294,7 +288,7 @@ func TestTheWholeWay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := c.jobs[0].discovered()
+	found, _, err := c.jobs[0].discovered()
 	if err != nil || len(found) != 1 {
 		t.Fatal(found, err)
 	}
