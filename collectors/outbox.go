@@ -76,13 +76,13 @@ func (o *Outbox) Close() {
 	o.room.Broadcast()
 }
 
-// Put takes the changes, slices and consumption of a batch, and never waits.
+// Put takes the changes, slices and consumption of a batch, and never waits. Consumption that waits is replaced by that of the same identity.
 func (o *Outbox) Put(b schema.Batch) {
 	o.mu.Lock()
 	o.held.Changes = append(o.held.Changes, b.Changes...)
 	var lost [2]int
 	o.held.Slices, lost[0] = newest(append(o.held.Slices, b.Slices...), o.cfg.MaxHeld)
-	o.held.Consumption, lost[1] = newest(append(o.held.Consumption, b.Consumption...), o.cfg.MaxHeld)
+	o.held.Consumption, lost[1] = newest(replaced(o.held.Consumption, b.Consumption), o.cfg.MaxHeld)
 	o.mu.Unlock()
 	for i, reason := range []string{"slice", "consumption"} {
 		if lost[i] > 0 {
@@ -93,6 +93,30 @@ func (o *Outbox) Put(b schema.Batch) {
 	case o.wake <- struct{}{}:
 	default:
 	}
+}
+
+// identity is that of a record of consumption.
+type identity struct {
+	cluster                string
+	start                  int64
+	kind                   schema.ConsumptionKind
+	class, namespace, team string
+}
+
+func identityOf(c schema.Consumption) identity {
+	return identity{c.Cluster, c.Start.UnixMilli(), c.Kind, c.Class, c.Namespace, c.Team}
+}
+
+// replaced are the records that were held, without those that later ones replace, and then the later ones.
+func replaced(held, later []schema.Consumption) []schema.Consumption {
+	if len(held) > 0 && len(later) > 0 {
+		again := make(map[identity]bool, len(later))
+		for _, c := range later {
+			again[identityOf(c)] = true
+		}
+		held = slices.DeleteFunc(held, func(c schema.Consumption) bool { return again[identityOf(c)] })
+	}
+	return append(held, later...)
 }
 
 // newest keeps as many records as may be held, and says how many it left out.
@@ -183,7 +207,7 @@ func (o *Outbox) putBack(b schema.Batch) {
 	defer o.mu.Unlock()
 	o.held.Changes = append(b.Changes, o.held.Changes...)
 	o.held.Slices = append(b.Slices, o.held.Slices...)
-	o.held.Consumption = append(b.Consumption, o.held.Consumption...)
+	o.held.Consumption = replaced(b.Consumption, o.held.Consumption)
 }
 
 // take is the next batch. It shares no memory with what is held.

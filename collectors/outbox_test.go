@@ -46,7 +46,7 @@ func numbered(first, n int) schema.Batch {
 	for i := first; i < first+n; i++ {
 		b.Changes = append(b.Changes, schema.ResourceChange{Value: new(float64(i))})
 		b.Slices = append(b.Slices, schema.Slice{Version: uint64(i)})
-		b.Consumption = append(b.Consumption, schema.Consumption{Seconds: float64(i)})
+		b.Consumption = append(b.Consumption, schema.Consumption{Start: time.UnixMilli(int64(i)), Seconds: float64(i)})
 	}
 	return b
 }
@@ -110,6 +110,39 @@ func TestAnOutboxDropsTheOldestMeasurementsAndNoChange(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]int{"slice": 5, "consumption": 5}, dropped); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Sums of an hour are told again and again while it lasts: those that later ones replace take no place of those of hours that have ended.
+func TestAnOutboxHoldsOnlyTheLastSumsOfAnHour(t *testing.T) {
+	s, dropped := &shelf{}, map[string]int{}
+	o := collectors.NewOutbox(collectors.OutboxConfig{
+		Sink: s, MaxHeld: 8, MaxChanges: 10, Dropped: func(reason string, n int) { dropped[reason] += n },
+	})
+	for hour := range int64(4) {
+		for told := range 12 {
+			seconds := float64(100*hour) + float64(told)
+			o.Put(schema.Batch{Consumption: []schema.Consumption{
+				{Start: time.UnixMilli(hour), Team: "a", Seconds: seconds}, {Start: time.UnixMilli(hour), Team: "b", Seconds: seconds},
+			}})
+		}
+	}
+	s.fail = func(schema.Batch) error { // more is told while it is handed over
+		s.fail = nil
+		o.Put(schema.Batch{Consumption: []schema.Consumption{{Start: time.UnixMilli(3).In(time.FixedZone("", 3600)), Team: "b", Seconds: 312}}})
+		return collectors.ErrFull
+	}
+	if err := o.Drain(t.Context()); !errors.Is(err, collectors.ErrFull) {
+		t.Fatal(err)
+	}
+	if err := o.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]int{11, 11, 111, 111, 211, 211, 311, 312}, s.consumption); diff != "" {
+		t.Errorf("other sums than the last ones of each hour arrived (-want +got):\n%s", diff)
+	}
+	if dropped["consumption"] > 0 {
+		t.Errorf("dropped %v", dropped)
 	}
 }
 
