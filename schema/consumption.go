@@ -28,7 +28,8 @@ const (
 )
 
 // Consumption is what a team had of one kind and class of resources in a namespace, over a part of an hour. Its identity is (Cluster,
-// Start, Kind, Class, Namespace, Team): another record of that identity replaces it.
+// Start, Kind, Class, Namespace, Team), and of the records of one identity the one that was stored last counts: an older one that is stored again
+// after a newer one takes its sums back.
 type Consumption struct {
 	Cluster   string          `json:"cluster"`
 	Start     time.Time       `json:"start"`

@@ -333,8 +333,8 @@ func feedbackWorkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "work",
 		Short: "Note a team's hours of running and of building in a week",
-		Long: `Run is work that keeps what is there going, build is work on something new. The hours of a week replace those that were noted for it before.
-They are a team's, never a person's.`,
+		Long: `Run is work that keeps what is there going, build is work on something new. The hours of a week replace those that were noted for it before, of
+running or building where only one is given. They are a team's, never a person's.`,
 		Example: "  kubevalue feedback work --team platform --week 2026-W46 --run 120 --build 200",
 		Args:    cobra.NoArgs,
 	}
@@ -353,16 +353,24 @@ They are a team's, never a person's.`,
 				return usageError{err: err, text: cmd.UsageString()}
 			}
 			var rows []schema.Feedback
-			for topic, value := range map[string]float64{schema.WorkRun: hours.run, schema.WorkBuild: hours.build} {
+			var said []string
+			for _, work := range []struct {
+				flag, topic, of string
+				hours           float64
+			}{{"run", schema.WorkRun, "running", hours.run}, {"build", schema.WorkBuild, "building", hours.build}} {
+				if !cmd.Flags().Changed(work.flag) {
+					continue
+				}
+				said = append(said, hoursText(work.hours)+" hours of "+work.of)
 				rows = append(rows, schema.Feedback{
-					Kind: schema.FeedbackWork, ID: team + "/" + p.Label + "/" + topic, Time: p.From.UTC(), Team: team, Topic: topic, Value: &value,
+					Kind: schema.FeedbackWork, ID: team + "/" + p.Label + "/" + work.topic, Time: p.From.UTC(), Team: team, Topic: work.topic, Value: &work.hours,
 					Version: uint64(time.Now().UnixMilli()),
 				})
 			}
 			if err := putFeedback(cmd, cfg, db, rows); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s hours of running and %s of building in %s\n", team, hoursText(hours.run), hoursText(hours.build), p.Label)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s in %s\n", team, strings.Join(said, " and "), p.Label)
 			return nil
 		})
 	}

@@ -109,8 +109,10 @@ func TestRequestsAndHoursAreNoted(t *testing.T) {
 	}
 	b.command(2, "feedback", "work", "--team", "platform", "--week", "2026-11", "--run", "1")
 	b.command(2, "feedback", "work", "--team", "platform", "--run", "1")
-	b.command(0, "feedback", "work", "--team", "platform", "--week", "2026-W46", "--run", "30", "--build", "5")
-	b.command(0, "feedback", "work", "--team", "platform", "--week", "2026-W46", "--run", "30", "--build", "60")
+	b.command(0, "feedback", "work", "--team", "platform", "--week", "2026-W46", "--run", "4", "--build", "60")
+	if said := b.command(0, "feedback", "work", "--team", "platform", "--week", "2026-W46", "--run", "30"); !strings.HasSuffix(said, "platform: 30 hours of running in 2026-W46\n") {
+		t.Errorf("what was noted:\n%s", said) // and the hours of building stay
+	}
 	b.command(2, "feedback", "work", "--team", "platform", "--week", "2026-W46") // which would replace them by none
 	if rows := b.query("SELECT topic, toString(assumeNotNull(value)), toDate(time) FROM feedback FINAL WHERE kind = 'work' ORDER BY topic"); !strings.HasPrefix(rows, "build 60 2026-11-09") || !strings.Contains(rows, "run 30 ") {
 		t.Errorf("work:\n%s", rows)

@@ -154,7 +154,8 @@ func (f *figures) sumsBetween(ctx context.Context, marks []int64) (map[int64]per
 	out := map[int64]periodSums{}
 	for _, table := range []struct{ name, key, received string }{
 		{"events", "id", "received"}, {"resource_changes", "cluster, kind, uid, change, key, version", "seen"},
-		{"feedback", "kind, id, version", "time"}, {"(SELECT *, start AS time FROM consumption)", "cluster, start, kind, class, namespace, team", "time"},
+		{"feedback", "kind, id, version", "time"},
+		{"(SELECT *, start AS time FROM consumption FINAL)", "cluster, start, kind, class, namespace, team, seconds, core_seconds, byte_seconds", "time"},
 	} {
 		result, err := f.db.Query(ctx, fmt.Sprintf(`SELECT roundDown(toUnixTimestamp64Milli(time), {marks:Array(Int64)}) AS mark, count(),
 			toString(sumIf(cityHash64(%s), time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({to:Int64}, 'UTC'))), max(%s)

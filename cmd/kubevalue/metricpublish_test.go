@@ -147,6 +147,32 @@ func TestPublishedMetricsAreRevisedWithReasons(t *testing.T) {
 	}
 }
 
+// Consumption of a period that is replaced is a change, and that the warehouse still holds what was replaced is none: merges take it away.
+func TestReplacedConsumptionIsAChange(t *testing.T) {
+	known := func(seconds ...int) string {
+		m := newMeasuredPlatform(t, time.Date(2026, 1, 23, 12, 0, 0, 0, time.UTC), "organisation: {small_group: 1}")
+		for _, s := range seconds {
+			m.ingest(fmt.Sprintf("consumption: [{cluster: c1, start: 2026-01-07T10:00:00Z, kind: balancer, namespace: shop, seconds: %d}]", s))
+		}
+		week, err := m.calendar.Parse("2026-W02", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		inputs, err := m.metricInputs(t.Context(), []journey.Period{week})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return inputs[0].hashes[inputResources]
+	}
+	after := known(600)
+	if known(300) == after {
+		t.Error("another sum is no change")
+	}
+	if known(300, 600) != after {
+		t.Error("a sum that was replaced still counts")
+	}
+}
+
 // at moves the clock.
 func (m *measuredPlatform) at(now time.Time) {
 	clock := func() time.Time { return now }

@@ -34,7 +34,7 @@ func newMetrics() metrics {
 		changes:   counter("changes_total", "Resource changes that were recorded.", "cluster", "kind", "change"),
 		slices:    counter("slices_total", "Slices of workloads that were recorded, by state.", "cluster", "state"),
 		malformed: counter("malformed_objects_total", "Objects that a cluster sent and nobody could read.", "cluster", "kind"),
-		dropped:   counter("records_dropped_total", "Records lost because the sink refused them, or did not take them for too long.", "reason"),
+		dropped:   counter("records_dropped_total", "Records lost: refused by the sink, slice and consumption that it did not take for too long, and at the end those that it did not take any more.", "reason"),
 	}
 }
 

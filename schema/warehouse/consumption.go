@@ -9,7 +9,8 @@ import (
 	"github.com/kubevalue/kubevalue/schema"
 )
 
-// InsertConsumption stores consumption; storing a record again changes nothing.
+// InsertConsumption stores consumption. Of records of one identity the one that was stored last counts: an older one that is stored again after a
+// newer one takes its sums back.
 func (db *DB) InsertConsumption(ctx context.Context, token string, rows []schema.Consumption) error {
 	op := fmt.Sprintf("insert %d rows", len(rows))
 	if token == "" {
