@@ -9,7 +9,11 @@ import (
 	"path/filepath"
 )
 
-// ReadState reads what WriteState has left at path; where there is nothing, into stays as it is. The error says to remove a file that is damaged.
+// ErrDamaged is wrapped by errors about state that can be read, but is not what was written.
+var ErrDamaged = errors.New("what was kept is damaged")
+
+// ReadState reads what WriteState has left at path; where there is nothing, into stays as it is. The error says to remove a file that is damaged,
+// and wraps ErrDamaged then.
 func ReadState(path string, into any) error {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -19,7 +23,7 @@ func ReadState(path string, into any) error {
 		return fmt.Errorf("read state: %w", err)
 	}
 	if err := json.Unmarshal(data, into); err != nil {
-		return fmt.Errorf("read state: %s is damaged: %w; remove the file to start anew", path, err)
+		return fmt.Errorf("read state: %w: %s: %w; remove the file to start anew", ErrDamaged, path, err)
 	}
 	return nil
 }

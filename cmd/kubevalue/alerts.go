@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"sync"
 	"time"
@@ -21,15 +20,8 @@ func (s *service) alerting() func(context.Context) error {
 	options := alerting.Default()
 	interval := time.Duration(s.cfg.Alerts.Interval)
 	state := s.alertState()
-	var senders []alerting.Sender
-	if len(s.cfg.Alerts.Alertmanagers) > 0 {
-		senders = append(senders, &alerting.Alertmanager{URLs: s.cfg.Alerts.Alertmanagers, Interval: interval})
-	}
-	for _, u := range s.cfg.Alerts.Webhooks {
-		senders = append(senders, &alerting.Webhook{Name: u, URL: u, Claims: &claims{state: state, now: s.now}})
-	}
 	manager := alerting.NewManager(alerting.Config{
-		Options: options, Store: alertMemory{state, s.log}, Senders: senders, Interval: interval, Now: s.now, Logger: s.log,
+		Options: options, Store: alertMemory{state}, Senders: s.senders(state), Interval: interval, Now: s.now, Logger: s.log,
 	})
 	s.figures.objectives.burnWindows = options.BurnWindows()
 	return func(ctx context.Context) error {
@@ -41,7 +33,7 @@ func (s *service) alerting() func(context.Context) error {
 		length := max(3*interval, shortestTurn)
 		turn := s.db.Turn("alerts", length)
 		defer turn.GiveBack(ctx)
-		mine := false
+		mine, ended := false, false
 		for tick := time.NewTicker(interval); ; {
 			mine = s.alertingTurn(ctx, turn, mine)
 			if mine {
@@ -50,10 +42,13 @@ func (s *service) alerting() func(context.Context) error {
 					if err != nil && ctx.Err() == nil {
 						s.log.ErrorContext(ctx, "alerts could not be evaluated or sent; they are tried again", "error", err)
 					}
-					if none && err == nil && len(manager.Records()) == 0 { // what fired has ended, and everybody was told
-						<-ctx.Done()
-					}
+					ended = none && err == nil && len(manager.Records()) == 0
 				})
+			}
+			if ended { // what fired, and everybody was told
+				tick.Stop()
+				<-ctx.Done() // who returns ends the service
+				return nil
 			}
 			select {
 			case <-ctx.Done():
@@ -65,6 +60,19 @@ func (s *service) alerting() func(context.Context) error {
 	}
 }
 
+// senders are the Alertmanagers and webhooks that are told. All of them send at once, so all webhooks share what guards the state of deliveries.
+func (s *service) senders(state stateKeeper) []alerting.Sender {
+	var out []alerting.Sender
+	if len(s.cfg.Alerts.Alertmanagers) > 0 {
+		out = append(out, &alerting.Alertmanager{URLs: s.cfg.Alerts.Alertmanagers, Interval: time.Duration(s.cfg.Alerts.Interval)})
+	}
+	delivered := &claims{state: state, now: s.now}
+	for _, u := range s.cfg.Alerts.Webhooks {
+		out = append(out, &alerting.Webhook{Name: u, URL: u, Claims: delivered})
+	}
+	return out
+}
+
 // shortestTurn is how long a service that was killed keeps its turn at least, so that a busy machine does not lose it between two ticks.
 const shortestTurn = 15 * time.Second
 
@@ -72,8 +80,11 @@ const shortestTurn = 15 * time.Second
 // intervals if these are longer.
 const (
 	longestTurnQuestion = 30 * time.Second
-	longestEvaluation   = 90 * time.Second // or an interval and a half
+	longestEvaluation   = time.Minute // or an interval
 )
+
+// evaluationTimeout is how long the objectives may take to be evaluated at one tick, when alerts are evaluated at an interval.
+func evaluationTimeout(interval time.Duration) time.Duration { return max(longestEvaluation, interval) }
 
 // holding does something that may take longer than a turn: meanwhile the turn is renewed, and when it was lost, what is done is told to stop. It
 // says whether the turn still is this service's.
@@ -130,13 +141,13 @@ func (s *service) alertInputs(ctx context.Context) []alerting.Input {
 	if len(all) == 0 {
 		return nil
 	}
-	evaluating, cancel := context.WithTimeout(ctx, max(longestEvaluation, 3*time.Duration(s.cfg.Alerts.Interval)/2))
+	evaluating, cancel := context.WithTimeout(ctx, evaluationTimeout(time.Duration(s.cfg.Alerts.Interval)))
 	defer cancel()
 	answers, err := s.figures.objectives.statusesAt(evaluating, all, s.now())
 	if err != nil && ctx.Err() == nil {
 		s.log.ErrorContext(ctx, "no objective could be evaluated; their alerts are frozen", "error", err)
 	}
-	onItsWay := err == nil && s.backlog.holdsUp(s.now(), s.pipe.Stats().Oldest)
+	onItsWay := s.backlog.holdsUp(s.now(), s.pipe.Stats().Oldest, err == nil)
 	var inputs []alerting.Input
 	for i, o := range all {
 		in := s.alertInput(o)
@@ -193,7 +204,7 @@ func (s *service) link(path string) string {
 
 // stateKeeper keeps what alerts have to remember, as JSON by name.
 type stateKeeper interface {
-	// read leaves into as it is when nothing was written.
+	// read leaves into as it is when nothing was written. Its error wraps collectors.ErrDamaged when what is there is not what was written.
 	read(ctx context.Context, name string, into any) error
 	write(ctx context.Context, name string, value any) error
 }
@@ -233,7 +244,7 @@ func (t stateTable) read(ctx context.Context, name string, into any) error {
 		return err
 	}
 	if err := json.Unmarshal([]byte(text), into); err != nil {
-		return fmt.Errorf("the state %q in the warehouse is damaged: %w", name, err)
+		return fmt.Errorf("the state %q in the warehouse: %w: %w", name, collectors.ErrDamaged, err)
 	}
 	return nil
 }
@@ -247,28 +258,16 @@ func (t stateTable) write(ctx context.Context, name string, value any) error {
 }
 
 // alertMemory keeps the memory of alerts, so that a restart notifies nobody again.
-type alertMemory struct {
-	state stateKeeper
-	log   *slog.Logger
-}
+type alertMemory struct{ state stateKeeper }
 
-// LoadAlerts reads it; nothing is stored at first. One that is damaged is begun anew: to notify twice is better than never.
+// LoadAlerts reads it; nothing is stored at first.
 func (m alertMemory) LoadAlerts(ctx context.Context) ([]alerting.Record, error) {
 	var all []alerting.Record
 	err := m.state.read(ctx, stateAlerts, &all)
-	if damaged(err) {
-		m.log.ErrorContext(ctx, "the memory of alerts is damaged and begins anew; what fires is told again", "error", err)
-		return nil, nil
+	if errors.Is(err, collectors.ErrDamaged) {
+		return nil, fmt.Errorf("%w: %w", alerting.ErrDamaged, err)
 	}
 	return all, err
-}
-
-// damaged says that what was read is not what was written.
-func damaged(err error) bool {
-	_, syntax := errors.AsType[*json.SyntaxError](err)
-	_, kind := errors.AsType[*json.UnmarshalTypeError](err)
-	_, instant := errors.AsType[*time.ParseError](err)
-	return syntax || kind || instant
 }
 
 // SaveAlerts replaces it as a whole.
@@ -301,7 +300,7 @@ func (c *claims) change(ctx context.Context, id string, edit func(old claimRecor
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all := map[string]claimRecord{}
-	if err := c.state.read(ctx, stateClaims, &all); damaged(err) {
+	if err := c.state.read(ctx, stateClaims, &all); errors.Is(err, collectors.ErrDamaged) {
 		all = map[string]claimRecord{} // what fires is told again
 	} else if err != nil {
 		return err

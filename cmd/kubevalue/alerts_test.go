@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -43,7 +42,7 @@ func TestAnotherServiceTakesOverWithoutNotifyingAgain(t *testing.T) {
 			service := func() *alerting.Manager {
 				clock := func() time.Time { return now }
 				return alerting.NewManager(alerting.Config{
-					Store: alertMemory{state, slog.New(slog.DiscardHandler)}, Now: clock, Senders: []alerting.Sender{&alerting.Webhook{Name: hook.URL, URL: hook.URL, Claims: &claims{state: state, now: clock}}},
+					Store: alertMemory{state}, Now: clock, Senders: []alerting.Sender{&alerting.Webhook{Name: hook.URL, URL: hook.URL, Claims: &claims{state: state, now: clock}}},
 				})
 			}
 			first, second := service(), service()
@@ -97,5 +96,17 @@ func TestALongTickHoldsItsTurn(t *testing.T) {
 				t.Errorf("%s: held %t after %s, want %t after %s", name, held, took, c.held, c.stopped)
 			}
 		})
+	}
+}
+
+// TestAlertsAreResentInTimeWhateverHangs adds up what may take its longest between two deliveries to Alertmanager: the end of one tick, in
+// which the turn is renewed, the question whose turn it is, and the next tick up to its delivery.
+func TestAlertsAreResentInTimeWhateverHangs(t *testing.T) {
+	const tick, save = 80 * time.Second, 15 * time.Second // of a manager: load, save and send; and once more to save
+	for _, interval := range []time.Duration{time.Second, 30 * time.Second, 45 * time.Second, time.Minute, 90 * time.Second, 2 * time.Minute, 10 * time.Minute} {
+		longest := tick + save + 2*longestTurnQuestion + evaluationTimeout(interval)
+		if expiry := 4 * max(interval, time.Minute); longest > expiry*19/20 {
+			t.Errorf("at an interval of %s alerts are resent after %s, and expire after %s", interval, longest, expiry)
+		}
 	}
 }

@@ -78,10 +78,11 @@ const (
 // backlog is since when alerts were evaluated while what was measured was in the spool, as after the warehouse was away; zero: it is not.
 type backlog struct{ since time.Time }
 
-// holdsUp tells whether what was measured lately may be on its way; waits is how long the oldest record in the spool has waited.
-func (b *backlog) holdsUp(now time.Time, waits time.Duration) bool {
+// holdsUp tells whether what was measured lately may be on its way; waits is how long the oldest record in the spool has waited, answers says that
+// the warehouse could be asked: while it cannot, nothing is evaluated, and the time to catch up begins anew after it.
+func (b *backlog) holdsUp(now time.Time, waits time.Duration, answers bool) bool {
 	switch {
-	case waits < longestBacklog:
+	case !answers, waits < longestBacklog:
 		b.since = time.Time{}
 		return false
 	case b.since.IsZero():

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"path/filepath"
@@ -129,8 +130,37 @@ func TestWhatIsInTheSpoolIsOnItsWayForAWhile(t *testing.T) {
 		{0, time.Second, false}, {time.Minute, time.Hour, true}, {2 * time.Minute, time.Minute, false},
 		{3 * time.Minute, 20 * time.Minute, true}, {17 * time.Minute, 34 * time.Minute, true}, {18 * time.Minute, 35 * time.Minute, false},
 	} {
-		if got := b.holdsUp(noon.Add(look.at), look.waits); got != look.onItsWay {
+		if got := b.holdsUp(noon.Add(look.at), look.waits, true); got != look.onItsWay {
 			t.Errorf("at %s records wait for %s: on their way is %t, want %t", look.at, look.waits, got, look.onItsWay)
+		}
+	}
+}
+
+// TestAWarehouseThatIsAwayAgainHasTimeToCatchUpAgain: it answered for two minutes between two hours, too few to store what waited.
+func TestAWarehouseThatIsAwayAgainHasTimeToCatchUpAgain(t *testing.T) {
+	o := hourly("checkout", "shop")
+	set, db := answerSet(t, o)
+	now := answerNow
+	clock := func() time.Time { return now }
+	set.now = clock
+	s := &service{cfg: &Config{}, now: clock, figures: &figures{objectives: set}, pipe: emptySpool(t, db, clock), log: slog.New(slog.DiscardHandler)}
+	if err := s.pipe.Append(t.Context(), schema.Batch{Events: []schema.Event{{Name: "deploy", Source: "web", Time: now, Actor: "ann", Object: "shop"}}}); err != nil {
+		t.Fatal(err)
+	}
+	away, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, look := range []struct {
+		after    time.Duration
+		ctx      context.Context
+		onItsWay bool
+	}{
+		{time.Hour, away, false}, {time.Minute, t.Context(), true}, {2 * time.Minute, t.Context(), true}, {time.Minute, away, false}, {time.Hour, away, false},
+		{time.Minute, t.Context(), true}, {14 * time.Minute, t.Context(), true}, {time.Minute, t.Context(), false},
+	} {
+		now = now.Add(look.after)
+		inputs := s.alertInputs(look.ctx)
+		if len(inputs) != 1 || inputs[0].OnItsWay != look.onItsWay || (inputs[0].Status != nil) != (look.ctx == t.Context()) {
+			t.Errorf("after %s: inputs %+v, want on their way %t", now.Sub(answerNow), inputs, look.onItsWay)
 		}
 	}
 }

@@ -96,7 +96,7 @@ func TestNoGroupReports(t *testing.T) {
 	options := alerting.Default()
 	s.burnWindows, s.started = options.BurnWindows(), answerNow.Add(-20*time.Minute)
 	svc := &service{cfg: &Config{}, now: s.now, figures: &figures{objectives: s}, pipe: emptySpool(t, db, s.now), log: slog.New(slog.DiscardHandler)}
-	manager := alerting.NewManager(alerting.Config{Options: options, Store: alertMemory{stateFiles(func(name string) string { return filepath.Join(t.TempDir(), name) }), slog.New(slog.DiscardHandler)}, Now: s.now})
+	manager := alerting.NewManager(alerting.Config{Options: options, Store: alertMemory{stateFiles(func(name string) string { return filepath.Join(t.TempDir(), name) })}, Now: s.now})
 	fire := func() []string {
 		t.Helper()
 		if err := manager.Tick(t.Context(), svc.alertInputs(t.Context())); err != nil {
