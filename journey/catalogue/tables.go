@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -297,15 +298,29 @@ func (e Evaluator) parts(ctx context.Context, m journey.Metric, q question, cell
 		at(cells, p).denominator = v.value
 	}
 	for _, c := range cells {
-		if c.numerator == nil && tellsSample.MatchString(m.SQL.Numerator) { // there was nothing of what the sample consists of
+		if c.numerator == nil && tellsSample(m.SQL.Numerator) { // there was nothing of what the sample consists of
 			c.sampled = new(float64)
 		}
 	}
 	return nil
 }
 
-// tellsSample finds the column n of a statement: one without rows has no columns.
-var tellsSample = regexp.MustCompile(`(?i)\bas\s+n\b`)
+var (
+	sqlText   = regexp.MustCompile(`(?s)'(?:[^'\\]|\\.)*'|--[^\n]*|/\*.*?\*/`)
+	sqlNested = regexp.MustCompile(`\([^()\[\]]*\)|\[[^()\[\]]*\]`)
+	sqlList   = regexp.MustCompile(`(?is)\bselect\b(.*?)(?:\bfrom\b|$)`)
+	sqlN      = regexp.MustCompile("(?:\\b(?i:as)\\s+|(?:^|,)\\s*(?i:distinct\\s+)?(?:\\w+\\.)?)[`\"]?n[`\"]?\\s*(?:,|$)")
+)
+
+// tellsSample says whether a statement has a column n, by the list of its outermost SELECT: one without rows has no columns.
+func tellsSample(sql string) bool {
+	sql = sqlText.ReplaceAllString(sql, " ")
+	for sqlNested.MatchString(sql) {
+		sql = sqlNested.ReplaceAllString(sql, " ")
+	}
+	list := sqlList.FindStringSubmatch(sql)
+	return list != nil && sqlN.MatchString(strings.TrimSpace(list[1]))
+}
 
 // emptyDim finds a dim that is the same for all.
 var emptyDim = regexp.MustCompile(`(?i)''\s*(as\s+)?dim\b`)

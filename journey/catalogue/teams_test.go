@@ -27,7 +27,7 @@ func TestATeamHasTheSameFigureAloneAndAmongOthers(t *testing.T) {
 	}{
 		{1, "deployments.create", schema.OutcomeDenied, "quota"}, {2, "deployments.create", schema.OutcomeDenied, "quota"}, {1, "logs.query", schema.OutcomeSuccess, ""},
 		{2, "deployments.create", schema.OutcomeSuccess, ""}, {1, "secrets.delete", schema.OutcomeDenied, "rbac"}, {2, "deployment", schema.OutcomeSuccess, ""},
-		{1, "deployment", schema.OutcomeFailure, ""},
+		{1, "deployment", schema.OutcomeFailure, ""}, {1, "deployment", schema.OutcomeSuccess, ""},
 	} {
 		at := monday.Add(time.Duration(i) * time.Hour)
 		rows = append(rows, schema.StoredEvent{
@@ -50,7 +50,7 @@ func TestATeamHasTheSameFigureAloneAndAmongOthers(t *testing.T) {
 		Settings: journey.Settings{Calendar: journey.Calendar{Zone: time.UTC, WeekStart: time.Monday}},
 	}
 	type figure struct {
-		Value, Numerator, Denominator *float64
+		Value, Numerator, Denominator, Low, High *float64
 		N                             int
 	}
 	told := map[string]bool{}
@@ -63,7 +63,7 @@ func TestATeamHasTheSameFigureAloneAndAmongOthers(t *testing.T) {
 		}
 		all := map[string]figure{}
 		for _, v := range values {
-			all[v.Dimensions[journey.DimensionTeam]] = figure{v.Value, v.Numerator, v.Denominator, v.N}
+			all[v.Dimensions[journey.DimensionTeam]] = figure{v.Value, v.Numerator, v.Denominator, v.Low, v.High, v.N}
 			told[r.Metric] = told[r.Metric] || v.Value != nil && *v.Value > 0
 		}
 		return all
