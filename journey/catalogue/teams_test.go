@@ -51,7 +51,7 @@ func TestATeamHasTheSameFigureAloneAndAmongOthers(t *testing.T) {
 	}
 	type figure struct {
 		Value, Numerator, Denominator, Low, High *float64
-		N                             int
+		N                                        int
 	}
 	told := map[string]bool{}
 	ask := func(r journey.Request) map[string]figure {
