@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -198,9 +199,9 @@ func TestExplainShowsWhatWasAsked(t *testing.T) {
 
 func TestRememberingAsksOnce(t *testing.T) {
 	db, e := story(t)
-	asked := 0
+	var asked atomic.Int64 // several ask at a time
 	e.Query = func(ctx context.Context, sql string, params map[string]any) (schema.Result, error) {
-		asked++
+		asked.Add(1)
 		return db.Query(ctx, sql, params)
 	}
 	e = e.Remembering()
@@ -209,10 +210,10 @@ func TestRememberingAsksOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	once := asked
+	once := asked.Load()
 	second, err := e.Evaluate(t.Context(), r)
-	if err != nil || asked != once {
-		t.Errorf("%d statements the first time, %d the second, error %v", once, asked-once, err)
+	if err != nil || asked.Load() != once {
+		t.Errorf("%d statements the first time, %d the second, error %v", once, asked.Load()-once, err)
 	}
 	if diff := cmp.Diff(first, second); diff != "" {
 		t.Error(diff)
