@@ -297,8 +297,11 @@ func (e Evaluator) parts(ctx context.Context, m journey.Metric, q question, cell
 	for p, v := range denominators {
 		at(cells, p).denominator = v.value
 	}
+	if !tellsSample(m.SQL.Numerator) {
+		return nil
+	}
 	for _, c := range cells {
-		if c.numerator == nil && tellsSample(m.SQL.Numerator) { // there was nothing of what the sample consists of
+		if c.numerator == nil { // there was nothing of what the sample consists of
 			c.sampled = new(float64)
 		}
 	}
