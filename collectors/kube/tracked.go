@@ -7,19 +7,6 @@ import (
 	"github.com/kubevalue/kubevalue/schema"
 )
 
-// when says when something was noticed: at an instant, or, when it is late, that it happened from from to at.
-type when struct {
-	at   time.Time
-	late bool
-	from time.Time
-}
-
-// covers tells whether an instant lies in what nobody watched between two times when somebody did. A server's times are cut off to the second,
-// and its clock is not quite ours, so an instant shortly before counts: what somebody had seen then would be known.
-func (w when) covers(t time.Time) bool {
-	return !w.from.IsZero() && t.After(w.from.Add(-shortBreak)) && !t.After(w.at)
-}
-
 // tracked is what is known of an object. Its maps are never changed, only replaced: records share them.
 type tracked struct {
 	// res is its state, without cluster and region, and without what state adds.
@@ -163,9 +150,6 @@ func stamp(ch *schema.ResourceChange, w when) {
 		ch.DurationMS = nil
 	}
 }
-
-// at is an instant that is known.
-func at(t time.Time) when { return when{at: t} }
 
 // milliseconds is a duration as records hold it; clocks that disagree do not make it negative.
 func milliseconds(d time.Duration) *float64 {
